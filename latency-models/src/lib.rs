@@ -1,0 +1,1 @@
+//! Measuring latency on a device and learning to predict it.

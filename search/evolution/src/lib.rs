@@ -1,0 +1,1 @@
+//! Multi-objective evolution over any genome.

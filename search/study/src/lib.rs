@@ -1,0 +1,1 @@
+//! The run directory and the durable record of a study.

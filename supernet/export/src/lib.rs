@@ -1,0 +1,1 @@
+//! Writing graphs as ONNX and proving the export.

@@ -1,0 +1,1 @@
+//! From backbone configs and genotypes to graphs.

@@ -1,0 +1,1 @@
+//! Training the supernet, the winner and its few-step student.

@@ -1,1 +1,33 @@
 //! From backbone configs and genotypes to graphs.
+//!
+//! A [`Backbone`] is an image UNet read from a diffusers config. It has [`Slot`]s, where temporal operators may
+//! be inserted; a [`Genotype`] puts one [`Choice`] into each. [`Backbone::denoiser`] builds the [`tnas_graph::Graph`]
+//! of the two. A [`SearchSpace`] says which choices each slot has.
+//!
+//! To add an operator, write one file in `operators/` and add its line to [`OPERATORS`].
+
+mod autoencoder;
+mod backbone;
+mod choice;
+mod discriminator;
+mod error;
+mod genotype;
+mod judge;
+mod limits;
+mod operators;
+mod search_space;
+mod slot;
+mod text_encoder;
+
+pub use autoencoder::{Autoencoder, LatentLayout};
+pub use backbone::{Backbone, DenoiserShape, UNetConfig};
+pub use choice::{Arg, Choice, OperatorSpec};
+pub use discriminator::{Discriminator, HEAD_PREFIX};
+pub use error::SpaceError;
+pub use genotype::{ArchId, Genotype};
+pub use judge::JudgeNetwork;
+pub use limits::{Limits, Usage, Verdict, verdict};
+pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
+pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};
+pub use slot::{Slot, SlotInfo};
+pub use text_encoder::{TextEncoder, TextEncoderConfig};

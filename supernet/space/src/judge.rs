@@ -1,0 +1,60 @@
+use serde::{Deserialize, Serialize};
+use tnas_graph::{Dtype, Elastic, Graph, GraphBuilder, Init, Op, ValueId, Weight};
+
+use crate::SpaceError;
+
+/// A small video classifier, trained on real clips, whose features judge generated ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgeNetwork {
+    /// Rows and columns of a frame.
+    pub size: usize,
+    /// Frames of a clip.
+    pub frames: usize,
+    /// Width of the first convolution; it doubles at every halving.
+    pub width: usize,
+    /// Number of classes of each label, in order.
+    pub classes: Vec<usize>,
+}
+
+impl JudgeNetwork {
+    /// `clips` `[B, 3, F, H, W]` to `features` `[B, 4·width]` and `logits` `[B, Σ classes]`.
+    pub fn graph(&self, batch: usize) -> Result<Graph, SpaceError> {
+        let (size, frames) = (self.size, self.frames);
+        let mut g = GraphBuilder::new();
+        let clips = g.input("clips", &[batch, 3, frames, size, size], Dtype::F32);
+        let x = g.transpose("to_frames", clips, &[0, 2, 1, 3, 4]);
+        let mut x = g.reshape("images", x, &[batch * frames, 3, size, size]);
+        for (stage, factor) in [1, 2, 4].into_iter().enumerate() {
+            x = self.stage(&mut g, &format!("stages.{stage}"), x, factor * self.width, batch);
+        }
+        let channels = 4 * self.width;
+        let rows = g.shape(x)[2] * g.shape(x)[3];
+        let x = g.reshape("clips.split", x, &[batch, frames, channels, rows]);
+        let x = g.transpose("clips.rows", x, &[0, 1, 3, 2]);
+        let x = g.reshape("clips.tokens", x, &[batch, frames * rows, channels]);
+        let x = g.node("mean", Op::Mean { axes: vec![1] }, &[x]);
+        let features = g.reshape("features", x, &[batch, channels]);
+        let logits = g.linear("head", features, self.classes.iter().sum(), true, Init::FanIn);
+        Ok(g.finish(&[("features", features), ("logits", logits)])?)
+    }
+
+    /// Convolution with stride 2 per frame, then a convolution over three frames, as a residual.
+    fn stage(&self, g: &mut GraphBuilder, path: &str, x: ValueId, channels: usize, batch: usize) -> ValueId {
+        let x = g.conv2d(&format!("{path}.spatial"), x, channels, [3, 3], [2, 2], [1, 1], Init::FanIn);
+        let x = g.group_norm(&format!("{path}.norm"), x, 4, 1e-5);
+        let x = g.silu(&format!("{path}.act"), x);
+        let &[images, _, height, width] = g.shape(x) else { return x };
+        let h = g.reshape(&format!("{path}.split"), x, &[batch, self.frames, channels, height * width]);
+        let h = g.transpose(&format!("{path}.to_channels"), h, &[0, 2, 1, 3]);
+        let path_conv = format!("{path}.temporal");
+        let weight = Weight::new(format!("{path_conv}.weight"), &[channels, channels, 3, 1], Init::FanIn)
+            .with_elastic(Elastic::Exact);
+        let bias = Some(Weight::new(format!("{path_conv}.bias"), &[channels], Init::Zeros));
+        let conv = Op::Conv2d { weight, bias, stride: [1, 1], padding: [1, 0, 1, 0], groups: 1 };
+        let h = g.node(&path_conv, conv, &[h]);
+        let h = g.silu(&format!("{path}.temporal_act"), h);
+        let h = g.transpose(&format!("{path}.to_frames"), h, &[0, 2, 1, 3]);
+        let h = g.reshape(&format!("{path}.merge"), h, &[images, channels, height, width]);
+        g.add(&format!("{path}.residual"), x, h)
+    }
+}

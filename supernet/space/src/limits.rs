@@ -1,0 +1,146 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Genome, SearchSpace};
+
+/// Upper bounds that a candidate must keep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Milliseconds on the target device.
+    pub latency_ms: Option<f64>,
+    /// Weights of the denoiser.
+    pub parameters: Option<f64>,
+    /// Multiply-accumulates of a call.
+    pub macs: Option<f64>,
+    /// Bytes of weights and live activations.
+    pub peak_memory_bytes: Option<f64>,
+}
+
+/// What a candidate uses of each limited quantity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Milliseconds on the target device.
+    pub latency_ms: f64,
+    /// Weights of the denoiser.
+    pub parameters: f64,
+    /// Multiply-accumulates of a call.
+    pub macs: f64,
+    /// Bytes of weights and live activations.
+    pub peak_memory_bytes: f64,
+}
+
+/// Whether any candidate keeps the limits, told before a search.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// This one does.
+    Feasible(Genome),
+    /// None was found; the nearest that was.
+    Infeasible {
+        /// The candidate that oversteps least.
+        nearest: Genome,
+        /// For each overstepped quantity: its least value found anywhere in the space, and the limit.
+        least: BTreeMap<&'static str, (f64, f64)>,
+    },
+}
+
+impl Limits {
+    /// Sum of relative oversteps; 0 where every limit is kept.
+    pub fn violation(&self, usage: &Usage) -> f64 {
+        self.pairs(usage).iter().map(|&(_, value, limit)| ((value - limit) / limit).max(0.0)).sum()
+    }
+
+    /// Name, value and limit of each limited quantity.
+    pub fn pairs(&self, usage: &Usage) -> Vec<(&'static str, f64, f64)> {
+        let all = [
+            ("latency_ms", usage.latency_ms, self.latency_ms),
+            ("parameters", usage.parameters, self.parameters),
+            ("macs", usage.macs, self.macs),
+            ("peak_memory_bytes", usage.peak_memory_bytes, self.peak_memory_bytes),
+        ];
+        all.into_iter().filter_map(|(name, value, limit)| Some((name, value, limit?))).collect()
+    }
+}
+
+/// Descends slot by slot from the first choices towards the least violation, and for each quantity alone.
+/// Exact where every quantity is a sum over slots; bounded to a few passes always.
+pub fn verdict<E>(
+    space: &SearchSpace,
+    limits: &Limits,
+    mut usage: impl FnMut(&[u16]) -> Result<Usage, E>,
+) -> Result<Verdict, E> {
+    let start: Genome = vec![0; space.slots().len()];
+    let nearest = descend(space, start.clone(), |genome| Ok(limits.violation(&usage(genome)?)))?;
+    let found = usage(&nearest)?;
+    if limits.violation(&found) == 0.0 {
+        return Ok(Verdict::Feasible(nearest));
+    }
+    let mut least = BTreeMap::new();
+    for (index, (name, value, limit)) in limits.pairs(&found).into_iter().enumerate() {
+        if value > limit {
+            let value_of = |usage: Usage| limits.pairs(&usage)[index].1;
+            let best = descend(space, start.clone(), |genome| Ok(value_of(usage(genome)?)))?;
+            least.insert(name, (value_of(usage(&best)?), limit));
+        }
+    }
+    Ok(Verdict::Infeasible { nearest, least })
+}
+
+fn descend<E>(
+    space: &SearchSpace,
+    mut genome: Genome,
+    mut value: impl FnMut(&[u16]) -> Result<f64, E>,
+) -> Result<Genome, E> {
+    const PASSES: usize = 3;
+    let mut best = value(&genome)?;
+    for _ in 0..PASSES {
+        let before = best;
+        for slot in 0..genome.len() {
+            let kept = genome[slot];
+            let mut chosen = kept;
+            for choice in (0..space.slots()[slot].choices.len() as u16).filter(|&choice| choice != kept) {
+                genome[slot] = choice;
+                let found = value(&genome)?;
+                if found < best {
+                    (best, chosen) = (found, choice);
+                }
+            }
+            genome[slot] = chosen;
+        }
+        if best == before || best == 0.0 {
+            break;
+        }
+    }
+    Ok(genome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Backbone, SpaceFile, SpaceRule, UNetConfig};
+
+    #[test]
+    fn says_before_a_search_what_is_possible() {
+        let config = r#"{"block_out_channels": [32], "attention_head_dim": 4, "down_block_types": ["DownBlock2D"],
+            "up_block_types": ["UpBlock2D"]}"#;
+        let choices = vec!["conv1d".into(), "none".into(), "attn1d".into()];
+        let file = SpaceFile { rules: vec![SpaceRule { slots: vec!["*".into()], choices }] };
+        let space = SearchSpace::new(&Backbone::new(UNetConfig::from_json(config).unwrap()), &file).unwrap();
+        // A slot costs 3, 1 or 2.
+        let usage = |genome: &[u16]| {
+            let cost: u16 = genome.iter().map(|&choice| [3, 1, 2][usize::from(choice)]).sum();
+            Ok::<_, ()>(Usage { parameters: f64::from(cost), ..Usage::default() })
+        };
+        let slots = space.slots().len() as f64;
+        let limits = |parameters| Limits { parameters: Some(parameters), ..Limits::default() };
+        assert!(matches!(verdict(&space, &limits(slots), usage), Ok(Verdict::Feasible(_))));
+        match verdict(&space, &limits(slots - 1.0), usage) {
+            Ok(Verdict::Infeasible { nearest, least }) => {
+                assert!(nearest.iter().all(|&choice| choice == 1));
+                assert_eq!(least["parameters"], (slots, slots - 1.0));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

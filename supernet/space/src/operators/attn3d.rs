@@ -1,0 +1,30 @@
+use tnas_graph::{GraphBuilder, ValueId};
+
+use super::{Allowed, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens};
+use crate::OperatorSpec;
+
+/// Self-attention over all frames and pixels at once, with a code of frame, row and column: without the spatial part it
+/// learns nothing (measured). An optional feed-forward of width `ff`·C follows.
+pub const ATTN3D: OperatorKind = OperatorKind {
+    name: "attn3d",
+    params: &[
+        Param { name: "heads", default: "4", allowed: Allowed::Between(1, 64) },
+        Param { name: "ff", default: "0", allowed: Allowed::Between(0, 8) },
+    ],
+    build,
+};
+
+fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
+    let &[images, channels, height, width] = g.shape(x) else { return x };
+    let (batch, frames, pixels) = (at.batch, at.frames, height * width);
+    let clip = g.reshape(&format!("{path}.split"), x, &[batch, frames, channels, pixels]);
+    let tokens = g.transpose(&format!("{path}.to_tokens"), clip, &[0, 1, 3, 2]); // [B, F, H·W, C]
+    let tokens = g.reshape(&format!("{path}.tokens"), tokens, &[batch, frames * pixels, channels]);
+    let code = sinusoidal_3d(frames, height, width, channels);
+    let position = g.constant(&format!("{path}.position_code"), &[1, frames * pixels, channels], code);
+    let y = tokens::self_attention(g, path, tokens, spec.number("heads"), Some(position));
+    let y = tokens::feed_forward(g, path, y, spec.number("ff"));
+    let y = g.reshape(&format!("{path}.pixels"), y, &[batch, frames, pixels, channels]);
+    let y = g.transpose(&format!("{path}.to_frames"), y, &[0, 1, 3, 2]); // [B, F, C, H·W]
+    g.reshape(&format!("{path}.merge"), y, &[images, channels, height, width])
+}

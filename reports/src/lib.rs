@@ -1,1 +1,31 @@
 //! A run directory as one HTML page, PNG and SVG.
+//!
+//! Nothing is computed here that a stage did not record: [`RunRecord::read`] collects files, [`plots`] draws them, and
+//! [`page`] puts figures, pictures and tables into one file that opens offline.
+
+mod error;
+mod page;
+pub mod plots;
+mod record;
+mod style;
+
+pub use error::ReportError;
+pub use page::page;
+pub use record::{CandidateRow, FrontRow, LatencyPoint, MetricRow, RunRecord};
+
+use std::path::Path;
+
+/// A file of the report: name under `report/` and contents.
+pub type ReportFile = (String, Vec<u8>);
+
+/// Draws everything that a run recorded: `index.html` first, then PNG and SVG of each plot.
+pub fn report(run: &Path) -> Result<Vec<ReportFile>, ReportError> {
+    let record = RunRecord::read(run)?;
+    let plots = plots::all(&record)?;
+    let mut files = vec![("index.html".to_string(), page(&record, &plots).into_bytes())];
+    for plot in plots {
+        files.push((format!("{}.svg", plot.name), plot.svg.into_bytes()));
+        files.push((format!("{}.png", plot.name), plot.png));
+    }
+    Ok(files)
+}

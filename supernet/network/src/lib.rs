@@ -1,1 +1,23 @@
 //! Running graphs on Burn tensors.
+//!
+//! [`Parameters`] holds weights by their checkpoint names; [`execute`] runs a [`tnas_graph::Graph`] with them. Nothing
+//! here knows what a UNet is: training, sampling and measuring all run whatever graph they are given.
+
+mod device;
+mod execute;
+mod flow;
+mod fused;
+mod ops;
+mod parameters;
+mod runtime;
+mod stream;
+mod value;
+
+pub use burn::tensor::Device;
+pub use device::{DeviceError, open_device};
+pub use execute::{WeightSource, execute};
+pub use flow::{Sampler, euler_times, interpolate, shift_time};
+pub use parameters::{Leaves, Parameter, Parameters, ParametersError, merged_weights};
+pub use runtime::BurnRuntime;
+pub use stream::{Stream, normal_vec, stream};
+pub use value::Value;

@@ -71,6 +71,12 @@ impl OperatorSpec {
         matches!(self.args.get(name), Some(Arg::Word(found)) if found == word)
     }
 
+    /// Product of its counts: orders operators of one kind by size.
+    pub fn size(&self) -> usize {
+        let count = |arg: &Arg| if let Arg::Number(number) = arg { number + 1 } else { 1 };
+        self.args.values().map(count).product()
+    }
+
     fn kind(&self) -> &'static OperatorKind {
         let found = OPERATORS.iter().find(|kind| kind.name == self.kind);
         found.unwrap_or(&OPERATORS[0])

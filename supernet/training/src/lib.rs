@@ -1,1 +1,41 @@
-//! Training the supernet, the winner and its few-step student.
+//! Training the image backbone, the supernet, the winner and its few-step student; sampling and judging them.
+//!
+//! Every trainer is a function of a [`TrainSet`], data and settings, driven by [`train_loop`], which checkpoints,
+//! resumes and reports. Randomness comes from named streams by step, so that a resumed run repeats an uninterrupted one
+//! bit for bit on the CPU.
+
+mod adversarial;
+mod backbone;
+mod checkpoint;
+mod data;
+mod ema;
+mod error;
+mod evaluate;
+mod fair;
+mod finetune;
+mod flow_loss;
+mod generate;
+mod judge;
+mod optimizer;
+mod progress;
+mod schedule;
+mod supernet;
+mod train_set;
+
+pub use adversarial::{AdversarialSettings, Student, train_student};
+pub use backbone::{BackboneSettings, text_features, train_backbone};
+pub use checkpoint::Checkpoint;
+pub use data::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner};
+pub use ema::Ema;
+pub use error::TrainError;
+pub use evaluate::{Band, HeldOut, HeldOutLoss, Paired};
+pub use fair::FairSampler;
+pub use finetune::{FinetuneSettings, finetune};
+pub use flow_loss::{FlowSettings, TimeLaw};
+pub use generate::{GenerateSettings, generate};
+pub use judge::{Judge, JudgeSettings, JudgedClips, train_judge};
+pub use optimizer::{AdamWSettings, Optimizer};
+pub use progress::{LoopSettings, Observer, Silent, train_loop};
+pub use schedule::learning_rate;
+pub use supernet::{SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, richest, train_supernet, twins};
+pub use train_set::{StepReport, TrainSet};

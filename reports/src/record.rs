@@ -1,0 +1,173 @@
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::ReportError;
+
+/// What the stages of a run left, as far as they ran.
+#[derive(Clone, Debug, Default)]
+pub struct RunRecord {
+    /// Name of the run's folder.
+    pub name: String,
+    /// Figures of each finished stage.
+    pub stages: BTreeMap<String, Value>,
+    /// Every candidate of the search.
+    pub candidates: Vec<CandidateRow>,
+    /// Members of the front.
+    pub front: Vec<FrontRow>,
+    /// Measured against predicted on held-out architectures.
+    pub latency: Vec<LatencyPoint>,
+    /// Training figures by stage and step.
+    pub metrics: Vec<MetricRow>,
+    /// Pictures: file name and bytes.
+    pub pictures: Vec<(String, Vec<u8>)>,
+    /// Captions of the sampled clips, and what their columns are.
+    pub captions: Vec<String>,
+    /// Columns of a sampled clip's picture.
+    pub columns: Vec<String>,
+}
+
+/// A candidate.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CandidateRow {
+    /// Architecture.
+    pub arch_id: String,
+    /// Its text.
+    pub genotype: String,
+    /// Generation that proposed it.
+    pub generation: u32,
+    /// Held-out loss through the supernet.
+    pub loss: f64,
+    /// Predicted milliseconds.
+    pub latency_ms: f64,
+    /// Whether it keeps all limits.
+    pub feasible: bool,
+}
+
+/// A member of the front.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FrontRow {
+    /// Architecture.
+    pub arch_id: String,
+    /// Its text.
+    pub genotype: String,
+    /// Held-out loss through the supernet.
+    pub loss: f64,
+    /// Predicted milliseconds.
+    pub predicted_ms: f64,
+    /// Measured milliseconds, where it was measured.
+    pub measured_ms: Option<f64>,
+    /// Weights of the denoiser.
+    pub parameters: u64,
+    /// Multiply-accumulates of a call.
+    pub macs: u64,
+    /// Whether it was picked.
+    pub winner: bool,
+}
+
+/// A held-out architecture's latency.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LatencyPoint {
+    /// Measured milliseconds.
+    pub measured_ms: f64,
+    /// Predicted milliseconds.
+    pub predicted_ms: f64,
+    /// Lower end of the predicted interval.
+    pub low_ms: f64,
+    /// Upper end.
+    pub high_ms: f64,
+    /// What a line through multiply-accumulates alone predicts.
+    pub macs_fit_ms: f64,
+}
+
+/// A line of metrics.jsonl.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MetricRow {
+    /// Stage.
+    pub stage: String,
+    /// Steps done.
+    pub step: u64,
+    /// Figures.
+    pub values: BTreeMap<String, Value>,
+}
+
+impl RunRecord {
+    /// Reads what is there; a stage that has not run leaves its part empty.
+    pub fn read(run: &Path) -> Result<Self, ReportError> {
+        let name = run.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let stages = stages(run)?;
+        let list = |stage: &str, key: &str| stages.get(stage).and_then(|s| s.get(key)).cloned();
+        let pictures = pictures(&run.join("samples"))?;
+        let captions = optional_json(&run.join("samples/captions.json"))?.unwrap_or(Value::Null);
+        let words = |key: &str| -> Vec<String> {
+            let list = captions[key].as_array().into_iter().flatten();
+            list.filter_map(|word| word.as_str().map(String::from)).collect()
+        };
+        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+        Ok(Self {
+            name,
+            candidates: rows(run.join("search/candidates.json"))?,
+            front: rows(run.join("front.json"))?,
+            latency: list("latency", "held_out_points").and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default(),
+            metrics: metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            pictures,
+            captions: words("captions"),
+            columns: words("columns"),
+            stages,
+        })
+    }
+
+    /// A figure of a stage.
+    pub fn figure(&self, stage: &str, key: &str) -> Option<&Value> {
+        self.stages.get(stage)?.get(key)
+    }
+}
+
+/// Reads `{"format_version": …, "rows": […]}`.
+fn rows<T: for<'a> Deserialize<'a>>(path: PathBuf) -> Result<Vec<T>, ReportError> {
+    let Some(json) = optional_json(&path)? else { return Ok(Vec::new()) };
+    let rows = json.get("rows").cloned().unwrap_or(Value::Array(Vec::new()));
+    serde_json::from_value(rows).map_err(|error| ReportError::Read { path, message: error.to_string() })
+}
+
+fn optional_json(path: &Path) -> Result<Option<Value>, ReportError> {
+    let fail = |message: String| ReportError::Read { path: path.into(), message };
+    match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fail(error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| fail(error.to_string())),
+    }
+}
+
+fn stages(run: &Path) -> Result<BTreeMap<String, Value>, ReportError> {
+    let mut stages = BTreeMap::new();
+    for path in files(&run.join("stages"), "json") {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        if let Some(stamp) = optional_json(&path)? {
+            stages.insert(stem, stamp["summary"].clone());
+        }
+    }
+    Ok(stages)
+}
+
+fn pictures(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
+    let paths = [files(folder, "png"), files(folder, "gif")].concat();
+    let read = |path: PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let bytes = fs::read(&path).map_err(|error| ReportError::Read { path, message: error.to_string() })?;
+        Ok((name, bytes))
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    paths.sort();
+    paths
+}

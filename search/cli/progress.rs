@@ -1,0 +1,101 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tnas_training::Observer;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+/// First Ctrl-C: stop at the next checkpoint. Second: stop at once with 130.
+pub fn watch_interrupts() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::process::exit(130);
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether the user asked to stop.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// One progress bar per stage, on stderr and on a terminal only; a line per tenth elsewhere.
+pub struct Bar {
+    bar: ProgressBar,
+    stage: String,
+    total: u64,
+    terminal: bool,
+    said: u64,
+}
+
+impl Bar {
+    /// A bar for a stage of `total` units.
+    pub fn new(stage: &str, total: u64) -> Self {
+        let terminal = console_is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let style = "{prefix:>16} {wide_bar:.cyan/blue} {pos}/{len} {eta_precise} {msg}";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(stage.to_string());
+        Self { bar, stage: stage.into(), total, terminal, said: 0 }
+    }
+
+    /// Moves to a position, with the figure that matters.
+    pub fn set(&mut self, position: u64, message: String) {
+        self.bar.set_position(position);
+        let tenth = if self.total == 0 { 10 } else { position * 10 / self.total };
+        if !self.terminal && tenth > self.said {
+            self.said = tenth;
+            eprintln!("{:>16} {position}/{} {message}", self.stage, self.total);
+        }
+        self.bar.set_message(message);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.abandon();
+    }
+}
+
+fn console_is_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal()
+}
+
+/// Shows a training loop's figures and records them.
+pub struct Watch<'a> {
+    bar: Option<Bar>,
+    metrics: &'a mut crate::metrics::Metrics,
+    smooth: f64,
+    figure: &'static str,
+}
+
+impl<'a> Watch<'a> {
+    /// Shows this figure on the bar.
+    pub fn new(metrics: &'a mut crate::metrics::Metrics, figure: &'static str) -> Self {
+        Self { bar: None, metrics, smooth: f64::NAN, figure }
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, stage: &str, step: u64, steps: u64, figures: &[(&'static str, f64)]) {
+        let bar = self.bar.get_or_insert_with(|| Bar::new(stage, steps));
+        if let Some(&(_, value)) = figures.iter().find(|(name, _)| *name == self.figure) {
+            self.smooth = if self.smooth.is_nan() { value } else { 0.95 * self.smooth + 0.05 * value };
+        }
+        bar.set(step, format!("{} {:.4}", self.figure, self.smooth));
+        self.metrics.record(stage, step, figures);
+    }
+
+    fn resumed(&mut self, stage: &str, step: u64) {
+        self.metrics.truncate_after(stage, step);
+    }
+
+    fn interrupted(&self) -> bool {
+        interrupted()
+    }
+}

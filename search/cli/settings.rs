@@ -1,0 +1,252 @@
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tnas_clips::{CaptionPolicy, Motion};
+use tnas_space::Limits;
+use tnas_training::{
+    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, SupernetSettings,
+};
+
+/// A study as written in TOML: the question that a run answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Name of the run's folder.
+    pub name: String,
+    /// Every random stream derives from it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where clips come from.
+    pub data: DataSettings,
+    /// Latents instead of pixels.
+    pub autoencoder: Option<AutoencoderSettings>,
+    /// The image model.
+    pub backbone: BackboneSource,
+    /// File of the search space.
+    pub space: PathBuf,
+    /// Supernet stage.
+    #[serde(default)]
+    pub supernet: SupernetStage,
+    /// Measuring.
+    #[serde(default)]
+    pub profile: ProfileSettings,
+    /// Upper bounds for candidates.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Evolution.
+    #[serde(default)]
+    pub search: SearchSettings,
+    /// Which member of the front is trained.
+    #[serde(default)]
+    pub winner: WinnerRule,
+    /// Training of the winner, and of what it is compared with.
+    #[serde(default)]
+    pub finetune: FinetuneSettings,
+    /// The few-step stage.
+    #[serde(default)]
+    pub distill: AdversarialSettings,
+    /// The classifier that judges clips.
+    #[serde(default)]
+    pub judge: JudgeSettings,
+    /// Sampling.
+    #[serde(default)]
+    pub samples: SampleSettings,
+}
+
+/// Clips and captions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSettings {
+    /// `shapes`, or `videofolder` with a path.
+    pub kind: DataKind,
+    /// Folder with `train` and `val` (and `test…`) of a videofolder.
+    pub path: Option<PathBuf>,
+    /// Frames of a clip.
+    pub frames: usize,
+    /// Rows and columns of a frame.
+    pub size: usize,
+    /// Clips to train on; all of a folder's where not given.
+    pub train_clips: Option<usize>,
+    /// Clips to validate on; all of a folder's where not given.
+    pub validation_clips: Option<usize>,
+    /// Which words stand for a clip of a folder.
+    #[serde(default)]
+    pub caption: CaptionPolicy,
+    /// Motions of the shapes; all where not given.
+    pub motions: Option<Vec<Motion>>,
+}
+
+/// Kinds of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataKind {
+    /// Built-in coloured shapes.
+    Shapes,
+    /// A folder of GIFs with metadata.jsonl.
+    Videofolder,
+}
+
+/// An autoencoder's file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderSettings {
+    /// Safetensors of the TAESD family.
+    pub path: PathBuf,
+}
+
+/// Where the image model comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneSource {
+    /// A folder in diffusers layout; with `train`, only its configs are read.
+    pub path: PathBuf,
+    /// Train afresh on this study's frames.
+    #[serde(default)]
+    pub train: bool,
+    /// How.
+    #[serde(default)]
+    pub training: BackboneSettings,
+}
+
+/// The supernet's training and its teacher.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SupernetStage {
+    /// Genotype whose average teaches; the richest choices where not given.
+    pub teacher: Option<String>,
+    /// Training.
+    pub training: SupernetSettings,
+}
+
+/// What is measured, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfileSettings {
+    /// Architectures to learn from.
+    pub architectures: usize,
+    /// More of them, to test on.
+    pub held_out: usize,
+    /// Threads of the measured process.
+    pub threads: usize,
+    /// `burn`, and `onnxruntime` where its library is found.
+    pub runtimes: Vec<String>,
+    /// The one whose latency is searched.
+    pub target: String,
+    /// Seconds at most for one architecture.
+    pub seconds_each: f64,
+    /// A profile recorded before, to replay.
+    pub from: Option<PathBuf>,
+}
+
+impl Default for ProfileSettings {
+    fn default() -> Self {
+        Self {
+            architectures: 48,
+            held_out: 24,
+            threads: 1,
+            runtimes: vec!["burn".into(), "onnxruntime".into()],
+            target: "burn".into(),
+            seconds_each: 0.6,
+            from: None,
+        }
+    }
+}
+
+/// Evolution and scoring.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSettings {
+    /// Candidates alive.
+    pub population: usize,
+    /// Generations.
+    pub generations: u32,
+    /// Held-out clips that score a candidate.
+    pub clips: usize,
+    /// Times and noise of the score.
+    pub flow: FlowSettings,
+    /// Clips of a forward pass.
+    pub batch: usize,
+    /// Most members of the front that are measured again.
+    pub remeasure: usize,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self { population: 24, generations: 12, clips: 96, flow: FlowSettings::default(), batch: 16, remeasure: 24 }
+    }
+}
+
+/// How the winner is picked from the front.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "rule")]
+pub enum WinnerRule {
+    /// The bend of the front.
+    #[default]
+    Knee,
+    /// The best loss at no more than this latency.
+    Under {
+        /// Milliseconds.
+        latency_ms: f64,
+    },
+    /// The best loss.
+    Best,
+}
+
+/// Clips for eyes and for the judge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleSettings {
+    /// Clips on sheets.
+    pub shown: usize,
+    /// Clips per judged arm.
+    pub judged: usize,
+    /// Steps of the many-step sampler.
+    pub many_steps: usize,
+    /// Shift of its times.
+    pub shift: f32,
+    /// Clips at once.
+    pub batch: usize,
+    /// Pixels per pixel in pictures.
+    pub upscale: usize,
+}
+
+impl Default for SampleSettings {
+    fn default() -> Self {
+        Self { shown: 8, judged: 128, many_steps: 50, shift: 1.0, batch: 16, upscale: 4 }
+    }
+}
+
+impl Study {
+    /// Checks what single fields cannot say.
+    pub fn validate(&self, file: &Path) -> anyhow::Result<()> {
+        let fail = |message: String| anyhow::bail!("use study {}: {message}", file.display());
+        if self.name.is_empty() || self.name.contains(['/', '\\', '.']) {
+            return fail(format!("name = {:?} must be a plain folder name", self.name));
+        }
+        if self.data.kind == DataKind::Videofolder && self.data.path.is_none() {
+            return fail("data.path is missing: the folder with train/ and val/, e.g. --set data.path=DIR".into());
+        }
+        if self.data.frames == 0 || self.data.size < 8 {
+            return fail(format!("data.frames = {}, data.size = {}", self.data.frames, self.data.size));
+        }
+        if !self.profile.runtimes.contains(&self.profile.target) {
+            return fail(format!("profile.target = {:?} is not among profile.runtimes", self.profile.target));
+        }
+        for (name, value) in [
+            ("supernet.training.batch", self.supernet.training.batch),
+            ("finetune.batch", self.finetune.batch),
+            ("distill.batch", self.distill.batch),
+            ("search.batch", self.search.batch),
+            ("search.clips", self.search.clips),
+            ("samples.batch", self.samples.batch),
+        ] {
+            if value == 0 {
+                return fail(format!("{name} must not be 0"));
+            }
+        }
+        if self.search.population < 4 || self.search.population % 2 == 1 {
+            return fail(format!("search.population = {} must be even and at least 4", self.search.population));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_space::Genotype;
+use tnas_training::{HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
+
+use super::{
+    loop_settings, metrics, staged,
+    supernet::{held_out, read_supernet, teacher},
+};
+use crate::{
+    model_folder::{read_unet, save_parameters},
+    progress::Watch,
+    run::content_hash,
+    workbench::{ImageModel, Latents, Workbench},
+};
+
+/// Clips on which the trained models are compared.
+const COMPARED_CLIPS: usize = 256;
+
+/// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
+pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    let id = winner.arch_id().to_string();
+    let settings = &bench.study.finetune;
+    let supernet = content_hash(&bench.run.supernet())?;
+    let inputs = json!([winner.to_string(), settings, supernet, bench.study.data, bench.study.seed]);
+    let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
+    let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
+    staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {
+        let (model, latents) = (bench.image_model()?, bench.latents()?);
+        let space = bench.space(&model.pipeline.backbone)?;
+        let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
+        let compared = held_out(bench, &model, &latents, COMPARED_CLIPS)?;
+        let arms = [("winner", winner.clone()), ("none", Genotype::none()), ("teacher", teacher)];
+        let mut losses = Vec::new();
+        for (name, genotype) in &arms {
+            losses.push(arm(bench, &model, &latents, &compared, name, genotype)?);
+        }
+        let figures = |index: usize| {
+            let (name, genotype) = &arms[index];
+            let paired = Paired::new(&losses[0], &losses[index]);
+            json!({
+                "arm": name,
+                "genotype": genotype.to_string(),
+                "held_out_loss": losses[index].mean,
+                "bands": losses[index].bands,
+                "winner_minus_this": paired.difference,
+                "standard_error": paired.standard_error,
+                "clips": paired.clips,
+            })
+        };
+        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate,
+            "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}))
+    })
+}
+
+fn arm(
+    bench: &Workbench,
+    model: &ImageModel,
+    latents: &Latents,
+    compared: &HeldOut,
+    name: &str,
+    genotype: &Genotype,
+) -> anyhow::Result<HeldOutLoss> {
+    let settings = &bench.study.finetune;
+    let backbone = &model.pipeline.backbone;
+    let graph = backbone.denoiser(genotype, bench.denoiser_shape(1, model.features.tokens))?;
+    let parameters = read_supernet(bench)?.extract(&graph)?;
+    let spatial = settings.spatial_rate;
+    let trains = |name: &str| spatial > 0.0 || name.starts_with(TEMPORAL_PREFIX);
+    let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+    set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
+    set.other_rate = spatial;
+    let stage = format!("finetune-{name}");
+    let run = loop_settings(&bench.run, &stage, settings.steps);
+    let mut log = metrics(&bench.run);
+    let mut watch = Watch::new(&mut log, "loss");
+    train(
+        backbone, genotype, &mut set, &latents.train, &model.features, settings, bench.study.seed, &run, &mut watch,
+    )?;
+    let averaged = set.averaged();
+    if name == "winner" {
+        let folder = bench.run.model(&genotype.arch_id().to_string());
+        write_pipeline(bench, model, &folder, &averaged, genotype)?;
+    } else {
+        save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &averaged)?;
+    }
+    Ok(compared.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?))?)
+}
+
+/// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one.
+pub fn write_pipeline(
+    bench: &Workbench,
+    model: &ImageModel,
+    folder: &std::path::Path,
+    unet: &tnas_network::Parameters,
+    genotype: &Genotype,
+) -> anyhow::Result<()> {
+    model.pipeline.write(folder, unet, &model.text, genotype, bench.study.samples.shift)?;
+    if let Some(codec) = &bench.codec {
+        save_parameters(&folder.join("vae/diffusion_pytorch_model.safetensors"), &codec.parameters)?;
+        let latents = bench.latents()?;
+        let statistics = json!({"format_version": 1, "mean_and_deviation": latents.statistics});
+        let text = serde_json::to_string_pretty(&statistics)?;
+        let path = folder.join("vae/latent_statistics.json");
+        tnas_weights::write_atomic(&path, text.as_bytes())
+            .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The trained winner's weights.
+pub fn read_winner(bench: &Workbench, winner: &Genotype) -> anyhow::Result<tnas_network::Parameters> {
+    read_unet(&bench.run.model(&winner.arch_id().to_string()), &bench.device)
+}

@@ -1,0 +1,210 @@
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_clips::{
+    Clip, GifSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance, join_side_by_side,
+    mean_frame_difference, nearest_neighbours,
+};
+use tnas_network::{Parameters, Sampler};
+use tnas_space::Genotype;
+use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
+
+use super::{
+    distill::read_student,
+    finetune::read_winner,
+    judge::read_judge,
+    staged,
+};
+use crate::{
+    progress::Bar,
+    run::content_hash,
+    workbench::{ImageModel, Latents, Workbench},
+};
+
+/// Resamples of a bootstrap interval.
+const RESAMPLES: usize = 200;
+
+/// One way of sampling.
+struct Arm {
+    name: String,
+    student: bool,
+    steps: usize,
+    sampler: Sampler,
+}
+
+/// Samples clips from validation captions many-step and few-step, judges them, and writes sheets and GIFs.
+pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    let id = winner.arch_id().to_string();
+    let inputs = json!([
+        bench.study.samples, bench.study.data, bench.study.seed,
+        content_hash(&bench.run.model(&id))?,
+        content_hash(&bench.run.model(&format!("{id}-student")))?,
+        content_hash(&bench.run.path("judge"))?,
+    ]);
+    let outputs = [bench.run.path("samples/sheet.png")];
+    staged(&bench.run, "samples", &inputs, &outputs, &[], || {
+        let scene = Scene::open(bench, winner)?;
+        let mut figures = Vec::new();
+        let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
+        figures.push(scene.figures("real", &scene.real)?);
+        for arm in arms(bench) {
+            let clips = scene.sample(&arm)?;
+            let mut figure = scene.figures(&arm.name, &clips)?;
+            figure["steps"] = json!(arm.steps);
+            figure["sampler"] = json!(arm.sampler);
+            figure["student"] = json!(arm.student);
+            figures.push(figure);
+            shown.push((arm.name.clone(), clips[..scene.shown].to_vec()));
+        }
+        let chosen = chosen_sampler(&figures, bench.study.distill.student_steps);
+        write_pictures(bench, &shown, chosen)?;
+        Ok(json!({
+            "clips": scene.real.len(),
+            "arms": figures,
+            "student_sampler": chosen,
+            "nearest_training_clip": scene.memorisation(&shown)?,
+        }))
+    })
+}
+
+fn arms(bench: &Workbench) -> Vec<Arm> {
+    let settings = &bench.study.samples;
+    let mut arms = vec![Arm {
+        name: format!("{} steps", settings.many_steps),
+        student: false,
+        steps: settings.many_steps,
+        sampler: Sampler::Euler,
+    }];
+    for steps in [4, 2, 1] {
+        let arm = |name: &str, student, sampler| Arm { name: format!("{steps} steps, {name}"), student, steps, sampler };
+        arms.push(arm("plain Euler", false, Sampler::Euler));
+        arms.push(arm("student, Euler", true, Sampler::Euler));
+        if steps > 1 {
+            // At one step both samplers are the same.
+            arms.push(arm("student, re-noising", true, Sampler::Renoise));
+        }
+    }
+    arms
+}
+
+/// The student's sampler with the smaller distance at its own number of steps.
+fn chosen_sampler(figures: &[Value], steps: usize) -> Sampler {
+    let distance = |sampler: &str| {
+        figures
+            .iter()
+            .find(|f| f["student"] == true && f["steps"] == steps && f["sampler"] == sampler)
+            .and_then(|f| f["frechet"]["estimate"].as_f64())
+            .unwrap_or(f64::INFINITY)
+    };
+    if distance("renoise") < distance("euler") { Sampler::Renoise } else { Sampler::Euler }
+}
+
+/// What sampling and judging need.
+struct Scene<'a> {
+    bench: &'a Workbench,
+    winner: &'a Genotype,
+    model: ImageModel,
+    latents: Latents,
+    weights: Parameters,
+    student: Parameters,
+    judge: Judge,
+    real: Vec<Clip>,
+    reference: JudgedClips,
+    shown: usize,
+}
+
+impl<'a> Scene<'a> {
+    fn open(bench: &'a Workbench, winner: &'a Genotype) -> anyhow::Result<Self> {
+        let settings = &bench.study.samples;
+        let (judge, model, latents) = (read_judge(bench)?, bench.image_model()?, bench.latents()?);
+        let count = settings.judged.min(bench.validation.len() / 2).max(2);
+        // Real clips to be judged are not the ones that distances are taken to.
+        let real = bench.validation[..count].to_vec();
+        let reference = judge.judge(&bench.validation[count..])?;
+        let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
+        Ok(Self { bench, winner, model, latents, weights, student, judge, reference, shown: settings.shown.min(count), real })
+    }
+
+    fn sample(&self, arm: &Arm) -> anyhow::Result<Vec<Clip>> {
+        let settings = &self.bench.study.samples;
+        let captions: Vec<usize> = self.real.iter().map(|clip| self.bench.caption_index(&clip.caption)).collect();
+        let how = GenerateSettings {
+            steps: arm.steps,
+            sampler: arm.sampler,
+            shift: if arm.student { self.bench.study.distill.shift } else { settings.shift },
+            seed: self.bench.study.seed,
+            batch: settings.batch,
+        };
+        let weights = if arm.student { &self.student } else { &self.weights };
+        let mut bar = Bar::new("samples", captions.len() as u64);
+        let backbone = &self.model.pipeline.backbone;
+        let shape = self.bench.clip_shape();
+        let data = generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
+            bar.set(done as u64, arm.name.clone());
+        })?;
+        let statistics = &self.latents.statistics;
+        data.iter().zip(&self.real).map(|(clip, like)| self.bench.to_clip(clip, statistics, Some(like))).collect()
+    }
+
+    /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
+    fn figures(&self, name: &str, clips: &[Clip]) -> anyhow::Result<Value> {
+        let judged = self.judge.judge(clips)?;
+        let distance = |picked: &[usize]| {
+            let features: Vec<Vec<f64>> = picked.iter().map(|&i| judged.features[i].clone()).collect();
+            frechet_distance(&features, &self.reference.features).unwrap_or(f64::NAN)
+        };
+        let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, clips.len(), distance)?;
+        let motion = clips.iter().map(mean_frame_difference).sum::<f64>() / clips.len() as f64;
+        Ok(json!({
+            "arm": name,
+            "frechet": {"estimate": interval.estimate, "low": interval.low, "high": interval.high},
+            "accuracy": judged.accuracy,
+            "mean_frame_difference": motion,
+        }))
+    }
+
+    /// Mean distance of sampled clips to their nearest training clip, beside that of real validation clips.
+    fn memorisation(&self, shown: &[(String, Vec<Clip>)]) -> anyhow::Result<Value> {
+        let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
+            clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()
+        };
+        let references = rows(&self.bench.train[..self.bench.train.len().min(1000)]);
+        let mut means = serde_json::Map::new();
+        for (name, clips) in shown.iter().take(2) {
+            let found = nearest_neighbours(&rows(clips), &references)?;
+            let mean = found.iter().map(|neighbour| neighbour.distance).sum::<f64>() / found.len().max(1) as f64;
+            means.insert(name.clone(), json!(mean));
+        }
+        Ok(Value::Object(means))
+    }
+}
+
+fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sampler) -> anyhow::Result<()> {
+    let settings = &bench.study.samples;
+    let arm = |wanted: &dyn Fn(&str) -> bool| shown.iter().find(|(name, _)| wanted(name)).map(|(_, clips)| clips);
+    let student_name = format!(
+        "{} steps, student, {}",
+        bench.study.distill.student_steps,
+        if sampler == Sampler::Renoise { "re-noising" } else { "Euler" }
+    );
+    let many_name = format!("{} steps", settings.many_steps);
+    let real = arm(&|name| name == "real").context("no real clips")?;
+    let many = arm(&|name| name == many_name).context("no many-step clips")?;
+    let few = arm(&|name| name == student_name).unwrap_or(many);
+    let gif = GifSettings { upscale: settings.upscale, ..GifSettings::default() };
+    let mut captions = Vec::new();
+    for index in 0..real.len() {
+        let joined = join_side_by_side(&[&real[index], &many[index], &few[index]], 1)?;
+        bench.run.write(&format!("samples/{index:02}.gif"), &animated_gif(&joined, &gif)?)?;
+        captions.push(real[index].caption.clone());
+    }
+    let sheet = SheetSettings { upscale: settings.upscale.min(3), ..SheetSettings::default() };
+    for (name, clips) in [("real", real), ("many", many), ("student", few)] {
+        let rows: Vec<&Clip> = clips.iter().collect();
+        bench.run.write(&format!("samples/sheet-{name}.png"), &contact_sheet(&rows, &sheet)?)?;
+    }
+    let rows: Vec<&Clip> = real.iter().zip(many).zip(few).flat_map(|((a, b), c)| [a, b, c]).take(18).collect();
+    bench.run.write_json("samples/captions.json", &json!({
+        "captions": captions, "columns": ["real", many_name, student_name],
+    }))?;
+    bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
+}

@@ -1,0 +1,340 @@
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context;
+use tnas_clips::{Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
+use tnas_graph::{HostTensor, Weights};
+use tnas_network::{Device, Parameters, Value, execute, open_device};
+use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, SpaceFile, TextEncoder};
+use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};
+use tnas_weights::{SafeTensors, write_safetensors};
+
+use crate::{
+    model_folder::{self, Pipeline},
+    progress::Bar,
+    run::Run,
+    settings::{DataKind, DataSettings, Study},
+};
+
+/// What the stages share: data, device and places.
+pub struct Workbench {
+    /// The question.
+    pub study: Study,
+    /// The run directory.
+    pub run: Run,
+    /// Where tensors live.
+    pub device: Device,
+    /// Real clips to learn from.
+    pub train: Vec<Clip>,
+    /// Real clips to validate on.
+    pub validation: Vec<Clip>,
+    /// Every distinct caption, sorted.
+    pub captions: Vec<String>,
+    /// Pixels to latents, where the study names one.
+    pub codec: Option<Codec>,
+}
+
+/// An autoencoder with its weights.
+pub struct Codec {
+    /// Geometry.
+    pub autoencoder: Autoencoder,
+    /// Weights.
+    pub parameters: Parameters,
+}
+
+/// Clips as the denoiser sees them, with the normalisation that made them.
+pub struct Latents {
+    /// To learn from.
+    pub train: LatentSet,
+    /// To validate on.
+    pub validation: LatentSet,
+    /// Per channel mean and deviation that were taken out.
+    pub statistics: Vec<(f32, f32)>,
+}
+
+/// The image model with frozen text features.
+pub struct ImageModel {
+    /// Configs and tokenizer.
+    pub pipeline: Pipeline,
+    /// UNet weights.
+    pub unet: Parameters,
+    /// Text encoder weights.
+    pub text: Parameters,
+    /// Features of every caption.
+    pub features: TextFeatures,
+}
+
+impl Workbench {
+    /// Loads the data.
+    pub fn open(study: Study, run: Run, device: &str) -> anyhow::Result<Self> {
+        let device = open_device(device)?;
+        let (train, validation) = load_clips(&study.data, study.seed)?;
+        let captions: std::collections::BTreeSet<&String> =
+            train.iter().chain(&validation).map(|clip| &clip.caption).collect();
+        let captions = captions.into_iter().cloned().collect();
+        let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
+        Ok(Self { study, run, device, train, validation, captions, codec })
+    }
+
+    /// Index of a clip's caption.
+    pub fn caption_index(&self, caption: &str) -> usize {
+        self.captions.binary_search_by(|known| known.as_str().cmp(caption)).unwrap_or(0)
+    }
+
+    /// Encoded clips, cached in the run directory.
+    pub fn latents(&self) -> anyhow::Result<Latents> {
+        let Some(codec) = &self.codec else {
+            let set = |clips: &[Clip]| self.pixel_set(clips);
+            return Ok(Latents { train: set(&self.train), validation: set(&self.validation), statistics: Vec::new() });
+        };
+        let mut train = self.encoded(codec, "train", &self.train)?;
+        let mut validation = self.encoded(codec, "validation", &self.validation)?;
+        let statistics = channel_statistics(&train);
+        for set in [&mut train, &mut validation] {
+            normalise(set, &statistics);
+        }
+        Ok(Latents { train, validation, statistics })
+    }
+
+    /// Shape of one clip for the denoiser: channels, frames, rows, columns.
+    pub fn clip_shape(&self) -> [usize; 4] {
+        let (frames, size) = (self.study.data.frames, self.study.data.size);
+        match &self.codec {
+            None => [3, frames, size, size],
+            Some(codec) => {
+                let layout = codec.autoencoder.layout();
+                [layout.channels, frames, size / layout.down, size / layout.down]
+            }
+        }
+    }
+
+    /// Shape of a denoiser call on whole clips.
+    pub fn denoiser_shape(&self, batch: usize, tokens: usize) -> DenoiserShape {
+        let [_, frames, height, width] = self.clip_shape();
+        DenoiserShape { batch, frames, height, width, tokens }
+    }
+
+    /// Turns a denoised clip into pixels.
+    pub fn to_clip(&self, data: &[f32], statistics: &[(f32, f32)], like: Option<&Clip>) -> anyhow::Result<Clip> {
+        let [channels, frames, height, width] = self.clip_shape();
+        let size = self.study.data.size;
+        let pixels = match &self.codec {
+            None => frames_first(data, channels, frames, height * width),
+            Some(codec) => {
+                let mut latent = LatentSet {
+                    shape: self.clip_shape(),
+                    clips: vec![data.to_vec()],
+                    captions: vec![0],
+                };
+                denormalise(&mut latent, statistics);
+                codec.decode(&frames_first(&latent.clips[0], channels, frames, height * width), frames, height, width)?
+            }
+        };
+        let pixels = pixels.into_iter().map(|x| x.clamp(-1.0, 1.0)).collect();
+        let mut clip = Clip::new(frames, size, size, pixels)?;
+        if let Some(like) = like {
+            clip.caption = like.caption.clone();
+            clip.labels = like.labels.clone();
+        }
+        Ok(clip)
+    }
+
+    /// The run's image model.
+    pub fn image_model(&self) -> anyhow::Result<ImageModel> {
+        let folder = self.run.backbone();
+        let pipeline = Pipeline::read(&folder)?;
+        let unet = model_folder::read_unet(&folder, &self.device)?;
+        let text = model_folder::read_text(&folder, &self.device)?;
+        self.check_channels(&pipeline.backbone)?;
+        let tokens = self.caption_tokens(&pipeline.tokenizer, &pipeline.encoder)?;
+        let features = text_features(&pipeline.encoder, &text, &tokens)?;
+        Ok(ImageModel { pipeline, unet, text, features })
+    }
+
+    /// Every caption as ids; unknown words are an error.
+    pub fn caption_tokens(&self, tokenizer: &Tokenizer, encoder: &TextEncoder) -> anyhow::Result<CaptionTokens> {
+        for caption in &self.captions {
+            let unknown = tokenizer.unknown_words(caption);
+            anyhow::ensure!(
+                unknown.is_empty(),
+                "failed to read caption {caption:?}: the backbone's tokenizer does not know {}; train a backbone on these \
+                 captions with --set backbone.train=true",
+                unknown.join(", ")
+            );
+        }
+        let length = tokenizer.max_length().min(encoder.config.max_position_embeddings);
+        Ok(CaptionTokens::new(tokenizer, &self.captions, length))
+    }
+
+    /// The study's search space over a backbone.
+    pub fn space(&self, backbone: &Backbone) -> anyhow::Result<SearchSpace> {
+        let path = &self.study.space;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
+        let file: SpaceFile =
+            toml::from_str(&text).map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
+        SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
+    }
+
+    fn check_channels(&self, backbone: &Backbone) -> anyhow::Result<()> {
+        let [channels, ..] = self.clip_shape();
+        let config = &backbone.config;
+        anyhow::ensure!(
+            config.in_channels == channels && config.out_channels == channels,
+            "failed to use the backbone: it takes {} channels and makes {}, the data has {channels}{}",
+            config.in_channels,
+            config.out_channels,
+            if self.codec.is_some() { " (latents)" } else { " (pixels: no autoencoder is set)" }
+        );
+        Ok(())
+    }
+
+    fn pixel_set(&self, clips: &[Clip]) -> LatentSet {
+        LatentSet {
+            shape: self.clip_shape(),
+            clips: clips.iter().map(frames_inner).collect(),
+            captions: clips.iter().map(|clip| self.caption_index(&clip.caption)).collect(),
+        }
+    }
+
+    fn encoded(&self, codec: &Codec, split: &str, clips: &[Clip]) -> anyhow::Result<LatentSet> {
+        let path = self.run.latents(split);
+        let shape = self.clip_shape();
+        let length: usize = shape.iter().product();
+        let captions = clips.iter().map(|clip| self.caption_index(&clip.caption)).collect();
+        let key = self.run.key(&(&self.study.data, &self.study.autoencoder, clips.len()))?;
+        if path.exists() {
+            let file = SafeTensors::open(&path)?;
+            if file.metadata().get("key") == Some(&key) {
+                let values = file.f32("latents")?;
+                let clips = values.chunks(length).map(<[f32]>::to_vec).collect();
+                return Ok(LatentSet { shape, clips, captions });
+            }
+        }
+        let mut bar = Bar::new("encode clips", clips.len() as u64);
+        let mut encoded = Vec::with_capacity(clips.len());
+        for clip in clips {
+            encoded.push(codec.encode(clip)?);
+            bar.set(encoded.len() as u64, split.to_string());
+        }
+        let all = [encoded.len(), shape[0], shape[1], shape[2], shape[3]];
+        let values = encoded.concat();
+        let tensor = tnas_weights::HostTensor::f32(&all, &values);
+        write_safetensors(&path, &BTreeMap::from([("latents".to_string(), tensor)]), &BTreeMap::from([("key".to_string(), key)]))?;
+        Ok(LatentSet { shape, clips: encoded, captions })
+    }
+}
+
+impl Codec {
+    fn read(path: &Path, device: &Device) -> anyhow::Result<Self> {
+        let file = SafeTensors::open(path)?;
+        let mut parameters = Parameters::new(device);
+        let mut shapes = BTreeMap::new();
+        for name in file.names() {
+            let shape = file.info(name)?.shape.clone();
+            parameters.insert_host(name, &shape, file.f32(name)?.into_owned());
+            shapes.insert(name.to_string(), shape);
+        }
+        let autoencoder =
+            Autoencoder::from_shapes(shapes).with_context(|| format!("failed to use {}", path.display()))?;
+        Ok(Self { autoencoder, parameters })
+    }
+
+    /// `[C, F, h, w]` of a clip.
+    fn encode(&self, clip: &Clip) -> anyhow::Result<Vec<f32>> {
+        let graph = self.autoencoder.encoder(clip.frames, clip.height, clip.width)?;
+        let pixels = clip.pixels.iter().map(|x| 0.5 * (x + 1.0)).collect();
+        let latent = self.run(&graph, &[clip.frames, 3, clip.height, clip.width], pixels)?;
+        let layout = self.autoencoder.layout();
+        let area = latent.len() / (clip.frames * layout.channels);
+        // [F, C, h, w] to [C, F, h, w]
+        Ok(frames_first(&latent, clip.frames, layout.channels, area))
+    }
+
+    /// Pixels `[F, 3, H, W]` of `[F, C, h, w]`.
+    fn decode(&self, latent: &[f32], frames: usize, height: usize, width: usize) -> anyhow::Result<Vec<f32>> {
+        let graph = self.autoencoder.decoder(frames, height, width)?;
+        let shape = [frames, self.autoencoder.layout().channels, height, width];
+        let image = self.run(&graph, &shape, latent.to_vec())?;
+        Ok(image.into_iter().map(|x| 2.0 * x.clamp(0.0, 1.0) - 1.0).collect())
+    }
+
+    fn run(&self, graph: &tnas_graph::Graph, shape: &[usize], data: Vec<f32>) -> anyhow::Result<Vec<f32>> {
+        let device = self.parameters.device();
+        let input = Value::from_host(&HostTensor::f32(shape, data), device);
+        Ok(execute(graph, &self.parameters, vec![input], device)?.remove(0).to_vec())
+    }
+
+    /// Elements of its weights.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.names().filter_map(|name| self.parameters.shape(name)).map(|s| s.iter().product::<usize>()).sum()
+    }
+}
+
+fn load_clips(settings: &DataSettings, seed: u64) -> anyhow::Result<(Vec<Clip>, Vec<Clip>)> {
+    match (settings.kind, &settings.path) {
+        (DataKind::Videofolder, Some(path)) => {
+            Ok((folder(settings, path, "train", settings.train_clips)?, folder(settings, path, "val", settings.validation_clips)?))
+        }
+        _ => {
+            Ok((shapes(settings, seed, Split::Train, settings.train_clips.unwrap_or(4000))?,
+                shapes(settings, seed, Split::Validation, settings.validation_clips.unwrap_or(512))?))
+        }
+    }
+}
+
+fn shapes(settings: &DataSettings, seed: u64, split: Split, count: usize) -> anyhow::Result<Vec<Clip>> {
+    use rayon::prelude::*;
+    let mut shape_settings = ShapeSettings { frames: settings.frames, size: settings.size, seed, split, ..Default::default() };
+    if let Some(motions) = &settings.motions {
+        shape_settings.motions = motions.clone();
+    }
+    let clips = ShapeClips::new(shape_settings)?;
+    Ok((0..count).into_par_iter().map(|index| clips.clip(index)).collect())
+}
+
+fn folder(settings: &DataSettings, path: &Path, split: &str, count: Option<usize>) -> anyhow::Result<Vec<Clip>> {
+    let folder_settings = FolderSettings { caption: settings.caption.clone(), ..FolderSettings::default() };
+    let folder = VideoFolder::open_with(path.join(split), folder_settings)?;
+    if !folder.broken().is_empty() {
+        eprintln!("{}: {} broken files are left out, the first: {}: {}", path.join(split).display(),
+            folder.broken().len(), folder.broken()[0].file_name, folder.broken()[0].reason);
+    }
+    let count = count.unwrap_or(folder.len()).min(folder.len());
+    let order = folder.order(0);
+    Ok(order[..count].iter().map(|&index| folder.clip(index, settings.frames, settings.size)).collect::<Result<_, _>>()?)
+}
+
+/// Mean and deviation of each channel over all clips.
+fn channel_statistics(set: &LatentSet) -> Vec<(f32, f32)> {
+    let [channels, frames, height, width] = set.shape;
+    let plane = frames * height * width;
+    let statistic = |channel: usize| {
+        let values = set.clips.iter().flat_map(|clip| &clip[channel * plane..(channel + 1) * plane]);
+        let (mut sum, mut squares) = (0.0f64, 0.0f64);
+        for &x in values {
+            sum += f64::from(x);
+            squares += f64::from(x) * f64::from(x);
+        }
+        let count = (set.clips.len() * plane) as f64;
+        let mean = sum / count;
+        (mean as f32, (squares / count - mean * mean).max(1e-8).sqrt() as f32)
+    };
+    (0..channels).map(statistic).collect()
+}
+
+fn normalise(set: &mut LatentSet, statistics: &[(f32, f32)]) {
+    each_channel(set, statistics, |x, mean, deviation| (x - mean) / deviation);
+}
+
+fn denormalise(set: &mut LatentSet, statistics: &[(f32, f32)]) {
+    each_channel(set, statistics, |x, mean, deviation| x * deviation + mean);
+}
+
+fn each_channel(set: &mut LatentSet, statistics: &[(f32, f32)], change: impl Fn(f32, f32, f32) -> f32) {
+    let plane: usize = set.shape[1..].iter().product();
+    for clip in &mut set.clips {
+        for (values, &(mean, deviation)) in clip.chunks_mut(plane).zip(statistics) {
+            values.iter_mut().for_each(|x| *x = change(*x, mean, deviation));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+use crate::{StudyError, canonical_json, float};
+use serde_json::{Value, json};
+
+/// A candidate of the search, as it is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateRecord {
+    /// Identifier of the architecture.
+    pub arch_id: String,
+    /// Its canonical text.
+    pub genotype: String,
+    /// The generation that proposed it first.
+    pub generation: u32,
+    /// Its place in that generation.
+    pub order_in_generation: u32,
+    /// What is minimised, in the order of the study; predictions, not measurements.
+    pub objectives: Vec<f64>,
+    /// What else is known and the same on every machine. Measured values and times belong in [`MeasurementRecord`].
+    pub metrics: Value,
+    /// How far it has come.
+    pub state: CandidateState,
+    /// Which predictor, device or worker stands behind the objectives.
+    pub measured_by: String,
+}
+
+impl CandidateRecord {
+    /// Its line of the history: nothing measured, nothing of time or place.
+    pub(crate) fn history_line(&self) -> Result<String, StudyError> {
+        canonical_json(&json!({
+            "format_version": 1,
+            "generation": self.generation,
+            "order_in_generation": self.order_in_generation,
+            "arch_id": self.arch_id,
+            "genotype": self.genotype,
+            "state": self.state.as_str(),
+            "objectives": objectives_to_json(&self.objectives),
+            "metrics": self.metrics,
+        }))
+    }
+}
+
+/// How far a candidate has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CandidateState {
+    /// Proposed, not yet evaluated.
+    Proposed,
+    /// Its objectives are known.
+    Evaluated,
+    /// It violates a limit of the study.
+    Infeasible,
+    /// Its evaluation did not succeed.
+    Failed,
+}
+
+impl CandidateState {
+    const ALL: [Self; 4] = [Self::Proposed, Self::Evaluated, Self::Infeasible, Self::Failed];
+
+    /// Its name in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Evaluated => "evaluated",
+            Self::Infeasible => "infeasible",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// A value measured on a device: an input of the study, recorded once and replayed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasurementRecord {
+    /// The candidate.
+    pub arch_id: String,
+    /// Where it was measured.
+    pub device: String,
+    /// What was measured, with its unit, such as `latency_ms`.
+    pub kind: String,
+    /// The value.
+    pub value: f64,
+    /// What else is known: spread, repeats, fingerprint.
+    pub details: Value,
+}
+
+pub(crate) fn objectives_to_json(objectives: &[f64]) -> Value {
+    objectives.iter().copied().map(float::to_json).collect()
+}
+
+pub(crate) fn objectives_from_json(text: &str) -> Option<Vec<f64>> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.as_array()?.iter().map(float::from_json).collect()
+}

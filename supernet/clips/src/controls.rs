@@ -1,0 +1,88 @@
+//! Negative controls: real clips spoilt in one way. A measure of quality that does not score them worse is no measure.
+
+use rand::{Rng, RngExt};
+
+use crate::Clip;
+
+/// The same frames in a random other order: each picture is right, the motion is not.
+pub fn shuffled_frames(clip: &Clip, rng: &mut impl Rng) -> Clip {
+    let mut order: Vec<usize> = (0..clip.frames).collect();
+    // Fisher and Yates.
+    for last in (1..order.len()).rev() {
+        order.swap(last, rng.random_range(0..=last));
+    }
+    // Playing in order, or backwards, may be another right motion.
+    match order.len() {
+        2 => order = vec![1, 0],
+        3.. if order.is_sorted() || order.is_sorted_by(|a, b| a > b) => order.swap(0, 1),
+        _ => {}
+    }
+    clip.select_frames(&order)
+}
+
+/// The middle frame all along: the picture is right, nothing moves.
+pub fn frozen(clip: &Clip) -> Clip {
+    clip.select_frames(&vec![clip.frames.saturating_sub(1) / 2; clip.frames])
+}
+
+/// Normal noise of standard deviation `sigma` on every number, clamped to [-1, 1].
+pub fn noisy(clip: &Clip, rng: &mut impl Rng, sigma: f32) -> Clip {
+    let mut noisy = clip.clone();
+    for value in &mut noisy.pixels {
+        *value = (*value + sigma * normal(rng)).clamp(-1.0, 1.0);
+    }
+    noisy
+}
+
+/// A standard normal number (Box & Muller 1958).
+fn normal(rng: &mut impl Rng) -> f32 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    (radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::mean_frame_difference;
+
+    fn ramp(frames: usize) -> Clip {
+        let pixels = (0..frames).flat_map(|f| [f as f32 / frames as f32 * 2.0 - 1.0; 3 * 4]).collect();
+        Clip::new(frames, 2, 2, pixels).expect("a clip").with_caption("brighter")
+    }
+
+    #[test]
+    fn shuffling_keeps_the_frames_and_loses_the_order() {
+        for seed in 0..200 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            for frames in [3, 4, 8] {
+                let clip = ramp(frames);
+                let shuffled = shuffled_frames(&clip, &mut rng);
+                let firsts: Vec<f32> = (0..frames).map(|f| shuffled.frame(f)[0]).collect();
+                assert!(!firsts.is_sorted() && !firsts.is_sorted_by(|a, b| a > b), "{firsts:?}");
+                let mut sorted = firsts.clone();
+                sorted.sort_by(f32::total_cmp);
+                assert_eq!(sorted, (0..frames).map(|f| clip.frame(f)[0]).collect::<Vec<_>>());
+                assert_eq!(shuffled.caption, clip.caption);
+            }
+        }
+        assert_eq!(shuffled_frames(&ramp(1), &mut ChaCha8Rng::seed_from_u64(0)), ramp(1));
+    }
+
+    #[test]
+    fn a_frozen_clip_does_not_move() {
+        assert_eq!(mean_frame_difference(&frozen(&ramp(8))), 0.0);
+        assert_eq!(frozen(&ramp(8)).frame(7), ramp(8).frame(3));
+    }
+
+    #[test]
+    fn noise_has_the_deviation_asked_for() {
+        let grey = Clip::new(8, 16, 16, vec![0.0; 8 * 3 * 256]).expect("a clip");
+        let noisy = noisy(&grey, &mut ChaCha8Rng::seed_from_u64(3), 0.2);
+        let square = noisy.pixels.iter().map(|x| f64::from(x * x)).sum::<f64>() / noisy.pixels.len() as f64;
+        assert!((square.sqrt() - 0.2).abs() < 0.005, "{square}");
+        assert!(noisy.pixels.iter().sum::<f32>().abs() / (noisy.pixels.len() as f32) < 0.01);
+    }
+}

@@ -1,0 +1,53 @@
+//! Video clips with captions, without tensors: where they come from, how their captions become numbers, how they
+//! are looked at and what can be counted on them.
+//!
+//! ```
+//! use tnas_clips::{GifSettings, ShapeClips, ShapeSettings, Tokenizer, animated_gif, mean_frame_difference};
+//!
+//! # fn main() -> Result<(), tnas_clips::ClipError> {
+//! let shapes = ShapeClips::new(ShapeSettings { frames: 8, size: 16, ..Default::default() })?;
+//! let clip = shapes.clip(0); // such as "a red square moves left", [8, 3, 16, 16]
+//! let tokenizer = Tokenizer::from_captions(shapes.captions());
+//! let ids = tokenizer.encode(&clip.caption, 12); // <bos> words <eos> <pad> …
+//! assert_eq!(tokenizer.decode(&ids), clip.caption);
+//! assert!(mean_frame_difference(&clip) > 0.0);
+//! let bytes = animated_gif(&clip, &GifSettings::default())?;
+//! assert_eq!(&bytes[..6], b"GIF89a");
+//! # Ok(())
+//! # }
+//! ```
+
+mod bootstrap;
+mod caption;
+mod clip;
+mod contact_sheet;
+mod controls;
+mod error;
+mod folder;
+mod frechet;
+mod gif_in;
+mod gif_out;
+mod kernel_distance;
+mod order;
+mod palette;
+mod resample;
+mod shapes;
+mod statistics;
+mod tokenizer;
+mod tokenizer_file;
+
+pub use bootstrap::{Interval, bootstrap_interval};
+pub use caption::CaptionPolicy;
+pub use clip::Clip;
+pub use contact_sheet::{SheetSettings, contact_sheet};
+pub use controls::{frozen, noisy, shuffled_frames};
+pub use error::ClipError;
+pub use folder::{BrokenFile, FolderSettings, FrameRange, VideoFolder};
+pub use frechet::frechet_distance;
+pub use gif_in::{GifClip, decode_gif};
+pub use gif_out::{GifSettings, animated_gif, join_side_by_side};
+pub use kernel_distance::kernel_distance;
+pub use order::balanced_order;
+pub use shapes::{Colour, Direction, Figure, Motion, ShapeClips, ShapeSettings, Split};
+pub use statistics::{Neighbour, frame_differences, mean_frame_difference, nearest_neighbours};
+pub use tokenizer::{Padding, Tokenizer};

@@ -1,0 +1,73 @@
+//! Operations that Burn composes from many small ones, as one each on the CPU backend, with their own backward.
+//!
+//! On other devices the same functions run the composition. Results do not depend on the number of threads: work is
+//! split by output, and sums over it are taken in a fixed order.
+
+mod compose;
+#[cfg(feature = "flex")]
+mod attention;
+#[cfg(feature = "flex")]
+mod extension;
+#[cfg(feature = "flex")]
+mod norm;
+#[cfg(feature = "flex")]
+mod pointwise;
+#[cfg(feature = "flex")]
+mod simd;
+
+use burn::tensor::Tensor;
+
+/// GroupNorm over `[B, C, H, W]`, with SiLU behind it where asked.
+pub(crate) fn group_norm(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    groups: usize,
+    eps: f32,
+    silu: bool,
+) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if extension::serves(&x) {
+        return extension::group_norm(x, weight, bias, groups, eps, silu);
+    }
+    compose::group_norm(x, weight, bias, groups, eps, silu)
+}
+
+/// LayerNorm over the last axis of `[N, C]`.
+pub(crate) fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f32) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if extension::serves(&x) {
+        return extension::layer_norm(x, weight, bias, eps);
+    }
+    compose::layer_norm(x, weight, bias, eps)
+}
+
+/// softmax(q·kᵀ·scale)·v on `[N, heads, L, D]`.
+pub(crate) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, causal: bool) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if extension::serves(&q) {
+        return extension::attention(q, k, v, scale, causal);
+    }
+    compose::attention(q, k, v, scale, causal)
+}
+
+/// x·sigmoid(x).
+pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if extension::serves(&x) {
+        return extension::silu(x);
+    }
+    burn::tensor::activation::silu(x)
+}
+
+/// x·Φ(x).
+pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if extension::serves(&x) {
+        return extension::gelu(x);
+    }
+    burn::tensor::activation::gelu(x)
+}
+
+#[cfg(test)]
+mod tests;

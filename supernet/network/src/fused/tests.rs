@@ -1,0 +1,121 @@
+//! The fused operations against the compositions: values, gradients, and the same bits for any number of threads.
+
+use burn::tensor::{Device, Tensor};
+
+use super::{attention, compose, gelu, group_norm, layer_norm, silu};
+use crate::{Value, normal_vec, open_device, stream};
+
+fn random(shape: &[usize], name: &str, device: &Device) -> Value {
+    let count = shape.iter().product();
+    Value::from_f32(normal_vec(count, &mut stream(11, name, 0)), shape, device)
+}
+
+fn leaf<const D: usize>(value: Tensor<D>) -> Tensor<D> {
+    Tensor::from_inner(value).require_grad()
+}
+
+fn assert_close(what: &str, a: Vec<f32>, b: Vec<f32>) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let size = b.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+    let error = a.iter().zip(&b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(error <= 3e-5 * size, "{what}: {error} against {size}");
+}
+
+fn flat<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data_as::<f32>().try_into_vec().unwrap()
+}
+
+/// Runs both ways on leaves of the given shapes; the loss weights outputs unevenly.
+fn check<const N: usize>(
+    what: &str,
+    shapes: [&[usize]; N],
+    fused: impl Fn([Value; N]) -> Value,
+    composed: impl Fn([Value; N]) -> Value,
+) {
+    let device = open_device("cpu").unwrap();
+    let run = |f: &dyn Fn([Value; N]) -> Value| {
+        let leaves: [Tensor<1>; N] =
+            std::array::from_fn(|i| leaf(random(shapes[i], &format!("{what}/{i}"), &device).flat()));
+        let y = f(std::array::from_fn(|i| Value::F1(leaves[i].clone()).reshape(shapes[i]))).flat();
+        let count = y.dims()[0];
+        let weights = random(&[count], "weights", &device).constant_for(&device.clone().autodiff()).flat();
+        let mut gradients = (y.clone() * weights).sum().backward();
+        let gradients: Vec<Vec<f32>> = leaves.iter().map(|l| flat(l.grad_remove(&mut gradients).unwrap())).collect();
+        (flat(y.inner()), gradients)
+    };
+    let (a, b) = (run(&fused), run(&composed));
+    assert_close(&format!("{what} forward"), a.0, b.0);
+    for (i, (a, b)) in a.1.into_iter().zip(b.1).enumerate() {
+        assert_close(&format!("{what} gradient {i}"), a, b);
+    }
+}
+
+#[test]
+fn group_norms() {
+    for (groups, silu, shape) in [(4, true, [2, 8, 5, 3]), (8, false, [3, 8, 4, 4]), (1, true, [2, 6, 1, 7])] {
+        let channels = shape[1];
+        check(
+            "group norm",
+            [&shape, &[channels], &[channels]],
+            |[x, w, b]| Value::F4(group_norm(x.image(), w.flat(), b.flat(), groups, 1e-5, silu)),
+            |[x, w, b]| Value::F4(compose::group_norm(x.image(), w.flat(), b.flat(), groups, 1e-5, silu)),
+        );
+    }
+}
+
+#[test]
+fn group_norm_of_a_transposed_view() {
+    check(
+        "group norm, transposed",
+        [&[2, 3, 8, 5], &[8], &[8]],
+        |[x, w, b]| Value::F4(group_norm(x.image().permute([0, 2, 1, 3]), w.flat(), b.flat(), 2, 1e-5, true)),
+        |[x, w, b]| Value::F4(compose::group_norm(x.image().permute([0, 2, 1, 3]), w.flat(), b.flat(), 2, 1e-5, true)),
+    );
+}
+
+#[test]
+fn layer_norms() {
+    for shape in [[3, 7], [300, 48]] {
+        check(
+            "layer norm",
+            [&shape, &[shape[1]], &[shape[1]]],
+            |[x, w, b]| Value::F2(layer_norm(x.rows(), w.flat(), b.flat(), 1e-5)),
+            |[x, w, b]| Value::F2(compose::layer_norm(x.rows(), w.flat(), b.flat(), 1e-5)),
+        );
+    }
+}
+
+#[test]
+fn attentions() {
+    for (q, k, causal) in [([2, 2, 5, 4], [2, 2, 7, 4], false), ([40, 4, 8, 8], [40, 4, 8, 8], true), ([1, 2, 64, 16], [1, 2, 64, 16], false)] {
+        check(
+            "attention",
+            [&q, &k, &k],
+            |[q, k, v]| Value::F4(attention(q.image(), k.image(), v.image(), 0.5, causal)),
+            |[q, k, v]| Value::F4(compose::attention(q.image(), k.image(), v.image(), 0.5, causal)),
+        );
+    }
+}
+
+#[test]
+fn pointwise_functions() {
+    use burn::tensor::activation;
+    check("silu", [&[3, 700]], |[x]| Value::F2(silu(x.rows())), |[x]| Value::F2(activation::silu(x.rows())));
+    check("gelu", [&[3, 700]], |[x]| Value::F2(gelu(x.rows())), |[x]| Value::F2(activation::gelu(x.rows())));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let device = open_device("cpu").unwrap();
+    let run = || {
+        let x = leaf(random(&[6, 16, 9, 9], "x", &device).image());
+        let (w, b) = (leaf(random(&[16], "w", &device).flat()), leaf(random(&[16], "b", &device).flat()));
+        let y = group_norm(x.clone(), w.clone(), b.clone(), 4, 1e-5, true);
+        let a = attention(y.clone(), y.clone(), y.clone(), 0.3, false);
+        let mut gradients = a.sum().backward();
+        let gradient = [x.grad_remove(&mut gradients).map(flat), w.grad_remove(&mut gradients).map(flat), b.grad_remove(&mut gradients).map(flat)];
+        gradient.map(Option::unwrap)
+    };
+    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+    assert_eq!(with(1), with(2));
+}

@@ -1,0 +1,212 @@
+//! Each semantic operation as Burn operations.
+
+use burn::tensor::{
+    Device, Tensor, activation,
+    module,
+    ops::{ConvOptions, InterpolateMode, InterpolateOptions},
+};
+use tnas_graph::{Op, RuntimeError, Weight, WeightError};
+
+use crate::{
+    Value, WeightSource,
+    fused::{attention, gelu, group_norm, layer_norm, silu},
+    value::with_rank,
+};
+
+/// Runs one operation; `with_silu` fuses a SiLU behind a GroupNorm.
+pub(crate) fn run(
+    op: &Op,
+    with_silu: bool,
+    mut inputs: Vec<Value>,
+    weights: &dyn WeightSource,
+    device: &Device,
+) -> Result<Value, RuntimeError> {
+    let mut take = || if inputs.is_empty() { Value::F1(Tensor::zeros([0], device)) } else { inputs.remove(0) };
+    Ok(match op {
+        Op::Conv2d { weight, bias, stride, padding, groups } => {
+            let [top, left, bottom, right] = *padding;
+            let options = ConvOptions::new_with_padding(*stride, [(top, bottom), (left, right)], [1, 1], *groups);
+            let weight = weights.weight(weight)?.image();
+            let bias = bias.as_ref().map(|bias| vector(weights, bias)).transpose()?;
+            Value::F4(module::conv2d(take().image(), weight, bias, options))
+        }
+        Op::Linear { weight, bias } => {
+            let x = take();
+            let shape = x.shape();
+            let weight = weights.weight(weight)?.rows();
+            let bias = bias.as_ref().map(|bias| vector(weights, bias)).transpose()?;
+            let out = weight.dims()[0];
+            let y = linear(x.rows(), weight, bias);
+            Value::F2(y).reshape(&[&shape[..shape.len() - 1], &[out]].concat())
+        }
+        Op::MatMul => binary(take(), take(), Binary::MatMul),
+        Op::GroupNorm { weight, bias, groups, eps } => {
+            let (weight, bias) = (vector(weights, weight)?, vector(weights, bias)?);
+            Value::F4(group_norm(take().image(), weight, bias, *groups, *eps, with_silu))
+        }
+        Op::LayerNorm { weight, bias, eps } => {
+            let x = take();
+            let shape = x.shape();
+            let (weight, bias) = (vector(weights, weight)?, vector(weights, bias)?);
+            Value::F2(layer_norm(x.rows(), weight, bias, *eps)).reshape(&shape)
+        }
+        Op::Attention { scale, causal } => {
+            let (q, k, v) = (take().image(), take().image(), take().image());
+            Value::F4(attention(q, k, v, *scale, *causal))
+        }
+        Op::Silu => with_rank!(take(), x => silu(x)),
+        Op::Gelu => with_rank!(take(), x => gelu(x)),
+        Op::QuickGelu => with_rank!(take(), x => activation::sigmoid(x.clone().mul_scalar(1.702)) * x),
+        Op::Relu => with_rank!(take(), x => activation::relu(x)),
+        Op::Tanh => with_rank!(take(), x => x.tanh()),
+        Op::Sigmoid => with_rank!(take(), x => activation::sigmoid(x)),
+        Op::Softmax => {
+            let x = take();
+            let shape = x.shape();
+            Value::F2(activation::softmax(x.rows(), 1)).reshape(&shape)
+        }
+        Op::Add => binary(take(), take(), Binary::Add),
+        Op::Sub => binary(take(), take(), Binary::Sub),
+        Op::Mul => binary(take(), take(), Binary::Mul),
+        Op::Affine { scale, offset } => {
+            let (scale, offset) = (*scale, *offset);
+            with_rank!(take(), x => {
+                let x = if scale == 1.0 { x } else { x.mul_scalar(scale) };
+                if offset == 0.0 { x } else { x.add_scalar(offset) }
+            })
+        }
+        Op::Concat { axis } => concat(inputs, *axis),
+        Op::Slice { axis, start, end } => {
+            let x = take();
+            let mut ranges: Vec<(usize, usize)> = x.shape().into_iter().map(|length| (0, length)).collect();
+            ranges[*axis] = (*start, *end);
+            slice_axes(x, &ranges)
+        }
+        Op::Reshape { shape } => take().reshape(shape),
+        Op::Transpose { order } => transpose(take(), order),
+        Op::ResizeNearest { size } => Value::F4(resize_nearest(take().image(), *size)),
+        Op::AvgPool2d { window } => {
+            let options = burn::tensor::ops::AvgPoolOptions::new(*window).with_stride(*window);
+            Value::F4(module::avg_pool2d(take().image(), options))
+        }
+        Op::Mean { axes } => {
+            let axes = axes.clone();
+            with_rank!(take(), x => axes.iter().fold(x, |x, &axis| x.mean_dim(axis)))
+        }
+        Op::Embedding { weight } => {
+            let Value::Ids(ids) = take() else {
+                let message = "an embedding of floats".to_string();
+                return Err(RuntimeError::Backend { runtime: "burn".into(), message });
+            };
+            let table = weights.weight(weight)?.rows();
+            let [batch, tokens] = ids.dims();
+            let width = table.dims()[1];
+            let rows: Tensor<2> = table.select(0, ids.reshape([batch * tokens]));
+            Value::F2(rows).reshape(&[batch, tokens, width])
+        }
+        Op::Constant { shape, data } => {
+            let plain = device.clone().inner();
+            Value::from_f32(data.clone(), shape, &plain).constant_for(device)
+        }
+        Op::Parameter { weight } => weights.weight(weight)?,
+        Op::Sinusoid { channels, flip_sin_to_cos, frequency_shift } => {
+            Value::F2(sinusoid(take().flat(), *channels, *flip_sin_to_cos, *frequency_shift, device))
+        }
+    })
+}
+
+fn vector(weights: &dyn WeightSource, weight: &Weight) -> Result<Tensor<1>, WeightError> {
+    weights.weight(weight).map(Value::flat)
+}
+
+fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let y = x.matmul(weight.transpose());
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+}
+
+fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    let options =
+        InterpolateOptions::new(InterpolateMode::Nearest).with_align_corners(false).with_output_size(size);
+    module::interpolate(x, options)
+}
+
+/// Sinusoidal embedding of times (Ho et al. 2020, as diffusers' `get_timestep_embedding`).
+fn sinusoid(t: Tensor<1>, channels: usize, flip: bool, shift: f32, device: &Device) -> Tensor<2> {
+    let half = channels / 2;
+    let rate = |i: usize| (-(10_000f64.ln()) * i as f64 / (half as f64 - f64::from(shift))).exp() as f32;
+    let rates = Value::from_f32((0..half).map(rate).collect(), &[1, half], &device.clone().inner());
+    let rates = rates.constant_for(device).rows();
+    let [batch] = t.dims();
+    let angles = t.reshape([batch, 1]).matmul(rates);
+    let (sin, cos) = (angles.clone().sin(), angles.cos());
+    Tensor::cat(if flip { vec![cos, sin] } else { vec![sin, cos] }, 1)
+}
+
+enum Binary {
+    Add,
+    Sub,
+    Mul,
+    MatMul,
+}
+
+fn binary(a: Value, b: Value, op: Binary) -> Value {
+    fn apply<const D: usize>(a: Tensor<D>, b: Tensor<D>, op: Binary) -> Tensor<D> {
+        match op {
+            Binary::Add => a + b,
+            Binary::Sub => a - b,
+            Binary::Mul => a * b,
+            Binary::MatMul => a.matmul(b),
+        }
+    }
+    match (a, b) {
+        (Value::F1(a), Value::F1(b)) => Value::F1(apply(a, b, op)),
+        (Value::F2(a), Value::F2(b)) => Value::F2(apply(a, b, op)),
+        (Value::F3(a), Value::F3(b)) => Value::F3(apply(a, b, op)),
+        (Value::F4(a), Value::F4(b)) => Value::F4(apply(a, b, op)),
+        (Value::F5(a), Value::F5(b)) => Value::F5(apply(a, b, op)),
+        (a, b) => panic!("ranks of {:?} and {:?} differ: shape inference let them pass", a.shape(), b.shape()),
+    }
+}
+
+fn concat(inputs: Vec<Value>, axis: usize) -> Value {
+    macro_rules! all {
+        ($variant:ident) => {
+            Value::$variant(Tensor::cat(
+                inputs.into_iter().filter_map(|v| if let Value::$variant(x) = v { Some(x) } else { None }).collect(),
+                axis,
+            ))
+        };
+    }
+    match inputs[0] {
+        Value::F1(_) => all!(F1),
+        Value::F2(_) => all!(F2),
+        Value::F3(_) => all!(F3),
+        Value::F4(_) => all!(F4),
+        Value::F5(_) => all!(F5),
+        Value::Ids(_) => panic!("integers are not concatenated"),
+    }
+}
+
+/// The given range of each axis.
+pub(crate) fn slice_axes(x: Value, ranges: &[(usize, usize)]) -> Value {
+    with_rank!(x, x => {
+        let lengths = x.dims();
+        let mut x = x;
+        for (axis, &(start, end)) in ranges.iter().enumerate() {
+            if (start, end) != (0, lengths[axis]) {
+                x = x.narrow(axis, start, end - start);
+            }
+        }
+        x
+    })
+}
+
+fn transpose(x: Value, order: &[usize]) -> Value {
+    fn to<const D: usize>(order: &[usize]) -> [usize; D] {
+        std::array::from_fn(|i| order[i])
+    }
+    with_rank!(x, x => x.permute(to(order)))
+}

@@ -1,0 +1,325 @@
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, activation};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tnas_graph::Graph;
+use tnas_network::{Leaves, Parameters, Stream, Value, euler_times, execute, normal_vec, stream};
+use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
+
+use crate::{
+    AdamWSettings, Checkpoint, LatentSet, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
+    checkpoint::{load_sets, save_sets},
+    flow_loss::{FlowBatch, TIME_SCALE, on, scalar, velocity},
+    learning_rate, train_loop,
+};
+
+/// Adversarial fine-tuning to few steps (SF-V, arXiv 2406.04324, written for rectified flow).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdversarialSettings {
+    /// Denoising steps of the student.
+    pub student_steps: usize,
+    /// Generator updates.
+    pub steps: u64,
+    /// Clips a step.
+    pub batch: usize,
+    /// Shift of the student's times towards noise.
+    pub shift: f32,
+    /// Discriminator-only updates at the start.
+    pub head_warmup_steps: u64,
+    /// Discriminator updates per generator update.
+    pub head_updates: u64,
+    /// λ, weight of the distance to the data.
+    pub reconstruction: f64,
+    /// c of the pseudo-Huber distance.
+    pub huber: f64,
+    /// γ, weight of the approximate R1 penalty.
+    pub r1: f64,
+    /// σ of the noise that approximates it.
+    pub r1_noise: f32,
+    /// Law of the times at which the discriminator looks.
+    pub noise: TimeLaw,
+    /// Decay of the average of the student's weights.
+    pub ema_decay: f64,
+    /// Optimiser of the student.
+    pub generator: AdamWSettings,
+    /// Optimiser of the heads.
+    pub heads: AdamWSettings,
+}
+
+impl Default for AdversarialSettings {
+    fn default() -> Self {
+        let adam = |learning_rate| AdamWSettings { learning_rate, warmup_steps: 10, ..AdamWSettings::default() };
+        Self {
+            student_steps: 4,
+            steps: 200,
+            batch: 4,
+            shift: 1.0,
+            head_warmup_steps: 60,
+            head_updates: 2,
+            reconstruction: 0.1,
+            huber: 0.01,
+            r1: 0.1,
+            r1_noise: 0.05,
+            noise: TimeLaw { mean: -1.0, deviation: 1.0 },
+            ema_decay: 0.95,
+            generator: adam(1e-4),
+            heads: adam(3e-3),
+        }
+    }
+}
+
+/// The two networks of the stage: the student, and the discriminator, whose encoder is the frozen teacher's.
+pub struct Student {
+    /// The student's weights.
+    pub generator: TrainSet,
+    /// Frozen encoder and trainable heads.
+    pub discriminator: TrainSet,
+}
+
+impl Student {
+    /// Both start from the trained video model; the heads are drawn.
+    pub fn new(
+        teacher: &Parameters,
+        backbone: &Backbone,
+        genotype: &Genotype,
+        shape: DenoiserShape,
+        settings: &AdversarialSettings,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
+        let graph = discriminator_graph(backbone, genotype, shape)?;
+        let mut weights = Parameters::new(teacher.device());
+        for weight in graph.weights() {
+            if let Some(found) = teacher.get(&weight.name) {
+                weights.insert(&weight.name, found.clone());
+            }
+        }
+        weights.init(graph.weights(), seed);
+        let heads = TrainSet::new(weights, |name| name.starts_with(HEAD_PREFIX), &settings.heads, 0.0);
+        let generator = TrainSet::new(teacher.clone(), |_| true, &settings.generator, settings.ema_decay);
+        Ok(Self { generator, discriminator: heads })
+    }
+}
+
+impl Checkpoint for Student {
+    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError> {
+        save_sets(path, &[("generator/", &self.generator), ("heads/", &self.discriminator)], done, bad)
+    }
+
+    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError> {
+        load_sets(path, &mut [("generator/", &mut self.generator), ("heads/", &mut self.discriminator)])
+    }
+}
+
+/// Trains heads and student in turn. A step is `head_updates` updates of the heads, then one of the student, which
+/// waits for the heads' warm-up.
+#[allow(clippy::too_many_arguments)]
+pub fn train_student(
+    backbone: &Backbone,
+    genotype: &Genotype,
+    student: &mut Student,
+    data: &LatentSet,
+    text: &TextFeatures,
+    settings: &AdversarialSettings,
+    seed: u64,
+    run: &LoopSettings,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    data.check(text.context.len())?;
+    let [_, frames, height, width] = data.shape;
+    let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
+    let game = Game {
+        denoiser: backbone.denoiser(genotype, shape)?,
+        discriminator: discriminator_graph(backbone, genotype, shape)?,
+        data,
+        text,
+        settings,
+    };
+    let warmup_rounds = settings.head_warmup_steps.div_ceil(settings.head_updates.max(1));
+    train_loop(run, student, observer, |student, step| {
+        let mut rng = stream(seed, "adversarial", step);
+        let mut heads = (0.0, 0.0);
+        for update in 0..settings.head_updates {
+            heads = game.update_heads(student, step * settings.head_updates + update, run.steps, &mut rng)?;
+        }
+        let generator = if step < warmup_rounds {
+            None
+        } else {
+            Some(game.update_generator(student, step - warmup_rounds, run.steps, &mut rng)?)
+        };
+        let (loss, norm, moved) = generator.unwrap_or((0.0, 0.0, true));
+        let figures = vec![
+            ("loss_heads", heads.0),
+            ("gradient_norm_heads", heads.1),
+            ("loss_student", loss),
+            ("gradient_norm", norm),
+        ];
+        let finite = moved && heads.0.is_finite() && heads.1.is_finite();
+        Ok((figures, finite))
+    })
+}
+
+fn discriminator_graph(backbone: &Backbone, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, TrainError> {
+    Ok(Discriminator { backbone: backbone.clone(), genotype: genotype.clone() }.graph(shape)?)
+}
+
+/// What a round needs besides the two networks.
+struct Game<'a> {
+    denoiser: Graph,
+    discriminator: Graph,
+    data: &'a LatentSet,
+    text: &'a TextFeatures,
+    settings: &'a AdversarialSettings,
+}
+
+impl Game<'_> {
+    /// A batch noised to times drawn evenly from the student's.
+    fn batch(&self, rng: &mut Stream) -> FlowBatch {
+        let times = euler_times(self.settings.student_steps, self.settings.shift);
+        let batch = self.settings.batch;
+        let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..self.data.clips.len())).collect();
+        let drawn = (0..batch).map(|_| times[rng.random_range(0..self.settings.student_steps)]).collect();
+        FlowBatch::of(self.data, &indices, drawn, rng)
+    }
+
+    /// x̂0 = x_t − t·v.
+    fn predicted_data(&self, batch: &FlowBatch, weights: &Leaves) -> Result<Value, TrainError> {
+        let device = weights.device();
+        let inputs = batch.inputs(self.text, device);
+        let x_t = inputs[0].clone();
+        let v = velocity(&self.denoiser, weights, inputs, device)?;
+        let times = on(batch.times.clone(), &[batch.times.len()], device);
+        Ok(subtract_scaled(x_t, v, times))
+    }
+
+    /// Hinge loss of the heads with the approximate R1 penalty (γ/σ²)·‖D(y) − D(y + σξ)‖² on real clips.
+    fn update_heads(
+        &self,
+        student: &mut Student,
+        update: u64,
+        steps: u64,
+        rng: &mut Stream,
+    ) -> Result<(f64, f64), TrainError> {
+        let settings = self.settings;
+        let batch = self.batch(rng);
+        let fake = self.predicted_data(&batch, &student.generator.frozen_leaves())?.inner().to_vec();
+        let (look, noise) = self.look(rng, batch.data.len());
+        let leaves = student.discriminator.leaves();
+        let device = leaves.device().clone();
+        let real_input = mix(&batch.data, &noise, &look);
+        let fake_input = mix(&fake, &noise, &look);
+        let d = |input: Vec<f32>| self.logits(&leaves, on(input, &batch.shape, &device), &batch, &look, &device);
+        let real = d(real_input.clone())?;
+        let mut loss = activation::relu(real.clone().neg().add_scalar(1.0)).mean()
+            + activation::relu(d(fake_input)?.add_scalar(1.0)).mean();
+        if settings.r1 > 0.0 {
+            let xi = normal_vec(real_input.len(), rng);
+            let moved = real_input.iter().zip(xi).map(|(y, xi)| y + settings.r1_noise * xi).collect();
+            let penalty = (real - d(moved)?).square().mean();
+            loss = loss + penalty.mul_scalar(settings.r1 / f64::from(settings.r1_noise).powi(2));
+        }
+        let value = scalar(&loss);
+        let gradients = leaves.gradients(&mut loss.backward());
+        let rate = learning_rate(
+            settings.heads.learning_rate,
+            update,
+            steps * settings.head_updates,
+            settings.heads.warmup_steps,
+        );
+        let report = student.discriminator.apply(gradients, rate, update);
+        Ok((value, report.gradient_norm))
+    }
+
+    /// −D(ŷ) + λ·(√(‖x̂0 − x0‖² + c²) − c)/√d, the gradient passing through the fixed discriminator.
+    fn update_generator(
+        &self,
+        student: &mut Student,
+        update: u64,
+        steps: u64,
+        rng: &mut Stream,
+    ) -> Result<(f64, f64, bool), TrainError> {
+        let settings = self.settings;
+        let batch = self.batch(rng);
+        let leaves = student.generator.leaves();
+        let device = leaves.device().clone();
+        let fake = self.predicted_data(&batch, &leaves)?;
+        let (look, noise) = self.look(rng, batch.data.len());
+        let judged = mix_values(fake.clone(), on(noise, &batch.shape, &device), on(look.clone(), &[look.len()], &device));
+        let judge = student.discriminator.frozen_leaves();
+        let adversarial = self.logits(&judge, judged, &batch, &look, &device)?.mean().neg();
+        let distance = pseudo_huber(fake, on(batch.data.clone(), &batch.shape, &device), settings.huber);
+        let loss = adversarial + distance.mul_scalar(settings.reconstruction);
+        let value = scalar(&loss);
+        let gradients = leaves.gradients(&mut loss.backward());
+        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps);
+        let report = student.generator.apply(gradients, rate, update);
+        Ok((value, report.gradient_norm, report.moved && value.is_finite()))
+    }
+
+    /// Times t' at which the discriminator looks, and their noise.
+    fn look(&self, rng: &mut Stream, length: usize) -> (Vec<f32>, Vec<f32>) {
+        let times = (0..self.settings.batch).map(|_| self.settings.noise.draw(rng)).collect();
+        (times, normal_vec(length, rng))
+    }
+
+    /// Logits `[B, heads]` of noised clips.
+    fn logits(
+        &self,
+        weights: &Leaves,
+        sample: Value,
+        batch: &FlowBatch,
+        look: &[f32],
+        device: &Device,
+    ) -> Result<Tensor<2>, TrainError> {
+        let rows = batch.captions.len();
+        let times = look.iter().map(|t| t * TIME_SCALE).collect();
+        let context = on(self.text.gather_context(&batch.captions), &[rows, self.text.tokens, self.text.width], device);
+        let pooled = on(self.text.gather_pooled(&batch.captions), &[rows, self.text.width], device);
+        let inputs = vec![sample, on(times, &[rows], device), context, pooled];
+        let mut outputs = execute(&self.discriminator, weights, inputs, device)?;
+        let logits = outputs.pop().ok_or_else(|| TrainError::Data("the discriminator has no output".into()))?;
+        Ok(logits.rows())
+    }
+}
+
+/// (1 − t)·x + t·ε per clip, on the host.
+fn mix(data: &[f32], noise: &[f32], times: &[f32]) -> Vec<f32> {
+    let length = data.len() / times.len();
+    let rows = data.chunks(length).zip(noise.chunks(length)).zip(times);
+    rows.flat_map(|((data, noise), &t)| tnas_network::interpolate(data, noise, t)).collect()
+}
+
+/// The same on the device, with gradients to the data.
+fn mix_values(data: Value, noise: Value, times: Value) -> Value {
+    let shape = data.shape();
+    let (data, noise, t) = (by_clip(data), by_clip(noise), column(times));
+    let y = data.clone() + (noise - data) * t;
+    Value::F2(y).reshape(&shape)
+}
+
+/// x − t·v per clip.
+fn subtract_scaled(x: Value, v: Value, times: Value) -> Value {
+    let shape = x.shape();
+    Value::F2(by_clip(x) - by_clip(v) * column(times)).reshape(&shape)
+}
+
+fn pseudo_huber(a: Value, b: Value, c: f64) -> Tensor<1> {
+    let difference = by_clip(a) - by_clip(b);
+    let [_, elements] = difference.dims();
+    let squares = difference.square().sum_dim(1);
+    let root = squares.add_scalar(c * c).sqrt().add_scalar(-c);
+    root.mean().mul_scalar(1.0 / (elements as f64).sqrt())
+}
+
+/// `[B, elements]`
+fn by_clip(x: Value) -> Tensor<2> {
+    let shape = x.shape();
+    x.reshape(&[shape[0], shape[1..].iter().product()]).rows()
+}
+
+/// `[B, 1]`
+fn column(x: Value) -> Tensor<2> {
+    let length = x.shape()[0];
+    x.reshape(&[length, 1]).rows()
+}

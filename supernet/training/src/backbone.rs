@@ -1,0 +1,122 @@
+use burn::tensor::Device;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tnas_graph::{Graph, HostTensor};
+use tnas_network::{Parameters, Value, WeightSource, execute, stream};
+use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
+
+use crate::{
+    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet, learning_rate, train_loop,
+    flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+};
+
+/// How an image backbone is trained on single frames.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackboneSettings {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Frames a step.
+    pub batch: usize,
+    /// Decay of the average of weights.
+    pub ema_decay: f64,
+    /// Optimiser.
+    pub optimizer: AdamWSettings,
+    /// Times.
+    pub flow: FlowSettings,
+}
+
+impl Default for BackboneSettings {
+    fn default() -> Self {
+        Self {
+            steps: 1500,
+            batch: 32,
+            ema_decay: 0.995,
+            optimizer: AdamWSettings { learning_rate: 2e-3, warmup_steps: 50, ..AdamWSettings::default() },
+            flow: FlowSettings::default(),
+        }
+    }
+}
+
+/// Trains UNet and text encoder together by rectified flow on frames drawn from the clips.
+#[allow(clippy::too_many_arguments)]
+pub fn train_backbone(
+    backbone: &Backbone,
+    encoder: &TextEncoder,
+    set: &mut TrainSet,
+    data: &LatentSet,
+    captions: &CaptionTokens,
+    settings: &BackboneSettings,
+    seed: u64,
+    run: &LoopSettings,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    data.check(captions.ids.len())?;
+    let length = captions.length;
+    let [_, frames, height, width] = data.shape;
+    let shape = DenoiserShape { batch: settings.batch, frames: 1, height, width, tokens: length };
+    let unet = backbone.denoiser(&Genotype::none(), shape)?;
+    let text = encoder.graph(settings.batch, length)?;
+    train_loop(run, set, observer, |set, step| {
+        let mut rng = stream(seed, "backbone", step);
+        let picks: Vec<(usize, usize)> = (0..settings.batch)
+            .map(|_| (rng.random_range(0..data.clips.len()), rng.random_range(0..frames)))
+            .collect();
+        let still = LatentSet {
+            shape: [data.shape[0], 1, height, width],
+            clips: picks.iter().map(|&(clip, frame)| data.frame(clip, frame)).collect(),
+            captions: picks.iter().map(|&(clip, _)| data.captions[clip]).collect(),
+        };
+        let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
+        let batch = FlowBatch::of(&still, &(0..settings.batch).collect::<Vec<_>>(), times, &mut rng);
+        let leaves = set.leaves();
+        let context = encode(&text, &leaves, captions, &batch.captions, leaves.device())?.0;
+        let v = velocity(&unet, &leaves, batch.inputs_with(context, leaves.device()), leaves.device())?;
+        let loss = mean_squared(v, on(batch.target(), &batch.shape, leaves.device()));
+        let value = scalar(&loss);
+        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let mut gradients = loss.backward();
+        let report = set.apply(leaves.gradients(&mut gradients), rate, step);
+        let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
+        Ok((figures, report.moved && value.is_finite()))
+    })
+}
+
+/// Runs a text encoder on the given captions: context `[B, L, X]` and pooled `[B, X]`.
+fn encode(
+    graph: &Graph,
+    weights: &dyn WeightSource,
+    captions: &CaptionTokens,
+    indices: &[usize],
+    device: &Device,
+) -> Result<(Value, Value), TrainError> {
+    let shape = [indices.len(), captions.length];
+    let ids = HostTensor::i64(&shape, indices.iter().flat_map(|&i| captions.ids[i].iter().copied()).collect());
+    let ids = Value::from_host(&ids, &device.clone().inner()).constant_for(device);
+    let pooling = indices.iter().flat_map(|&i| captions.pooling(i)).collect();
+    let mut outputs = execute(graph, weights, vec![ids, on(pooling, &shape, device)], device)?;
+    let pooled = outputs.pop();
+    match (outputs.pop(), pooled) {
+        (Some(context), Some(pooled)) => Ok((context, pooled)),
+        _ => Err(TrainError::Data("the text encoder has two outputs".into())),
+    }
+}
+
+/// Features of every caption, computed once: the text encoder is frozen after the backbone stage.
+pub fn text_features(
+    encoder: &TextEncoder,
+    weights: &Parameters,
+    captions: &CaptionTokens,
+) -> Result<TextFeatures, TrainError> {
+    const BATCH: usize = 64;
+    let width = encoder.config.hidden_size;
+    let mut features = TextFeatures { tokens: captions.length, width, ..TextFeatures::default() };
+    let all: Vec<usize> = (0..captions.ids.len()).collect();
+    for chunk in all.chunks(BATCH) {
+        let graph = encoder.graph(chunk.len(), captions.length)?;
+        let (context, pooled) = encode(&graph, weights, captions, chunk, weights.device())?;
+        features.context.extend(context.to_vec().chunks(captions.length * width).map(<[f32]>::to_vec));
+        features.pooled.extend(pooled.to_vec().chunks(width).map(<[f32]>::to_vec));
+    }
+    Ok(features)
+}

@@ -1,0 +1,111 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::{Device, Tensor};
+use tnas_network::{Parameter, Parameters, Value};
+use tnas_weights::{HostTensor, SafeTensors, write_safetensors};
+
+use crate::{TrainError, TrainSet, optimizer::Moments};
+
+/// State of a training loop that can be put on disk, whole or not at all.
+pub trait Checkpoint {
+    /// Writes the state after `done` steps, of which the last `bad` were not finite.
+    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError>;
+
+    /// Restores it in place: steps done and bad steps.
+    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError>;
+}
+
+const FORMAT_VERSION: &str = "1";
+
+impl Checkpoint for TrainSet {
+    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError> {
+        save_sets(path, &[("", self)], done, bad)
+    }
+
+    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError> {
+        load_sets(path, &mut [("", self)])
+    }
+}
+
+/// Writes the trained weights, moments and averages of several sets into one file, each under its front part.
+pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad: u64) -> Result<(), TrainError> {
+    let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    let mut metadata: BTreeMap<String, String> =
+        [("format_version", FORMAT_VERSION.into()), ("step", done.to_string()), ("bad_steps", bad.to_string())]
+            .map(|(key, value): (&str, String)| (key.to_string(), value))
+            .into();
+    for (front, set) in sets {
+        let mut put = |kind: &str, name: &str, flat: &Tensor<1>| {
+            values.insert(format!("{front}{kind}/{name}"), Value::F1(flat.clone()).to_vec());
+        };
+        for (name, parameter) in set.parameters.iter().filter(|(name, _)| set.trained.contains(*name)) {
+            put("weight", name, &parameter.flat);
+        }
+        for (name, parameter) in set.ema.average().iter() {
+            put("average", name, &parameter.flat);
+        }
+        for (name, moments) in set.optimizer.moments() {
+            put("moment1", name, &moments.first);
+            put("moment2", name, &moments.second);
+            metadata.insert(format!("{front}steps/{name}"), moments.steps.to_string());
+        }
+    }
+    let tensors = values.iter().map(|(key, values)| (key.clone(), HostTensor::f32(&[values.len()], values))).collect();
+    write_safetensors(path, &tensors, &metadata).map_err(|error| bad_file(path, error.to_string()))
+}
+
+/// Restores what [`save_sets`] wrote.
+pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Result<(u64, u64), TrainError> {
+    let file = SafeTensors::open(path).map_err(|error| bad_file(path, error.to_string()))?;
+    let metadata = file.metadata();
+    let number = |key: &str| -> Result<u64, TrainError> {
+        let text = metadata.get(key).ok_or_else(|| bad_file(path, format!("it has no {key}")))?;
+        text.parse().map_err(|_| bad_file(path, format!("{key} = {text:?} is no number")))
+    };
+    if metadata.get("format_version").map(String::as_str) != Some(FORMAT_VERSION) {
+        return Err(bad_file(path, format!("its format version is not {FORMAT_VERSION}; delete it to start anew")));
+    }
+    for (front, set) in sets {
+        let device = set.parameters.device().clone();
+        let read = |kind: &str, name: &str, length: usize| read_flat(&file, path, front, kind, name, length, &device);
+        let mut average = Parameters::new(&device);
+        for name in set.trained.clone() {
+            let Some(shape) = set.parameters.get(&name).map(|parameter| parameter.shape.clone()) else { continue };
+            let length = shape.iter().product();
+            let flat = read("weight", &name, length)?;
+            set.parameters.insert(&name, Parameter { shape: shape.clone(), flat });
+            average.insert(&name, Parameter { shape, flat: read("average", &name, length)? });
+            if let Ok(steps) = number(&format!("{front}steps/{name}")) {
+                let (first, second) = (read("moment1", &name, length)?, read("moment2", &name, length)?);
+                set.optimizer.restore(name, Moments { steps, first, second });
+            }
+        }
+        set.ema.restore(average);
+    }
+    Ok((number("step")?, number("bad_steps")?))
+}
+
+fn read_flat(
+    file: &SafeTensors,
+    path: &Path,
+    front: &str,
+    kind: &str,
+    name: &str,
+    length: usize,
+    device: &Device,
+) -> Result<Tensor<1>, TrainError> {
+    let key = format!("{front}{kind}/{name}");
+    let values = file.f32(&key).map_err(|error| bad_file(path, error.to_string()))?;
+    if values.len() != length {
+        let message = format!("{key}: expected {length} elements, found {}; delete it to start anew", values.len());
+        return Err(bad_file(path, message));
+    }
+    Ok(Value::from_f32(values.into_owned(), &[length], device).flat())
+}
+
+fn bad_file(path: &Path, message: String) -> TrainError {
+    TrainError::Checkpoint { path: PathBuf::from(path), message }
+}

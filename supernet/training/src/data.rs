@@ -1,0 +1,129 @@
+use tnas_clips::{Clip, Tokenizer};
+
+use crate::TrainError;
+
+/// Clips as the denoiser sees them: latents, or pixels where there is no autoencoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatentSet {
+    /// Channels, frames, rows, columns.
+    pub shape: [usize; 4],
+    /// Each `[C, F, H, W]`.
+    pub clips: Vec<Vec<f32>>,
+    /// Index of each clip's caption among the text features.
+    pub captions: Vec<usize>,
+}
+
+/// What the text encoder says of each distinct caption.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextFeatures {
+    /// Tokens of a caption, padded.
+    pub tokens: usize,
+    /// Width of a token's feature.
+    pub width: usize,
+    /// Per caption `[L, X]`.
+    pub context: Vec<Vec<f32>>,
+    /// Per caption `[X]`.
+    pub pooled: Vec<Vec<f32>>,
+}
+
+/// Captions as ids of one length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptionTokens {
+    /// Tokens of a caption, padded.
+    pub length: usize,
+    /// Ids per caption.
+    pub ids: Vec<Vec<i64>>,
+    /// Where each caption's text ends: the token that pools.
+    pub ends: Vec<usize>,
+}
+
+impl CaptionTokens {
+    /// Tokenises captions to a length.
+    pub fn new<S: AsRef<str>>(tokenizer: &Tokenizer, captions: &[S], length: usize) -> Self {
+        let ids: Vec<Vec<i64>> = captions.iter().map(|caption| tokenizer.encode(caption.as_ref(), length)).collect();
+        let end = |ids: &Vec<i64>| ids.iter().position(|&id| id == tokenizer.eos_id()).unwrap_or(length - 1);
+        Self { length, ends: ids.iter().map(end).collect(), ids }
+    }
+
+    /// 1 at the end of text, else 0.
+    pub fn pooling(&self, caption: usize) -> impl Iterator<Item = f32> {
+        let end = self.ends[caption];
+        (0..self.length).map(move |token| if token == end { 1.0 } else { 0.0 })
+    }
+}
+
+impl LatentSet {
+    /// Elements of a clip.
+    pub fn clip_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Checks that clips and captions fit each other.
+    pub fn check(&self, captions: usize) -> Result<(), TrainError> {
+        let bad = |message: String| Err(TrainError::Data(message));
+        if self.clips.is_empty() {
+            return bad("there are none".into());
+        }
+        if self.clips.len() != self.captions.len() {
+            return bad(format!("{} clips and {} captions", self.clips.len(), self.captions.len()));
+        }
+        if let Some(index) = self.clips.iter().position(|clip| clip.len() != self.clip_len()) {
+            return bad(format!("clip {index} has {} elements, {:?} expected", self.clips[index].len(), self.shape));
+        }
+        match self.captions.iter().find(|&&caption| caption >= captions) {
+            Some(caption) => bad(format!("caption {caption} of {captions}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The given clips one after another.
+    pub fn gather(&self, indices: &[usize]) -> Vec<f32> {
+        indices.iter().flat_map(|&index| self.clips[index].iter().copied()).collect()
+    }
+
+    /// Single frames as clips of one frame: `[C, 1, H, W]` each, in order of clip and frame.
+    pub fn frame(&self, clip: usize, frame: usize) -> Vec<f32> {
+        let [channels, frames, height, width] = self.shape;
+        let area = height * width;
+        let plane = |channel: usize| &self.clips[clip][(channel * frames + frame) * area..][..area];
+        (0..channels).flat_map(|channel| plane(channel).iter().copied()).collect()
+    }
+
+    /// The same clips with frames in another order.
+    pub fn with_frame_order(&self, order: &[usize]) -> Self {
+        let [channels, frames, height, width] = self.shape;
+        let area = height * width;
+        let reorder = |clip: &Vec<f32>| -> Vec<f32> {
+            let plane = |c: usize, f: usize| &clip[(c * frames + f) * area..][..area];
+            (0..channels).flat_map(|c| order.iter().flat_map(move |&f| plane(c, f).iter().copied())).collect()
+        };
+        Self { shape: self.shape, clips: self.clips.iter().map(reorder).collect(), captions: self.captions.clone() }
+    }
+}
+
+impl TextFeatures {
+    /// Contexts of the given captions one after another, `[B, L, X]`.
+    pub fn gather_context(&self, captions: &[usize]) -> Vec<f32> {
+        captions.iter().flat_map(|&caption| self.context[caption].iter().copied()).collect()
+    }
+
+    /// Pooled vectors of the given captions, `[B, X]`.
+    pub fn gather_pooled(&self, captions: &[usize]) -> Vec<f32> {
+        captions.iter().flat_map(|&caption| self.pooled[caption].iter().copied()).collect()
+    }
+}
+
+/// A clip's pixels `[F, 3, H, W]` as `[3, F, H, W]`.
+pub fn frames_inner(clip: &Clip) -> Vec<f32> {
+    swap_leading(&clip.pixels, clip.frames, 3, clip.height * clip.width)
+}
+
+/// `[C, F, H, W]` as `[F, C, H, W]`.
+pub fn frames_first(data: &[f32], channels: usize, frames: usize, area: usize) -> Vec<f32> {
+    swap_leading(data, channels, frames, area)
+}
+
+fn swap_leading(data: &[f32], a: usize, b: usize, area: usize) -> Vec<f32> {
+    let plane = |i: usize, j: usize| &data[(i * b + j) * area..][..area];
+    (0..b).flat_map(|j| (0..a).flat_map(move |i| plane(i, j).iter().copied())).collect()
+}

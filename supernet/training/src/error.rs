@@ -1,0 +1,48 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why training, sampling or judging stopped.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A graph could not be built.
+    #[error(transparent)]
+    Space(#[from] tnas_space::SpaceError),
+    /// A graph could not be run.
+    #[error(transparent)]
+    Runtime(#[from] tnas_graph::RuntimeError),
+    /// A weight is missing or misshapen.
+    #[error(transparent)]
+    Weight(#[from] tnas_graph::WeightError),
+    /// The user asked to stop; a checkpoint holds the state.
+    #[error("finish {stage}: interrupted after step {step}; run the same command again to go on")]
+    Interrupted {
+        /// Stage.
+        stage: String,
+        /// Steps done.
+        step: u64,
+    },
+    /// The loss is not a number again and again.
+    #[error("train {stage}: {bad} steps in a row gave a loss or gradient that is not finite, the last at step {step}; lower the learning rate ({learning_rate:e})")]
+    Diverged {
+        /// Stage.
+        stage: String,
+        /// Last step.
+        step: u64,
+        /// How many in a row.
+        bad: u64,
+        /// Rate at the time.
+        learning_rate: f64,
+    },
+    /// A checkpoint cannot be read.
+    #[error("read checkpoint {path}: {message}")]
+    Checkpoint {
+        /// File.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The data does not fit.
+    #[error("train on these clips: {0}")]
+    Data(String),
+}

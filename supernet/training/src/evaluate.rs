@@ -1,0 +1,205 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tnas_graph::Graph;
+use tnas_network::{Parameters, stream};
+use tnas_space::DenoiserShape;
+
+use crate::{
+    FlowSettings, LatentSet, TextFeatures, TrainError,
+    flow_loss::{FlowBatch, velocity},
+};
+
+/// Fixed clips at fixed times with fixed noise, on which every candidate is scored: common random numbers, so that
+/// differences are paired over clips.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    batches: Vec<FlowBatch>,
+    text: TextFeatures,
+}
+
+/// Loss on the held-out clips.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutLoss {
+    /// Mean over clips.
+    pub mean: f64,
+    /// Mean per band of time, low to high.
+    pub bands: Vec<Band>,
+    /// Loss of each clip, in order.
+    pub per_clip: Vec<f64>,
+}
+
+/// Mean loss over clips whose time lies in a band.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Band {
+    /// Lowest time.
+    pub from: f64,
+    /// Highest time.
+    pub to: f64,
+    /// Mean loss.
+    pub mean: f64,
+    /// Clips.
+    pub clips: usize,
+}
+
+/// Difference of two losses, paired over clips.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paired {
+    /// Mean of first − second: negative where the first is better.
+    pub difference: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Clips.
+    pub clips: usize,
+}
+
+impl HeldOut {
+    /// Takes `count` clips (with repetition where there are fewer) in batches. Times are the quantiles of the training
+    /// law's middle, laid over the clips so that every batch sees the whole range.
+    pub fn new(
+        set: &LatentSet,
+        text: &TextFeatures,
+        count: usize,
+        batch: usize,
+        flow: &FlowSettings,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
+        set.check(text.context.len())?;
+        let mut rng = stream(seed, "held-out", 0);
+        let indices: Vec<usize> = (0..count).map(|i| i % set.clips.len()).collect();
+        // A stride coprime to the count spreads times evenly over clips of one kind.
+        let stride = (1..).map(|i| count * 382 / 1000 + i).find(|&s| gcd(s, count) == 1).unwrap_or(1);
+        let times: Vec<f32> =
+            (0..count).map(|i| quantile(flow, ((i * stride % count) as f64 + 0.5) / count as f64)).collect();
+        let chunk = |(indices, times): (&[usize], &[f32])| FlowBatch::of(set, indices, times.to_vec(), &mut rng);
+        let batches = indices.chunks(batch).zip(times.chunks(batch)).map(chunk).collect();
+        Ok(Self { batches, text: text.clone() })
+    }
+
+    /// Shapes of graphs that [`HeldOut::loss`] needs: one per batch size.
+    pub fn shapes(&self) -> Vec<DenoiserShape> {
+        let shape = |batch: &FlowBatch| {
+            let [batch, _, frames, height, width] = batch.shape;
+            DenoiserShape { batch, frames, height, width, tokens: self.text.tokens }
+        };
+        let mut shapes: Vec<DenoiserShape> = self.batches.iter().map(shape).collect();
+        shapes.dedup();
+        shapes
+    }
+
+    /// The same clips, times and noise with frames in another order.
+    pub fn with_frame_order(&self, order: &[usize]) -> Self {
+        let reorder = |batch: &FlowBatch| {
+            let [rows, channels, frames, height, width] = batch.shape;
+            let length = channels * frames * height * width;
+            let clips = batch.data.chunks(length).map(<[f32]>::to_vec).collect();
+            let set = LatentSet { shape: [channels, frames, height, width], clips, captions: vec![0; rows] };
+            FlowBatch { data: set.with_frame_order(order).gather(&(0..rows).collect::<Vec<_>>()), ..batch.clone() }
+        };
+        Self { batches: self.batches.iter().map(reorder).collect(), text: self.text.clone() }
+    }
+
+    /// Loss of a network: `graph` builds it for a shape.
+    pub fn loss(
+        &self,
+        parameters: &Parameters,
+        mut graph: impl FnMut(DenoiserShape) -> Result<Graph, TrainError>,
+    ) -> Result<HeldOutLoss, TrainError> {
+        let mut graphs: BTreeMap<DenoiserShape, Graph> = BTreeMap::new();
+        for shape in self.shapes() {
+            graphs.insert(shape, graph(shape)?);
+        }
+        let (mut per_clip, mut times) = (Vec::new(), Vec::new());
+        for batch in &self.batches {
+            let [rows, _, frames, height, width] = batch.shape;
+            let shape = DenoiserShape { batch: rows, frames, height, width, tokens: self.text.tokens };
+            let device = parameters.device();
+            let v = velocity(&graphs[&shape], parameters, batch.inputs(&self.text, device), device)?.to_vec();
+            let length = v.len() / rows;
+            let target = batch.target();
+            per_clip.extend(v.chunks(length).zip(target.chunks(length)).map(|(v, target)| mean_square(v, target)));
+            times.extend(batch.times.iter().map(|&t| f64::from(t)));
+        }
+        let mean = per_clip.iter().sum::<f64>() / per_clip.len() as f64;
+        Ok(HeldOutLoss { mean, bands: bands(&times, &per_clip), per_clip })
+    }
+}
+
+impl Paired {
+    /// Compares two losses on the same clips.
+    pub fn new(first: &HeldOutLoss, second: &HeldOutLoss) -> Self {
+        let differences: Vec<f64> = first.per_clip.iter().zip(&second.per_clip).map(|(a, b)| a - b).collect();
+        let clips = differences.len();
+        let n = clips.max(2) as f64;
+        let mean = differences.iter().sum::<f64>() / n;
+        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { difference: mean, standard_error: (variance / n).sqrt(), clips }
+    }
+}
+
+fn mean_square(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / a.len() as f64
+}
+
+fn bands(times: &[f64], losses: &[f64]) -> Vec<Band> {
+    const EDGES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+    let band = |edge: &[f64]| {
+        let inside = |t: f64| t > edge[0] && t <= edge[1];
+        let losses: Vec<f64> =
+            times.iter().zip(losses).filter(|&(&t, _)| inside(t)).map(|(_, &loss)| loss).collect();
+        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        Band { from: edge[0], to: edge[1], mean, clips: losses.len() }
+    };
+    EDGES.windows(2).map(band).filter(|band| band.clips > 0).collect()
+}
+
+/// Time below which a share of training times lies.
+fn quantile(flow: &FlowSettings, share: f64) -> f32 {
+    let n = normal_quantile(share) as f32;
+    let t = crate::flow_loss::sigmoid(flow.time.mean + flow.time.deviation * n);
+    tnas_network::shift_time(t, flow.shift)
+}
+
+/// Quantile of the standard normal by bisection on its distribution function.
+fn normal_quantile(share: f64) -> f64 {
+    let (mut low, mut high) = (-8.0f64, 8.0f64);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if normal_share(middle) < share { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+/// Φ(x) by the series Σ x^(2k+1) / (1·3·5…(2k+1)) (Marsaglia 2004, "Evaluating the normal distribution").
+fn normal_share(x: f64) -> f64 {
+    let (mut term, mut sum, mut k) = (x, x, 1.0);
+    while term.abs() > 1e-16 && k < 400.0 {
+        term *= x * x / (2.0 * k + 1.0);
+        sum += term;
+        k += 1.0;
+    }
+    0.5 + sum * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_the_normal_law() {
+        for (share, x) in [(0.5, 0.0), (0.975, 1.959964), (0.1586553, -1.0), (0.99865, 2.9999)] {
+            assert!((normal_quantile(share) - x).abs() < 1e-3, "{share} {}", normal_quantile(share));
+        }
+    }
+
+    #[test]
+    fn pairing_removes_what_clips_share() {
+        let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
+        let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1]));
+        assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error < 1e-12);
+    }
+}

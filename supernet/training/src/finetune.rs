@@ -1,0 +1,71 @@
+use serde::{Deserialize, Serialize};
+use tnas_network::stream;
+use tnas_space::{Backbone, DenoiserShape, Genotype};
+
+use crate::{
+    AdamWSettings, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
+    learning_rate, train_loop,
+    flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+};
+
+/// How one architecture, taken out of the supernet, is trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FinetuneSettings {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Clips a step.
+    pub batch: usize,
+    /// Learning rate of the image weights beside the temporal ones; 0 freezes them.
+    pub spatial_rate: f64,
+    /// Decay of the average of weights.
+    pub ema_decay: f64,
+    /// Optimiser.
+    pub optimizer: AdamWSettings,
+    /// Times.
+    pub flow: FlowSettings,
+}
+
+impl Default for FinetuneSettings {
+    fn default() -> Self {
+        Self {
+            steps: 400,
+            batch: 4,
+            spatial_rate: 0.2,
+            ema_decay: 0.99,
+            optimizer: AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() },
+            flow: FlowSettings::default(),
+        }
+    }
+}
+
+/// Trains one architecture by rectified flow.
+#[allow(clippy::too_many_arguments)]
+pub fn finetune(
+    backbone: &Backbone,
+    genotype: &Genotype,
+    set: &mut TrainSet,
+    data: &LatentSet,
+    text: &TextFeatures,
+    settings: &FinetuneSettings,
+    seed: u64,
+    run: &LoopSettings,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    data.check(text.context.len())?;
+    let [_, frames, height, width] = data.shape;
+    let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
+    let graph = backbone.denoiser(genotype, shape)?;
+    train_loop(run, set, observer, |set, step| {
+        let batch = FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "finetune", step));
+        let leaves = set.leaves();
+        let v = velocity(&graph, &leaves, batch.inputs(text, leaves.device()), leaves.device())?;
+        let loss = mean_squared(v, on(batch.target(), &batch.shape, leaves.device()));
+        let value = scalar(&loss);
+        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let gradients = leaves.gradients(&mut loss.backward());
+        let report = set.apply(gradients, rate, step);
+        let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
+        Ok((figures, report.moved && value.is_finite()))
+    })
+}

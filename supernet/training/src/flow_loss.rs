@@ -1,0 +1,143 @@
+use burn::tensor::{Device, Tensor};
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+use tnas_graph::Graph;
+use tnas_network::{Stream, Value, WeightSource, execute, interpolate, normal_vec, shift_time};
+
+use crate::{LatentSet, TextFeatures, TrainError};
+
+/// How times are drawn and what the network is told of them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowSettings {
+    /// Law of training times.
+    pub time: TimeLaw,
+    /// Shift towards noise: above 1 for larger samples.
+    pub shift: f32,
+}
+
+/// Logit-normal times (Esser et al. 2024, §3.1): t = sigmoid(n), n ~ N(mean, deviation²).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeLaw {
+    /// Mean of the logit: above 0 leans to noise.
+    pub mean: f32,
+    /// Its standard deviation.
+    pub deviation: f32,
+}
+
+impl Default for TimeLaw {
+    fn default() -> Self {
+        Self { mean: 0.0, deviation: 1.0 }
+    }
+}
+
+impl Default for FlowSettings {
+    fn default() -> Self {
+        Self { time: TimeLaw::default(), shift: 1.0 }
+    }
+}
+
+impl TimeLaw {
+    /// Draws a time in (0, 1).
+    pub fn draw(&self, rng: &mut Stream) -> f32 {
+        let n: f32 = StandardNormal.sample(rng);
+        sigmoid(self.mean + self.deviation * n)
+    }
+}
+
+impl FlowSettings {
+    /// Draws a shifted training time.
+    pub fn draw(&self, rng: &mut Stream) -> f32 {
+        shift_time(self.time.draw(rng), self.shift)
+    }
+}
+
+/// What the network is told of time: 1000·t.
+pub(crate) const TIME_SCALE: f32 = 1000.0;
+
+/// A noised batch on the host. Rows are clips.
+#[derive(Clone, Debug)]
+pub(crate) struct FlowBatch {
+    pub captions: Vec<usize>,
+    pub times: Vec<f32>,
+    pub data: Vec<f32>,
+    pub noise: Vec<f32>,
+    /// Shape of the sample `[B, C, F, H, W]`.
+    pub shape: [usize; 5],
+}
+
+impl FlowBatch {
+    /// Draws clips with replacement, times and noise from one stream.
+    pub fn draw(set: &LatentSet, batch: usize, flow: &FlowSettings, rng: &mut Stream) -> Self {
+        let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.clips.len())).collect();
+        let times = (0..batch).map(|_| flow.draw(rng)).collect();
+        Self::of(set, &indices, times, rng)
+    }
+
+    /// These clips at these times, with noise from the stream.
+    pub fn of(set: &LatentSet, indices: &[usize], times: Vec<f32>, rng: &mut Stream) -> Self {
+        let data = set.gather(indices);
+        let noise = normal_vec(data.len(), rng);
+        let captions = indices.iter().map(|&index| set.captions[index]).collect();
+        let [channels, frames, height, width] = set.shape;
+        Self { captions, times, data, noise, shape: [indices.len(), channels, frames, height, width] }
+    }
+
+    /// x_t of every clip.
+    pub fn noised(&self) -> Vec<f32> {
+        let length = self.data.len() / self.times.len();
+        let rows = self.data.chunks(length).zip(self.noise.chunks(length)).zip(&self.times);
+        rows.flat_map(|((data, noise), &t)| interpolate(data, noise, t)).collect()
+    }
+
+    /// Target velocity ε − x0.
+    pub fn target(&self) -> Vec<f32> {
+        self.noise.iter().zip(&self.data).map(|(noise, data)| noise - data).collect()
+    }
+
+    /// The denoiser's inputs on `device`.
+    pub fn inputs(&self, text: &TextFeatures, device: &Device) -> Vec<Value> {
+        let context = text.gather_context(&self.captions);
+        let context = on(context, &[self.captions.len(), text.tokens, text.width], device);
+        self.inputs_with(context, device)
+    }
+
+    /// The same with a context that carries gradients.
+    pub fn inputs_with(&self, context: Value, device: &Device) -> Vec<Value> {
+        let times = self.times.iter().map(|t| t * TIME_SCALE).collect();
+        let times = on(times, &[self.times.len()], device);
+        vec![on(self.noised(), &self.shape, device), times, context]
+    }
+}
+
+/// Host floats as constants of a run on `device`, plain or with gradients.
+pub(crate) fn on(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
+    Value::from_f32(data, shape, &device.clone().inner()).constant_for(device)
+}
+
+/// Runs a denoiser.
+pub(crate) fn velocity(
+    graph: &Graph,
+    weights: &dyn WeightSource,
+    inputs: Vec<Value>,
+    device: &Device,
+) -> Result<Value, TrainError> {
+    let mut outputs = execute(graph, weights, inputs, device)?;
+    outputs.pop().ok_or_else(|| TrainError::Data("the denoiser has no output".into()))
+}
+
+/// Mean squared difference of two values of one shape.
+pub(crate) fn mean_squared(a: Value, b: Value) -> Tensor<1> {
+    (a.flat() - b.flat()).square().mean()
+}
+
+/// The loss's value.
+pub(crate) fn scalar(loss: &Tensor<1>) -> f64 {
+    f64::from(loss.clone().inner().into_scalar::<f32>())
+}
+
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}

@@ -1,0 +1,172 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Int, Tensor, TensorData, activation};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tnas_clips::Clip;
+use tnas_network::{Parameters, Value, execute, stream};
+use tnas_space::JudgeNetwork;
+
+use crate::{
+    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet, frames_inner, learning_rate, train_loop,
+    flow_loss::{on, scalar},
+};
+
+/// A video classifier trained on real clips: its accuracy and features judge generated ones.
+pub struct Judge {
+    network: JudgeNetwork,
+    parameters: Parameters,
+    labels: Vec<(String, Vec<String>)>,
+}
+
+/// How a judge is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JudgeSettings {
+    /// Labels that it tells, e.g. `action`.
+    pub labels: Vec<String>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Clips a step.
+    pub batch: usize,
+    /// Width of its first stage.
+    pub width: usize,
+    /// Optimiser.
+    pub optimizer: AdamWSettings,
+}
+
+impl Default for JudgeSettings {
+    fn default() -> Self {
+        Self {
+            labels: Vec::new(),
+            steps: 300,
+            batch: 16,
+            width: 16,
+            optimizer: AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() },
+        }
+    }
+}
+
+/// What the judge says of clips.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedClips {
+    /// Features per clip.
+    pub features: Vec<Vec<f64>>,
+    /// Share of clips whose label is told rightly, by label.
+    pub accuracy: BTreeMap<String, f64>,
+}
+
+impl Judge {
+    /// An untrained judge for the label values that occur in the clips.
+    pub fn network(clips: &[Clip], settings: &JudgeSettings) -> Result<(JudgeNetwork, Vec<(String, Vec<String>)>), TrainError> {
+        let first = clips.first().ok_or_else(|| TrainError::Data("there are none to judge".into()))?;
+        let values = |label: &String| {
+            let found: std::collections::BTreeSet<&String> =
+                clips.iter().filter_map(|clip| clip.labels.get(label)).collect();
+            if found.len() < 2 {
+                return Err(TrainError::Data(format!("label {label} has {} values, a judge needs 2", found.len())));
+            }
+            Ok((label.clone(), found.into_iter().cloned().collect::<Vec<_>>()))
+        };
+        let labels: Vec<(String, Vec<String>)> = settings.labels.iter().map(values).collect::<Result<_, _>>()?;
+        let classes = labels.iter().map(|(_, values)| values.len()).collect();
+        let network = JudgeNetwork { size: first.height, frames: first.frames, width: settings.width, classes };
+        Ok((network, labels))
+    }
+
+    /// A judge with trained weights.
+    pub fn new(network: JudgeNetwork, labels: Vec<(String, Vec<String>)>, parameters: Parameters) -> Self {
+        Self { network, parameters, labels }
+    }
+
+    /// Its weights.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Features and accuracy; the labels are what the clips should show.
+    pub fn judge(&self, clips: &[Clip]) -> Result<JudgedClips, TrainError> {
+        const BATCH: usize = 32;
+        let (mut features, mut right) = (Vec::new(), vec![(0usize, 0usize); self.labels.len()]);
+        for chunk in clips.chunks(BATCH) {
+            let graph = self.network.graph(chunk.len())?;
+            let device = self.parameters.device();
+            let input = batch_of(&chunk.iter().collect::<Vec<_>>(), &self.network, device);
+            let outputs = execute(&graph, &self.parameters, vec![input], device)?;
+            let width = 4 * self.network.width;
+            features.extend(outputs[0].to_vec().chunks(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()));
+            let logits = outputs[1].to_vec();
+            let classes: usize = self.network.classes.iter().sum();
+            for (clip, row) in chunk.iter().zip(logits.chunks(classes)) {
+                self.count_right(clip, row, &mut right);
+            }
+        }
+        let share = |(&(right, all), (label, _)): (&(usize, usize), &(String, Vec<String>))| {
+            (label.clone(), right as f64 / all.max(1) as f64)
+        };
+        Ok(JudgedClips { features, accuracy: right.iter().zip(&self.labels).map(share).collect() })
+    }
+
+    fn count_right(&self, clip: &Clip, row: &[f32], right: &mut [(usize, usize)]) {
+        let mut start = 0;
+        for ((label, values), count) in self.labels.iter().zip(right) {
+            let logits = &row[start..start + values.len()];
+            start += values.len();
+            let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+            if let Some(truth) = clip.labels.get(label) {
+                count.1 += 1;
+                count.0 += usize::from(best.map(|best| &values[best]) == Some(truth));
+            }
+        }
+    }
+}
+
+/// Trains the classifier by cross-entropy on real clips.
+pub fn train_judge(
+    set: &mut TrainSet,
+    network: &JudgeNetwork,
+    labels: &[(String, Vec<String>)],
+    clips: &[Clip],
+    settings: &JudgeSettings,
+    seed: u64,
+    run: &LoopSettings,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let graph = network.graph(settings.batch)?;
+    train_loop(run, set, observer, |set, step| {
+        let mut rng = stream(seed, "judge", step);
+        let picked: Vec<&Clip> = (0..settings.batch).map(|_| &clips[rng.random_range(0..clips.len())]).collect();
+        let leaves = set.leaves();
+        let input = batch_of(&picked, network, leaves.device());
+        let logits = execute(&graph, &leaves, vec![input], leaves.device())?.remove(1).rows();
+        let (mut loss, mut start) = (None, 0);
+        for (label, values) in labels {
+            let part = activation::log_softmax(logits.clone().narrow(1, start, values.len()), 1);
+            start += values.len();
+            let truth = |clip: &&Clip| {
+                values.iter().position(|value| Some(value) == clip.labels.get(label)).unwrap_or(0) as i64
+            };
+            let truths: Vec<i64> = picked.iter().map(truth).collect();
+            let data = TensorData::new(truths, [settings.batch, 1]);
+            let truths = Tensor::<2, Int>::from_data(data, leaves.device());
+            let entropy = part.gather(1, truths).mean().neg();
+            loss = Some(match loss {
+                None => entropy,
+                Some(sum) => sum + entropy,
+            });
+        }
+        let loss: Tensor<1> = loss.ok_or_else(|| TrainError::Data("a judge needs at least one label".into()))?;
+        let value = scalar(&loss);
+        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let gradients = leaves.gradients(&mut loss.backward());
+        let report = set.apply(gradients, rate, step);
+        let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
+        Ok((figures, report.moved && value.is_finite()))
+    })
+}
+
+/// `[B, 3, F, H, W]`
+fn batch_of(clips: &[&Clip], network: &JudgeNetwork, device: &burn::tensor::Device) -> Value {
+    let data = clips.iter().flat_map(|clip| frames_inner(clip)).collect();
+    on(data, &[clips.len(), 3, network.frames, network.size, network.size], device)
+}

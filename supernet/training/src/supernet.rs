@@ -1,0 +1,230 @@
+use std::{cell::RefCell, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use tnas_graph::{Graph, cost};
+use tnas_network::{Leaves, stream};
+use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
+
+use crate::{
+    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
+    TrainSet, learning_rate, train_loop,
+    flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    train_set::accumulate,
+};
+
+/// Front part of the names of all temporal weights.
+pub const TEMPORAL_PREFIX: &str = "temporal.";
+
+/// What happens to the image backbone's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpatialWeights {
+    /// They stay.
+    Frozen,
+    /// They train at this share of the learning rate.
+    Slow(f64),
+}
+
+/// How a supernet is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SupernetSettings {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Clips a step.
+    pub batch: usize,
+    /// Image weights.
+    pub spatial: SpatialWeights,
+    /// Decay of the average of weights.
+    pub ema_decay: f64,
+    /// Steps before distillation starts.
+    pub warmup_steps: u64,
+    /// Weight of the distance to the teacher's prediction; 0 turns it off.
+    pub distillation: f64,
+    /// Every so many steps the teacher's own path trains.
+    pub teacher_every: u64,
+    /// Train each path's widest or narrowest twin of the same kinds with it, in turn.
+    pub sandwich: bool,
+    /// Optimiser.
+    pub optimizer: AdamWSettings,
+    /// Times.
+    pub flow: FlowSettings,
+}
+
+impl Default for SupernetSettings {
+    fn default() -> Self {
+        Self {
+            steps: 600,
+            batch: 4,
+            spatial: SpatialWeights::Frozen,
+            ema_decay: 0.99,
+            warmup_steps: 100,
+            distillation: 0.5,
+            teacher_every: 4,
+            sandwich: true,
+            optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
+            flow: FlowSettings::default(),
+        }
+    }
+}
+
+/// Trains all paths of a space at once over shared weights (single-path sampling, Guo et al. 2020, with strict fairness).
+///
+/// Each step trains one fairly drawn path and, in turn, its widest or narrowest twin: the same kinds of operators with
+/// their largest or smallest arguments, the sandwich rule (Yu & Huang 2019) within a kind. Between kinds there is no
+/// largest path; there the averaged weights of the `teacher` genotype teach, once warm and only while they are better
+/// than no temporal layers on `probe`.
+#[allow(clippy::too_many_arguments)]
+pub fn train_supernet(
+    backbone: &Backbone,
+    space: &SearchSpace,
+    teacher: &Genotype,
+    set: &mut TrainSet,
+    data: &LatentSet,
+    text: &TextFeatures,
+    probe: &HeldOut,
+    settings: &SupernetSettings,
+    seed: u64,
+    run: &LoopSettings,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    data.check(text.context.len())?;
+    let [_, frames, height, width] = data.shape;
+    let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
+    let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
+    let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
+    let mut teacher_loss: Option<(u64, bool)> = None;
+    train_loop(run, set, observer, |set, step| {
+        // Whether the teacher may teach is a function of the weights at fixed steps, so that a resumed run agrees.
+        let due = step / PROBE_EVERY * PROBE_EVERY;
+        let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
+        if warm && teacher_loss.is_none_or(|(at, _)| at != due) {
+            teacher_loss = Some((due, teaches(backbone, teacher, set, probe)?));
+        }
+        let teaching = warm && teacher_loss.is_some_and(|(_, better)| better);
+        let batch = FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "supernet/batch", step));
+        let target = batch.target();
+        let taught = if teaching {
+            let averaged = set.averaged();
+            let inputs = batch.inputs(text, averaged.device());
+            Some(velocity(&*graphs.get(teacher)?, &averaged, inputs, averaged.device())?.to_vec())
+        } else {
+            None
+        };
+        let mut gradients = BTreeMap::new();
+        let (mut loss_sum, paths) = (0.0, paths.of_step(step));
+        for genotype in &paths {
+            let leaves = set.leaves();
+            let graph = graphs.get(genotype)?;
+            let v = velocity(&graph, &leaves, batch.inputs(text, leaves.device()), leaves.device())?;
+            let constant = |values: &[f32], leaves: &Leaves| on(values.to_vec(), &batch.shape, leaves.device());
+            let mut loss = mean_squared(v.clone(), constant(&target, &leaves));
+            loss_sum += scalar(&loss);
+            if let Some(taught) = taught.as_ref().filter(|_| genotype != teacher) {
+                loss = loss + mean_squared(v, constant(taught, &leaves)).mul_scalar(settings.distillation);
+            }
+            let loss = loss.mul_scalar(1.0 / paths.len() as f64);
+            accumulate(&mut gradients, leaves.gradients(&mut loss.backward()));
+        }
+        let loss = loss_sum / paths.len() as f64;
+        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let report = set.apply(gradients, rate, step);
+        let figures = vec![
+            ("loss", loss),
+            ("gradient_norm", report.gradient_norm),
+            ("learning_rate", rate),
+            ("teaching", f64::from(u8::from(teaching))),
+        ];
+        Ok((figures, report.moved && loss.is_finite()))
+    })
+}
+
+/// Steps between looks at whether the teacher beats no temporal layers.
+const PROBE_EVERY: u64 = 100;
+
+fn teaches(backbone: &Backbone, teacher: &Genotype, set: &TrainSet, probe: &HeldOut) -> Result<bool, TrainError> {
+    let averaged = set.averaged();
+    let with = probe.loss(&averaged, |shape| Ok(backbone.denoiser(teacher, shape)?))?;
+    let without = probe.loss(&averaged, |shape| Ok(backbone.denoiser(&Genotype::none(), shape)?))?;
+    Ok(with.mean < without.mean)
+}
+
+struct Paths<'a> {
+    space: &'a SearchSpace,
+    sampler: FairSampler,
+    teacher: &'a Genotype,
+    settings: &'a SupernetSettings,
+}
+
+impl Paths<'_> {
+    /// The genotypes that a step trains.
+    fn of_step(&self, step: u64) -> Vec<Genotype> {
+        let every = self.settings.teacher_every;
+        if every > 0 && step % every == every - 1 {
+            return vec![self.teacher.clone()];
+        }
+        let path = self.sampler.path(step);
+        let mut paths = vec![self.space.genotype(&path)];
+        if self.settings.sandwich {
+            let twin = self.space.genotype(&twins(self.space, &path, step % 2 == 0));
+            if twin != paths[0] {
+                paths.push(twin);
+            }
+        }
+        paths
+    }
+}
+
+/// The same kinds of operators with the largest (or smallest) arguments that the space has at each slot.
+pub fn twins(space: &SearchSpace, path: &[u16], widest: bool) -> Genome {
+    let twin = |(slot, &index): (&tnas_space::SlotChoices, &u16)| {
+        let kinds = |choice: &tnas_space::Choice| -> Vec<&str> {
+            choice.operators().iter().map(tnas_space::OperatorSpec::name).collect()
+        };
+        let own = kinds(&slot.choices[usize::from(index)]);
+        let same = (0..slot.choices.len()).filter(|&other| kinds(&slot.choices[other]) == own);
+        let size = |&other: &usize| slot.choices[other].operators().iter().map(tnas_space::OperatorSpec::size).sum::<usize>();
+        let found = if widest { same.max_by_key(size) } else { same.min_by_key(size) };
+        found.map_or(index, |found| found as u16)
+    };
+    space.slots().iter().zip(path).map(twin).collect()
+}
+
+/// Graphs of one shape by genotype: building is cheap but repeats.
+struct GraphCache<'a> {
+    backbone: &'a Backbone,
+    shape: DenoiserShape,
+    graphs: RefCell<BTreeMap<Genotype, std::rc::Rc<Graph>>>,
+}
+
+impl GraphCache<'_> {
+    fn get(&self, genotype: &Genotype) -> Result<std::rc::Rc<Graph>, TrainError> {
+        const KEPT: usize = 64;
+        if let Some(graph) = self.graphs.borrow().get(genotype) {
+            return Ok(graph.clone());
+        }
+        let graph = std::rc::Rc::new(self.backbone.denoiser(genotype, self.shape)?);
+        let mut graphs = self.graphs.borrow_mut();
+        if graphs.len() >= KEPT {
+            graphs.clear();
+        }
+        graphs.insert(genotype.clone(), graph.clone());
+        Ok(graph)
+    }
+}
+
+/// The default teacher: at each slot the choice with the most multiply-accumulates.
+pub fn richest(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> Result<Genotype, TrainError> {
+    let mut genome: Genome = vec![0; space.slots().len()];
+    for slot in 0..genome.len() {
+        let mut best = (0, 0);
+        for choice in 0..space.slots()[slot].choices.len() as u16 {
+            let mut one: Genome = vec![0; genome.len()];
+            one[slot] = choice;
+            let macs = cost(&backbone.denoiser(&space.genotype(&one), shape)?).macs;
+            best = best.max((macs, choice));
+        }
+        genome[slot] = best.1;
+    }
+    Ok(space.genotype(&genome))
+}

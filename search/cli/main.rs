@@ -1,5 +1,6 @@
 //! The command line of tnas: what was typed becomes a validated study, and a study becomes stages.
 
+mod args;
 mod metrics;
 mod model_folder;
 mod progress;
@@ -8,23 +9,150 @@ mod settings;
 mod stages;
 mod workbench;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
-    let path = PathBuf::from(std::env::args().nth(1).unwrap_or_default());
-    let text = std::fs::read_to_string(&path)?;
-    let mut study: settings::Study = toml::from_str(&text)?;
-    if std::env::args().nth(2).is_some() { study.backbone.train = true; }
-    progress::watch_interrupts()?;
-    let run = run::Run::open(&PathBuf::from("runs").join(&study.name))?;
-    let bench = workbench::Workbench::open(study, run, "cpu")?;
-    println!("{}", stages::backbone::backbone(&bench)?);
-    println!("{}", stages::supernet::supernet(&bench)?);
-    println!("{}", stages::judge::judge(&bench)?);
-    let space = bench.space(&bench.image_model()?.pipeline.backbone)?;
-    let winner = space.genotype(&space.covering()[4]);
-    println!("{}", stages::finetune::finetune(&bench, &winner)?);
-    println!("{}", stages::distill::distill(&bench, &winner)?);
-    println!("{}", stages::samples::samples(&bench, &winner)?);
+use anyhow::Context;
+use args::{BackboneCommand, Cli, Command, LatencyCommand, StudyArgs, TrainCommand};
+use clap::Parser;
+use run::Run;
+use serde_json::{Map, Value, json};
+use settings::Study;
+use tnas_study::SettingsError;
+use workbench::Workbench;
+
+/// The user asked to stop; what was done is kept.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// Stage that was running.
+    pub stage: String,
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "failed to finish {}: interrupted; run the same command again to go on", self.stage)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+fn main() -> ExitCode {
+    match go(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// 1 failed, 2 usage or settings, 3 bad data or model, 75 interrupted with a valid checkpoint.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    use tnas_training::TrainError;
+    let interrupted = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<Interrupted>() || matches!(e.downcast_ref(), Some(TrainError::Interrupted { .. }))
+    };
+    if error.chain().any(interrupted) {
+        return 75;
+    }
+    if error.chain().any(|e| e.is::<SettingsError>() || e.is::<tnas_network::DeviceError>()) {
+        return 2;
+    }
+    let data = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<tnas_weights::WeightsError>()
+            || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_clips::ClipError>()
+            || e.is::<tnas_graph::WeightError>()
+    };
+    if error.chain().any(data) { 3 } else { 1 }
+}
+
+fn go(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::MeasureOne => return stages::profile::measure_one(),
+        Command::Report(args) => {
+            let (study, run) = open(&args)?;
+            return finish(&args, "report", stages::report::report(&run, &study)?);
+        }
+        _ => progress::watch_interrupts()?,
+    }
+    match cli.command {
+        Command::Run(args) => with(&args, "run", run_all),
+        Command::Backbone(BackboneCommand::Train(mut args)) => {
+            args.overrides.push("backbone.train=true".into());
+            with(&args, "backbone", stages::backbone::backbone)
+        }
+        Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
+        Command::Profile(args) => with(&args, "profile", stages::profile::profile),
+        Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
+        Command::Search(args) => with(&args, "search", |bench| {
+            Ok(json!({"search": stages::search::search(bench)?, "front": stages::front::front(bench)?}))
+        }),
+        Command::Finetune(args) => {
+            with(&args, "finetune", |bench| stages::finetune::finetune(bench, &stages::front::winner(bench)?))
+        }
+        Command::Distill(args) => {
+            with(&args, "distill", |bench| stages::distill::distill(bench, &stages::front::winner(bench)?))
+        }
+        Command::Export(args) => {
+            with(&args, "export", |bench| stages::export::export(bench, &stages::front::winner(bench)?))
+        }
+        Command::Generate(args) => {
+            let study = args.study.clone();
+            with(&study, "generate", |bench| stages::samples::generate_captions(bench, &args))
+        }
+        Command::Report(_) | Command::MeasureOne => Ok(()),
+    }
+}
+
+/// From clips to the report, in the order of the paper.
+fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
+    let mut figures = Map::new();
+    let mut done = |name: &str, value: Value| figures.insert(name.into(), value);
+    done("backbone", stages::backbone::backbone(bench)?);
+    done("supernet", stages::supernet::supernet(bench)?);
+    done("profile", stages::profile::profile(bench)?);
+    done("latency", stages::latency::latency(bench)?);
+    done("search", stages::search::search(bench)?);
+    done("front", stages::front::front(bench)?);
+    let winner = stages::front::winner(bench)?;
+    done("finetune", stages::finetune::finetune(bench, &winner)?);
+    done("distill", stages::distill::distill(bench, &winner)?);
+    done("judge", stages::judge::judge(bench)?);
+    done("samples", stages::samples::samples(bench, &winner)?);
+    done("export", stages::export::export(bench, &winner)?);
+    done("report", stages::report::report(&bench.run, &bench.study)?);
+    eprintln!();
+    eprintln!("report    {}", bench.run.path("report/index.html").display());
+    eprintln!("clips     {}", bench.run.path("samples").display());
+    eprintln!("model     {}", bench.run.model(&winner.arch_id().to_string()).display());
+    eprintln!("export    {}", bench.run.export(&winner.arch_id().to_string()).display());
+    Ok(Value::Object(figures))
+}
+
+/// Opens a study's run and does something with it.
+fn with(args: &StudyArgs, name: &str, work: impl FnOnce(&Workbench) -> anyhow::Result<Value>) -> anyhow::Result<()> {
+    if let Some(threads) = args.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("failed to set the threads")?;
+    }
+    let (study, run) = open(args)?;
+    let lock = tnas_study::RunDir::create(run.root())?.lock()?;
+    let bench = Workbench::open(study, run, &args.device)?;
+    let figures = work(&bench)?;
+    drop(lock);
+    finish(args, name, figures)
+}
+
+fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
+    let study: Study = tnas_study::load(&args.study, &args.overrides)?;
+    study.validate(&args.study)?;
+    let run = Run::open(&args.runs.join(&study.name))?;
+    run.write("study.toml", tnas_study::to_toml_string(&study)?.as_bytes())?;
+    Ok((study, run))
+}
+
+fn finish(args: &StudyArgs, name: &str, figures: Value) -> anyhow::Result<()> {
+    if args.json {
+        println!("{}", json!({"format_version": 1, "command": name, "figures": figures}));
+    }
     Ok(())
 }

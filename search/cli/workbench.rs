@@ -152,7 +152,17 @@ impl Workbench {
 
     /// Every caption as ids; unknown words are an error.
     pub fn caption_tokens(&self, tokenizer: &Tokenizer, encoder: &TextEncoder) -> anyhow::Result<CaptionTokens> {
-        for caption in &self.captions {
+        self.tokens_of(tokenizer, encoder, &self.captions)
+    }
+
+    /// The same for other captions.
+    pub fn tokens_of(
+        &self,
+        tokenizer: &Tokenizer,
+        encoder: &TextEncoder,
+        captions: &[String],
+    ) -> anyhow::Result<CaptionTokens> {
+        for caption in captions {
             let unknown = tokenizer.unknown_words(caption);
             anyhow::ensure!(
                 unknown.is_empty(),
@@ -162,7 +172,7 @@ impl Workbench {
             );
         }
         let length = tokenizer.max_length().min(encoder.config.max_position_embeddings);
-        Ok(CaptionTokens::new(tokenizer, &self.captions, length))
+        Ok(CaptionTokens::new(tokenizer, captions, length))
     }
 
     /// The study's search space over a backbone.

@@ -102,8 +102,7 @@ pub fn write_pipeline(
         let statistics = json!({"format_version": 1, "mean_and_deviation": latents.statistics});
         let text = serde_json::to_string_pretty(&statistics)?;
         let path = folder.join("vae/latent_statistics.json");
-        tnas_weights::write_atomic(&path, text.as_bytes())
-            .with_context(|| format!("failed to write {}", path.display()))?;
+        tnas_weights::write_atomic(&path, text.as_bytes())?;
     }
     Ok(())
 }

@@ -2,15 +2,15 @@
 
 pub mod backbone;
 pub mod distill;
-//MOD pub mod export;
+pub mod export;
 pub mod finetune;
-//MOD pub mod front;
+pub mod front;
 pub mod judge;
-//MOD pub mod latency;
-//MOD pub mod profile;
-//MOD pub mod report;
+pub mod latency;
+pub mod profile;
+pub mod report;
 pub mod samples;
-//MOD pub mod search;
+pub mod search;
 pub mod supernet;
 
 use std::path::PathBuf;

@@ -208,3 +208,37 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
     }))?;
     bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
 }
+
+/// Samples clips from captions typed by the user, one GIF each.
+pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) -> anyhow::Result<Value> {
+    let winner = super::front::winner(bench)?;
+    let mut model = bench.image_model()?;
+    let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &args.captions)?;
+    model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
+    let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
+    let how = GenerateSettings {
+        steps: args.steps,
+        sampler: student_sampler(bench).filter(|_| args.student).unwrap_or(Sampler::Euler),
+        shift: if args.student { bench.study.distill.shift } else { bench.study.samples.shift },
+        seed: args.seed,
+        batch: bench.study.samples.batch,
+    };
+    let captions: Vec<usize> = (0..args.captions.len()).collect();
+    let shape = bench.clip_shape();
+    let data = generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;
+    let statistics = bench.latents()?.statistics;
+    let gif = GifSettings { upscale: bench.study.samples.upscale, ..GifSettings::default() };
+    let mut files = Vec::new();
+    for (index, clip) in data.iter().enumerate() {
+        let path = args.out.join(format!("{index:02}.gif"));
+        tnas_weights::write_atomic(&path, &animated_gif(&bench.to_clip(clip, &statistics, None)?, &gif)?)?;
+        files.push(json!({"caption": args.captions[index], "file": path}));
+    }
+    eprintln!("{} clips in {}", files.len(), args.out.display());
+    Ok(json!({"clips": files}))
+}
+
+/// The sampler that judged best for the student.
+fn student_sampler(bench: &Workbench) -> Option<Sampler> {
+    serde_json::from_value(bench.run.summary("samples")?.get("student_sampler")?.clone()).ok()
+}

@@ -1,0 +1,111 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Neural architecture search over the temporal layers of video diffusion models.
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What was typed.
+#[derive(Subcommand)]
+pub enum Command {
+    /// All stages of a study: from clips to a searched, trained, distilled and exported model, and a report.
+    Run(StudyArgs),
+    /// The image backbone: train it on a study's frames, or take the study's.
+    #[command(subcommand)]
+    Backbone(BackboneCommand),
+    /// The supernet.
+    #[command(subcommand)]
+    Supernet(TrainCommand),
+    /// Measure architectures of the space on this machine.
+    Profile(StudyArgs),
+    /// The latency predictor.
+    #[command(subcommand)]
+    Latency(LatencyCommand),
+    /// Search the trade-off, measure the front again and pick the winner.
+    Search(StudyArgs),
+    /// Train the winner, and what it is compared with.
+    Finetune(StudyArgs),
+    /// Fine-tune the winner adversarially to few steps.
+    Distill(StudyArgs),
+    /// Sample clips from captions with a trained model.
+    Generate(GenerateArgs),
+    /// Write the winner for other runtimes, and prove the files.
+    Export(StudyArgs),
+    /// Draw what the stages recorded.
+    Report(StudyArgs),
+    /// Measures one architecture; started by `profile` in a process of its own.
+    #[command(hide = true)]
+    MeasureOne,
+}
+
+/// Parts of the backbone stage.
+#[derive(Subcommand)]
+pub enum BackboneCommand {
+    /// Train an image model on single frames of the study's clips.
+    Train(StudyArgs),
+}
+
+/// Parts of the supernet stage.
+#[derive(Subcommand)]
+pub enum TrainCommand {
+    /// Train it.
+    Train(StudyArgs),
+}
+
+/// Parts of the latency stage.
+#[derive(Subcommand)]
+pub enum LatencyCommand {
+    /// Learn from the run's profile.
+    Fit(StudyArgs),
+}
+
+/// A study and how to run it.
+#[derive(Args, Clone)]
+pub struct StudyArgs {
+    /// The study's TOML file.
+    pub study: PathBuf,
+    /// Overrides a setting, e.g. `--set seed=2`; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where runs are kept.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// Where tensors are computed: cpu, gpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Threads of the CPU device; all cores where not given.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// End with one JSON object of the run's figures on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to sample.
+#[derive(Args, Clone)]
+pub struct GenerateArgs {
+    /// The study and its run.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// A caption; may be given again.
+    #[arg(long = "caption", required = true)]
+    pub captions: Vec<String>,
+    /// Denoising steps.
+    #[arg(long, default_value_t = 50)]
+    pub steps: usize,
+    /// Use the few-step student.
+    #[arg(long)]
+    pub student: bool,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the GIFs.
+    #[arg(long, default_value = "generated")]
+    pub out: PathBuf,
+}

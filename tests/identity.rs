@@ -1,0 +1,74 @@
+use tnas_network::{Parameters, Stream, Value, execute, merged_weights, normal_vec, open_device, stream};
+use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, UNetConfig};
+
+fn repository(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+fn quickstart() -> (Backbone, SearchSpace) {
+    let backbone =
+        Backbone::new(UNetConfig::from_json(&repository("configs/backbones/quickstart/unet/config.json")).unwrap());
+    let file: SpaceFile = toml::from_str(&repository("configs/spaces/quickstart.toml")).unwrap();
+    let space = SearchSpace::new(&backbone, &file).unwrap();
+    (backbone, space)
+}
+
+/// A supernet with drawn weights; the temporal ones start as the operators say.
+fn supernet(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> Parameters {
+    let graphs: Vec<_> =
+        space.covering().iter().map(|g| backbone.denoiser(&space.genotype(g), shape).unwrap()).collect();
+    let mut parameters = Parameters::new(&open_device("cpu").unwrap());
+    parameters.init(merged_weights(&graphs).values(), 3);
+    parameters
+}
+
+fn inputs(backbone: &Backbone, shape: DenoiserShape, rng: &mut Stream, parameters: &Parameters) -> Vec<Value> {
+    let DenoiserShape { batch, frames, height, width, tokens } = shape;
+    let mut random = |shape: &[usize]| {
+        Value::from_f32(normal_vec(shape.iter().product(), rng), shape, parameters.device())
+    };
+    let sample = random(&[batch, backbone.config.in_channels, frames, height, width]);
+    let context = random(&[batch, tokens, backbone.config.cross_attention_dim]);
+    vec![sample, Value::from_f32(vec![321.0; batch], &[batch], parameters.device()), context]
+}
+
+#[test]
+fn an_untrained_supernet_is_the_image_model_for_every_genotype() {
+    let (backbone, space) = quickstart();
+    let shape = DenoiserShape { batch: 2, frames: 4, height: 8, width: 8, tokens: 5 };
+    let parameters = supernet(&backbone, &space, shape);
+    let mut rng = stream(1, "identity", 0);
+    let given = inputs(&backbone, shape, &mut rng, &parameters);
+    let run = |genotype: &Genotype| {
+        let graph = backbone.denoiser(genotype, shape).unwrap();
+        execute(&graph, &parameters, given.clone(), parameters.device()).unwrap()[0].to_host()
+    };
+    let image_model = run(&Genotype::none());
+    for genome in space.covering().into_iter().chain((0..8).map(|_| space.sample(&mut rng))) {
+        let genotype = space.genotype(&genome);
+        assert_eq!(run(&genotype).max_abs_difference(&image_model), 0.0, "{genotype}");
+    }
+}
+
+#[test]
+fn the_extracted_network_is_the_supernet_path() {
+    let (backbone, space) = quickstart();
+    let shape = DenoiserShape { batch: 1, frames: 4, height: 8, width: 8, tokens: 5 };
+    let mut parameters = supernet(&backbone, &space, shape);
+    let mut rng = stream(2, "extract", 0);
+    // Temporal weights that do something.
+    let names: Vec<String> = parameters.names().filter(|name| name.starts_with("temporal.")).map(String::from).collect();
+    for name in names {
+        let shape = parameters.get(&name).unwrap().shape.clone();
+        let values = normal_vec(shape.iter().product(), &mut rng).into_iter().map(|x| 0.1 * x).collect();
+        parameters.insert_host(name, &shape, values);
+    }
+    let given = inputs(&backbone, shape, &mut rng, &parameters);
+    for _ in 0..10 {
+        let genotype = space.genotype(&space.sample(&mut rng));
+        let graph = backbone.denoiser(&genotype, shape).unwrap();
+        let extracted = parameters.extract(&graph).unwrap();
+        let run = |weights: &Parameters| execute(&graph, weights, given.clone(), weights.device()).unwrap()[0].to_host();
+        assert_eq!(run(&extracted).max_abs_difference(&run(&parameters)), 0.0, "{genotype}");
+    }
+}

@@ -1,0 +1,37 @@
+use std::process::{Command, Output};
+
+fn tnas(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tnas")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap()
+}
+
+fn fails(args: &[&str], code: i32, expected: &[&str]) {
+    let output = tnas(args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for part in expected {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+#[test]
+fn an_unknown_setting_is_pointed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.toml");
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/studies/smoke.toml")).unwrap();
+    std::fs::write(&path, text.replace("frames = 8", "frmaes = 8")).unwrap();
+    let path = path.to_str().unwrap();
+    let runs = folder.path().join("runs");
+    fails(&["run", path, "--runs", runs.to_str().unwrap()], 2, &[path, ":8:", "frmaes", "frames"]);
+    assert!(!runs.exists(), "nothing is made before the settings are understood");
+}
+
+#[test]
+fn bad_overrides_and_devices_name_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().to_str().unwrap();
+    let study = "configs/studies/smoke.toml";
+    fails(&["run", study, "--runs", runs, "--set", "data.size=large"], 2, &["data.size"]);
+    fails(&["run", study, "--runs", runs, "--device", "tpu"], 2, &["tpu", "cpu"]);
+    fails(&["run", study, "--runs", runs, "--set", "search.population=7"], 1, &["search.population", "even"]);
+    fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
+}

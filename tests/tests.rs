@@ -1,0 +1,10 @@
+//! What the project promises to its users, one module per promise.
+
+/// Crates depend on each other in the directions that ARCHITECTURE.md draws, and the pure ones never on Burn.
+mod layering;
+
+/// An untrained insertion changes nothing: every genotype of the untrained supernet equals the image model.
+mod identity;
+
+/// Mistakes in settings point at their place and name the way out.
+mod settings;

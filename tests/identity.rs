@@ -24,9 +24,8 @@ fn supernet(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> P
 
 fn inputs(backbone: &Backbone, shape: DenoiserShape, rng: &mut Stream, parameters: &Parameters) -> Vec<Value> {
     let DenoiserShape { batch, frames, height, width, tokens } = shape;
-    let mut random = |shape: &[usize]| {
-        Value::from_f32(normal_vec(shape.iter().product(), rng), shape, parameters.device())
-    };
+    let mut random =
+        |shape: &[usize]| Value::from_f32(normal_vec(shape.iter().product(), rng), shape, parameters.device());
     let sample = random(&[batch, backbone.config.in_channels, frames, height, width]);
     let context = random(&[batch, tokens, backbone.config.cross_attention_dim]);
     vec![sample, Value::from_f32(vec![321.0; batch], &[batch], parameters.device()), context]
@@ -57,7 +56,8 @@ fn the_extracted_network_is_the_supernet_path() {
     let mut parameters = supernet(&backbone, &space, shape);
     let mut rng = stream(2, "extract", 0);
     // Temporal weights that do something.
-    let names: Vec<String> = parameters.names().filter(|name| name.starts_with("temporal.")).map(String::from).collect();
+    let names: Vec<String> =
+        parameters.names().filter(|name| name.starts_with("temporal.")).map(String::from).collect();
     for name in names {
         let shape = parameters.get(&name).unwrap().shape.clone();
         let values = normal_vec(shape.iter().product(), &mut rng).into_iter().map(|x| 0.1 * x).collect();
@@ -68,7 +68,8 @@ fn the_extracted_network_is_the_supernet_path() {
         let genotype = space.genotype(&space.sample(&mut rng));
         let graph = backbone.denoiser(&genotype, shape).unwrap();
         let extracted = parameters.extract(&graph).unwrap();
-        let run = |weights: &Parameters| execute(&graph, weights, given.clone(), weights.device()).unwrap()[0].to_host();
+        let run =
+            |weights: &Parameters| execute(&graph, weights, given.clone(), weights.device()).unwrap()[0].to_host();
         assert_eq!(run(&extracted).max_abs_difference(&run(&parameters)), 0.0, "{genotype}");
     }
 }

@@ -142,7 +142,11 @@ fn scales(features: &[ArchFeatures]) -> Vec<(f64, f64)> {
 fn check(features: &[ArchFeatures], latency_ms: &[f64]) -> Result<(), LatencyError> {
     let fail = |message: String| Err(LatencyError::Fit(message));
     if features.len() != latency_ms.len() || features.len() < 4 {
-        return fail(format!("{} architectures and {} latencies; at least 4 of each", features.len(), latency_ms.len()));
+        return fail(format!(
+            "{} architectures and {} latencies; at least 4 of each",
+            features.len(),
+            latency_ms.len()
+        ));
     }
     match latency_ms.iter().find(|ms| !(ms.is_finite() && **ms > 0.0)) {
         Some(ms) => fail(format!("a latency of {ms} ms")),
@@ -189,7 +193,8 @@ mod tests {
         let one = |rng: &mut rand_chacha::ChaCha8Rng| {
             let choices: Vec<u16> = (0..8).map(|_| rng.random_range(0..4)).collect();
             let work: f64 = choices.iter().map(|&c| f64::from(c)).sum();
-            let table: f64 = choices.iter().enumerate().map(|(i, &c)| 0.1 * ((i * 7 + usize::from(c) * 3) % 5) as f64).sum();
+            let table: f64 =
+                choices.iter().enumerate().map(|(i, &c)| 0.1 * ((i * 7 + usize::from(c) * 3) % 5) as f64).sum();
             let pair = if choices[2] == choices[3] { 0.6 } else { 0.0 };
             let noise = 1.0 + 0.01 * rng.random_range(-1.0..1.0);
             let features = ArchFeatures {

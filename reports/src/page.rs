@@ -59,7 +59,8 @@ fn interactive_pareto(record: &RunRecord) -> String {
         let y = HEIGHT - EDGE - (loss - y0) / (y1 - y0) * (HEIGHT - 2.0 * EDGE);
         (x, y)
     };
-    let mut svg = format!("<svg class=\"hover\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Pareto plot\">");
+    let mut svg =
+        format!("<svg class=\"hover\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Pareto plot\">");
     let candidate = |row: &CandidateRow| {
         let (x, y) = place(row.latency_ms, row.loss);
         let class = if row.feasible { "c" } else { "x" };
@@ -67,14 +68,23 @@ fn interactive_pareto(record: &RunRecord) -> String {
             "{}: loss {:.5}, {:.3} ms predicted, generation {}\n{}",
             row.arch_id, row.loss, row.latency_ms, row.generation, row.genotype
         );
-        format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}</title></circle>", escape(&title))
+        format!(
+            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}</title></circle>",
+            escape(&title)
+        )
     };
     let member = |row: &FrontRow| {
         let (x, y) = place(row.predicted_ms, row.loss);
         let class = if row.winner { "w" } else { "f" };
         let measured = row.measured_ms.map_or("not measured".into(), |ms| format!("{ms:.3} ms measured"));
-        let title = format!("{}: loss {:.5}, {:.3} ms predicted, {measured}\n{}", row.arch_id, row.loss, row.predicted_ms, row.genotype);
-        format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\"><title>{}</title></circle>", escape(&title))
+        let title = format!(
+            "{}: loss {:.5}, {:.3} ms predicted, {measured}\n{}",
+            row.arch_id, row.loss, row.predicted_ms, row.genotype
+        );
+        format!(
+            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\"><title>{}</title></circle>",
+            escape(&title)
+        )
     };
     svg.extend(record.candidates.iter().map(candidate));
     svg.extend(record.front.iter().map(member));
@@ -100,12 +110,18 @@ fn front_table(html: &mut String, record: &RunRecord) {
     );
     for row in &record.front {
         let measured = row.measured_ms.map_or("–".into(), |ms| format!("{ms:.3}"));
-        let off = row.measured_ms.map_or("–".into(), |ms| format!("{:+.1} %", 100.0 * (row.predicted_ms - ms) / ms));
+        let off =
+            row.measured_ms.map_or("–".into(), |ms| format!("{:+.1} %", 100.0 * (row.predicted_ms - ms) / ms));
         let class = if row.winner { " class=\"winner\"" } else { "" };
         let _ = write!(
             html,
             "<tr{class}><td>{}<td>{:.5}<td>{:.3}<td>{measured}<td>{off}<td>{}<td>{}<td class=\"genotype\">{}</tr>",
-            row.arch_id, row.loss, row.predicted_ms, row.parameters, row.macs, escape(&row.genotype)
+            row.arch_id,
+            row.loss,
+            row.predicted_ms,
+            row.parameters,
+            row.macs,
+            escape(&row.genotype)
         );
     }
     html.push_str("</table>");
@@ -138,7 +154,8 @@ fn clips(html: &mut String, record: &RunRecord) {
     if record.pictures.is_empty() {
         return;
     }
-    let _ = write!(html, "<h2>Clips</h2><p>Each picture, left to right: {}.</p>", escape(&record.columns.join(" | ")));
+    let _ =
+        write!(html, "<h2>Clips</h2><p>Each picture, left to right: {}.</p>", escape(&record.columns.join(" | ")));
     html.push_str("<div class=\"clips\">");
     let gifs: Vec<_> = record.pictures.iter().filter(|(name, _)| name.ends_with(".gif")).collect();
     for (index, (name, bytes)) in gifs.iter().enumerate() {
@@ -159,11 +176,15 @@ fn clips(html: &mut String, record: &RunRecord) {
 fn picture(html: &mut String, kind: &str, bytes: &[u8], caption: &str) {
     let data = STANDARD.encode(bytes);
     let caption = escape(caption);
-    let _ = write!(html, "<figure><img src=\"data:{kind};base64,{data}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>");
+    let _ = write!(
+        html,
+        "<figure><img src=\"data:{kind};base64,{data}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>"
+    );
 }
 
 fn figure(html: &mut String, plot: &Plot) {
-    let svg = plot.svg.split_once("<svg").map_or(plot.svg.as_str(), |_| &plot.svg[plot.svg.find("<svg").unwrap_or(0)..]);
+    let svg =
+        plot.svg.split_once("<svg").map_or(plot.svg.as_str(), |_| &plot.svg[plot.svg.find("<svg").unwrap_or(0)..]);
     let _ = write!(html, "<figure class=\"plot\">{svg}<figcaption>{}</figcaption></figure>", escape(&plot.caption));
 }
 
@@ -175,7 +196,12 @@ fn figures(html: &mut String, record: &RunRecord) {
         flatten("", summary, &mut rows);
         for (index, (name, value)) in rows.iter().enumerate() {
             let first = if index == 0 { escape(stage) } else { String::new() };
-            let _ = write!(html, "<tr><td><b>{first}</b><td>{}<td class=\"genotype\">{}</tr>", escape(name), escape(value));
+            let _ = write!(
+                html,
+                "<tr><td><b>{first}</b><td>{}<td class=\"genotype\">{}</tr>",
+                escape(name),
+                escape(value)
+            );
         }
     }
     html.push_str("</table>");
@@ -187,7 +213,9 @@ fn flatten(front: &str, value: &Value, rows: &mut Vec<(String, String)>) {
         Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&join(key), value, rows)),
         // Long lists are in the plots.
         Value::Array(list) if list.len() > 12 => rows.push((front.into(), format!("{} values", list.len()))),
-        Value::Array(list) => list.iter().enumerate().for_each(|(i, value)| flatten(&join(&i.to_string()), value, rows)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(i, value)| flatten(&join(&i.to_string()), value, rows))
+        }
         Value::String(text) => rows.push((front.into(), text.clone())),
         other => rows.push((front.into(), other.to_string())),
     }

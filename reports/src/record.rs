@@ -113,7 +113,9 @@ impl RunRecord {
             name,
             candidates: rows(run.join("search/candidates.json"))?,
             front: rows(run.join("front.json"))?,
-            latency: list("latency", "held_out_points").and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default(),
+            latency: list("latency", "held_out_points")
+                .and_then(|v| serde_json::from_value(v).ok())
+                .unwrap_or_default(),
             metrics: metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             pictures,
             captions: words("captions"),

@@ -130,7 +130,11 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
 }
 
 /// Opens a study's run and does something with it.
-fn with(args: &StudyArgs, name: &str, work: impl FnOnce(&Workbench) -> anyhow::Result<Value>) -> anyhow::Result<()> {
+fn with(
+    args: &StudyArgs,
+    name: &str,
+    work: impl FnOnce(&Workbench) -> anyhow::Result<Value>,
+) -> anyhow::Result<()> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("failed to set the threads")?;
     }

@@ -84,18 +84,6 @@ impl Pipeline {
     }
 }
 
-/// The genotype that a pipeline folder records; `none` where there is no record.
-pub fn read_genotype(folder: &Path) -> anyhow::Result<Genotype> {
-    let path = folder.join("genotype.json");
-    if !path.exists() {
-        return Ok(Genotype::none());
-    }
-    let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path)?)
-        .with_context(|| format!("failed to read {}", path.display()))?;
-    let text = json["genotype"].as_str().with_context(|| format!("{} has no genotype", path.display()))?;
-    Ok(text.parse()?)
-}
-
 /// UNet weights of a pipeline folder.
 pub fn read_unet(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
     read_parameters(&folder.join("unet"), UNET_STEM, device)

@@ -30,7 +30,8 @@ impl Run {
     /// Makes the folder where it is missing.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("failed to make {}", root.display()))?;
-        tnas_weights::remove_stale_temporaries(root).with_context(|| format!("failed to clean {}", root.display()))?;
+        tnas_weights::remove_stale_temporaries(root)
+            .with_context(|| format!("failed to clean {}", root.display()))?;
         Ok(Self { root: root.into() })
     }
 
@@ -135,7 +136,8 @@ pub fn content_hash(path: &Path) -> anyhow::Result<String> {
 
 fn add_content(root: &Path, path: &Path, hash: &mut Sha256) -> anyhow::Result<()> {
     if path.is_dir() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
         entries.sort();
         return entries.iter().try_for_each(|entry| add_content(root, entry, hash));
     }

@@ -168,11 +168,21 @@ pub struct SearchSettings {
     pub batch: usize,
     /// Most members of the front that are measured again.
     pub remeasure: usize,
+    /// Held-out clips on which trained models are compared.
+    pub compared_clips: usize,
 }
 
 impl Default for SearchSettings {
     fn default() -> Self {
-        Self { population: 24, generations: 12, clips: 96, flow: FlowSettings::default(), batch: 16, remeasure: 24 }
+        Self {
+            population: 24,
+            generations: 12,
+            clips: 96,
+            flow: FlowSettings::default(),
+            batch: 16,
+            remeasure: 24,
+            compared_clips: 256,
+        }
     }
 }
 

@@ -84,7 +84,11 @@ impl Workbench {
     pub fn latents(&self) -> anyhow::Result<Latents> {
         let Some(codec) = &self.codec else {
             let set = |clips: &[Clip]| self.pixel_set(clips);
-            return Ok(Latents { train: set(&self.train), validation: set(&self.validation), statistics: Vec::new() });
+            return Ok(Latents {
+                train: set(&self.train),
+                validation: set(&self.validation),
+                statistics: Vec::new(),
+            });
         };
         let mut train = self.encoded(codec, "train", &self.train)?;
         let mut validation = self.encoded(codec, "validation", &self.validation)?;
@@ -120,13 +124,15 @@ impl Workbench {
         let pixels = match &self.codec {
             None => frames_first(data, channels, frames, height * width),
             Some(codec) => {
-                let mut latent = LatentSet {
-                    shape: self.clip_shape(),
-                    clips: vec![data.to_vec()],
-                    captions: vec![0],
-                };
+                let mut latent =
+                    LatentSet { shape: self.clip_shape(), clips: vec![data.to_vec()], captions: vec![0] };
                 denormalise(&mut latent, statistics);
-                codec.decode(&frames_first(&latent.clips[0], channels, frames, height * width), frames, height, width)?
+                codec.decode(
+                    &frames_first(&latent.clips[0], channels, frames, height * width),
+                    frames,
+                    height,
+                    width,
+                )?
             }
         };
         let pixels = pixels.into_iter().map(|x| x.clamp(-1.0, 1.0)).collect();
@@ -180,8 +186,8 @@ impl Workbench {
         let path = &self.study.space;
         let text =
             std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
-        let file: SpaceFile =
-            toml::from_str(&text).map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
+        let file: SpaceFile = toml::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
         SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
     }
 
@@ -229,7 +235,11 @@ impl Workbench {
         let all = [encoded.len(), shape[0], shape[1], shape[2], shape[3]];
         let values = encoded.concat();
         let tensor = tnas_weights::HostTensor::f32(&all, &values);
-        write_safetensors(&path, &BTreeMap::from([("latents".to_string(), tensor)]), &BTreeMap::from([("key".to_string(), key)]))?;
+        write_safetensors(
+            &path,
+            &BTreeMap::from([("latents".to_string(), tensor)]),
+            &BTreeMap::from([("key".to_string(), key)]),
+        )?;
         Ok(LatentSet { shape, clips: encoded, captions })
     }
 }
@@ -273,28 +283,25 @@ impl Codec {
         let input = Value::from_host(&HostTensor::f32(shape, data), device);
         Ok(execute(graph, &self.parameters, vec![input], device)?.remove(0).to_vec())
     }
-
-    /// Elements of its weights.
-    pub fn parameter_count(&self) -> usize {
-        self.parameters.names().filter_map(|name| self.parameters.shape(name)).map(|s| s.iter().product::<usize>()).sum()
-    }
 }
 
 fn load_clips(settings: &DataSettings, seed: u64) -> anyhow::Result<(Vec<Clip>, Vec<Clip>)> {
     match (settings.kind, &settings.path) {
-        (DataKind::Videofolder, Some(path)) => {
-            Ok((folder(settings, path, "train", settings.train_clips)?, folder(settings, path, "val", settings.validation_clips)?))
-        }
-        _ => {
-            Ok((shapes(settings, seed, Split::Train, settings.train_clips.unwrap_or(4000))?,
-                shapes(settings, seed, Split::Validation, settings.validation_clips.unwrap_or(512))?))
-        }
+        (DataKind::Videofolder, Some(path)) => Ok((
+            folder(settings, path, "train", settings.train_clips)?,
+            folder(settings, path, "val", settings.validation_clips)?,
+        )),
+        _ => Ok((
+            shapes(settings, seed, Split::Train, settings.train_clips.unwrap_or(4000))?,
+            shapes(settings, seed, Split::Validation, settings.validation_clips.unwrap_or(512))?,
+        )),
     }
 }
 
 fn shapes(settings: &DataSettings, seed: u64, split: Split, count: usize) -> anyhow::Result<Vec<Clip>> {
     use rayon::prelude::*;
-    let mut shape_settings = ShapeSettings { frames: settings.frames, size: settings.size, seed, split, ..Default::default() };
+    let mut shape_settings =
+        ShapeSettings { frames: settings.frames, size: settings.size, seed, split, ..Default::default() };
     if let Some(motions) = &settings.motions {
         shape_settings.motions = motions.clone();
     }
@@ -306,12 +313,20 @@ fn folder(settings: &DataSettings, path: &Path, split: &str, count: Option<usize
     let folder_settings = FolderSettings { caption: settings.caption.clone(), ..FolderSettings::default() };
     let folder = VideoFolder::open_with(path.join(split), folder_settings)?;
     if !folder.broken().is_empty() {
-        eprintln!("{}: {} broken files are left out, the first: {}: {}", path.join(split).display(),
-            folder.broken().len(), folder.broken()[0].file_name, folder.broken()[0].reason);
+        eprintln!(
+            "{}: {} broken files are left out, the first: {}: {}",
+            path.join(split).display(),
+            folder.broken().len(),
+            folder.broken()[0].file_name,
+            folder.broken()[0].reason
+        );
     }
     let count = count.unwrap_or(folder.len()).min(folder.len());
     let order = folder.order(0);
-    Ok(order[..count].iter().map(|&index| folder.clip(index, settings.frames, settings.size)).collect::<Result<_, _>>()?)
+    Ok(order[..count]
+        .iter()
+        .map(|&index| folder.clip(index, settings.frames, settings.size))
+        .collect::<Result<_, _>>()?)
 }
 
 /// Mean and deviation of each channel over all clips.

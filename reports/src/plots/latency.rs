@@ -10,9 +10,10 @@ struct Latency<'a>(&'a RunRecord);
 
 /// Predicted over measured latency of architectures that the predictor has not seen.
 pub fn plot(record: &RunRecord) -> Result<Plot, ReportError> {
-    let caption = "Architectures held out from the fit: predicted over measured latency, with the predictor's 90 % \
+    let caption =
+        "Architectures held out from the fit: predicted over measured latency, with the predictor's 90 % \
         intervals. On the grey line the two are equal. Red: a line through multiply-accumulates alone."
-        .to_string();
+            .to_string();
     render("latency", caption, &Latency(record))
 }
 
@@ -41,7 +42,10 @@ impl Draw for Latency<'_> {
             .draw()
             .map_err(text)?;
         chart
-            .draw_series(LineSeries::new([(range.start, range.start), (range.end, range.end)], FAINT.stroke_width(2)))
+            .draw_series(LineSeries::new(
+                [(range.start, range.start), (range.end, range.end)],
+                FAINT.stroke_width(2),
+            ))
             .map_err(text)?;
         chart
             .draw_series(points.iter().map(|p| Cross::new((p.measured_ms, p.macs_fit_ms), 4, WINNER.mix(0.7))))
@@ -49,9 +53,11 @@ impl Draw for Latency<'_> {
             .label("MACs fit")
             .legend(|at| Cross::new(at, 4, WINNER));
         chart
-            .draw_series(points.iter().map(|p| {
-                PathElement::new([(p.measured_ms, p.low_ms), (p.measured_ms, p.high_ms)], FRONT.mix(0.4))
-            }))
+            .draw_series(
+                points.iter().map(|p| {
+                    PathElement::new([(p.measured_ms, p.low_ms), (p.measured_ms, p.high_ms)], FRONT.mix(0.4))
+                }),
+            )
             .map_err(text)?;
         chart
             .draw_series(points.iter().map(|p| Circle::new((p.measured_ms, p.predicted_ms), 4, FRONT.filled())))

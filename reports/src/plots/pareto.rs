@@ -69,7 +69,11 @@ impl Draw for Pareto<'_> {
             .label("front, predicted")
             .legend(dot(FRONT));
         chart
-            .draw_series(front.iter().filter_map(|row| Some(Circle::new((row.measured_ms?, row.loss), 5, MEASURED.stroke_width(2)))))
+            .draw_series(
+                front
+                    .iter()
+                    .filter_map(|row| Some(Circle::new((row.measured_ms?, row.loss), 5, MEASURED.stroke_width(2)))),
+            )
             .map_err(text)?
             .label("front, measured")
             .legend(dot(MEASURED));

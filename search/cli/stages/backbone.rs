@@ -63,11 +63,21 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let mut log = metrics(&bench.run);
     let mut watch = Watch::new(&mut log, "loss");
     train_backbone(
-        &backbone, &encoder, &mut set, &latents.train, &captions, settings, bench.study.seed, &run, &mut watch,
+        &backbone,
+        &encoder,
+        &mut set,
+        &latents.train,
+        &captions,
+        settings,
+        bench.study.seed,
+        &run,
+        &mut watch,
     )?;
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
     pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), settings.flow.shift)?;
-    Ok(json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}))
+    Ok(
+        json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}),
+    )
 }

@@ -31,7 +31,14 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let mut log = metrics(&bench.run);
         let mut watch = Watch::new(&mut log, "loss_heads");
         train_student(
-            backbone, winner, &mut student, &latents.train, &model.features, settings, bench.study.seed, &run,
+            backbone,
+            winner,
+            &mut student,
+            &latents.train,
+            &model.features,
+            settings,
+            bench.study.seed,
+            &run,
             &mut watch,
         )?;
         write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner)?;

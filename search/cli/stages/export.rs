@@ -48,7 +48,8 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             let graph = codec.autoencoder.decoder(frames, height, width)?;
             let latent = normal_vec(frames * channels * height * width, &mut rng);
             let inputs = vec![HostTensor::f32(&[frames, channels, height, width], latent)];
-            proofs["decoder"] = one(bench, &folder, "decoder", "golden-decoder", &graph, &codec.parameters, &inputs)?;
+            proofs["decoder"] =
+                one(bench, &folder, "decoder", "golden-decoder", &graph, &codec.parameters, &inputs)?;
         }
         let text = format!("{proofs:#}\n");
         tnas_weights::write_atomic(folder.join("verify.json"), text.as_bytes())?;
@@ -78,7 +79,8 @@ fn one(
         Some((format!("{front}.{name}"), (tensor.shape.clone(), tensor.as_f32()?.to_vec())))
     };
     let ins = graph.inputs.iter().zip(inputs).filter_map(|(input, tensor)| named("in", &input.name, tensor));
-    let outs = graph.outputs.iter().zip(&expected).filter_map(|(output, tensor)| named("out", &output.name, tensor));
+    let outs =
+        graph.outputs.iter().zip(&expected).filter_map(|(output, tensor)| named("out", &output.name, tensor));
     let values: BTreeMap<String, (Vec<usize>, Vec<f32>)> = ins.chain(outs).collect();
     let tensors: BTreeMap<String, Stored<'_>> =
         values.iter().map(|(name, (shape, values))| (name.clone(), Stored::f32(shape, values))).collect();

@@ -1,4 +1,3 @@
-use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_space::Genotype;
 use tnas_training::{HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
@@ -14,22 +13,20 @@ use crate::{
     workbench::{ImageModel, Latents, Workbench},
 };
 
-/// Clips on which the trained models are compared.
-const COMPARED_CLIPS: usize = 256;
-
 /// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
 pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let settings = &bench.study.finetune;
     let supernet = content_hash(&bench.run.supernet())?;
-    let inputs = json!([winner.to_string(), settings, supernet, bench.study.data, bench.study.seed]);
+    let inputs =
+        json!([winner.to_string(), settings, bench.study.search, supernet, bench.study.data, bench.study.seed]);
     let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
     let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
     staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let space = bench.space(&model.pipeline.backbone)?;
         let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
-        let compared = held_out(bench, &model, &latents, COMPARED_CLIPS)?;
+        let compared = held_out(bench, &model, &latents, bench.study.search.compared_clips)?;
         let arms = [("winner", winner.clone()), ("none", Genotype::none()), ("teacher", teacher)];
         let mut losses = Vec::new();
         for (name, genotype) in &arms {
@@ -75,7 +72,15 @@ fn arm(
     let mut log = metrics(&bench.run);
     let mut watch = Watch::new(&mut log, "loss");
     train(
-        backbone, genotype, &mut set, &latents.train, &model.features, settings, bench.study.seed, &run, &mut watch,
+        backbone,
+        genotype,
+        &mut set,
+        &latents.train,
+        &model.features,
+        settings,
+        bench.study.seed,
+        &run,
+        &mut watch,
     )?;
     let averaged = set.averaged();
     if name == "winner" {

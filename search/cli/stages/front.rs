@@ -17,7 +17,10 @@ use crate::{
 pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
     let study = &bench.study;
     let inputs = json!([
-        study.winner, study.search.remeasure, study.profile.target, study.profile.threads,
+        study.winner,
+        study.search.remeasure,
+        study.profile.target,
+        study.profile.threads,
         content_hash(&bench.run.path("search/candidates.json"))?,
     ]);
     staged(&bench.run, "front", &inputs, &[bench.run.path("front.json")], &[], || {
@@ -134,7 +137,9 @@ fn pick(rule: &WinnerRule, members: &[CandidateRecord]) -> anyhow::Result<usize>
         WinnerRule::Under { latency_ms } => {
             members.iter().rposition(|m| m.objectives[1] <= *latency_ms).with_context(|| {
                 let fastest = members[0].objectives[1];
-                format!("failed to pick a winner under {latency_ms} ms: the fastest of the front takes {fastest:.3} ms")
+                format!(
+                    "failed to pick a winner under {latency_ms} ms: the fastest of the front takes {fastest:.3} ms"
+                )
             })
         }
     }

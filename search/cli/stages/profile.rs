@@ -32,13 +32,21 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
                 *runtime != settings.target,
                 "failed to measure by {runtime}: its library was not found; install it with `pip install onnxruntime`"
             );
-            eprintln!("{:>16} {runtime} is left out: its library was not found (pip install onnxruntime)", "profile");
+            eprintln!(
+                "{:>16} {runtime} is left out: its library was not found (pip install onnxruntime)",
+                "profile"
+            );
             continue;
         };
         let fingerprint = Fingerprint::here(runtime, &version, settings.threads);
         let inputs = json!([
-            settings, bench.study.seed, fingerprint, bench.study.data.frames, bench.clip_shape(),
-            crate::run::content_hash(&bench.study.space)?, model.backbone.config,
+            settings,
+            bench.study.seed,
+            fingerprint,
+            bench.study.data.frames,
+            bench.clip_shape(),
+            crate::run::content_hash(&bench.study.space)?,
+            model.backbone.config,
         ]);
         let path = bench.run.profile(&fingerprint.id());
         let stage = format!("profile-{runtime}");
@@ -196,7 +204,8 @@ pub fn measure_one() -> anyhow::Result<()> {
     let Request { frames, height, width, tokens, .. } = request;
     let graph = backbone.denoiser(&genotype, DenoiserShape { batch: 1, frames, height, width, tokens })?;
     // Latency does not depend on the weights' values: small constants will do.
-    let weights = graph.weights().into_iter().map(|w| (w.name.clone(), (w.shape.clone(), vec![0.01; w.elements()])));
+    let weights =
+        graph.weights().into_iter().map(|w| (w.name.clone(), (w.shape.clone(), vec![0.01; w.elements()])));
     let weights = WeightMap(weights.collect());
     let inputs: Vec<HostTensor> = graph
         .inputs

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    settings::{DataKind, Study},
     run::Run,
+    settings::{DataKind, Study},
 };
 
 /// Draws what the other stages recorded. Always done: it is quick, and may show stages that ran since.
@@ -24,5 +24,7 @@ pub fn report(run: &Run, study: &Study) -> anyhow::Result<Value> {
 fn attribution(study: &Study) -> Value {
     let path = study.data.path.as_ref().map(|path| path.join("AUTHORS.txt"));
     let text = path.and_then(|path| std::fs::read_to_string(path).ok());
-    text.map_or(Value::Null, |text| json!(format!("Real clips: {}", text.lines().take(12).collect::<Vec<_>>().join(" "))))
+    text.map_or(Value::Null, |text| {
+        json!(format!("Real clips: {}", text.lines().take(12).collect::<Vec<_>>().join(" ")))
+    })
 }

@@ -1,19 +1,14 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::{
-    Clip, GifSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance, join_side_by_side,
-    mean_frame_difference, nearest_neighbours,
+    Clip, GifSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
+    join_side_by_side, mean_frame_difference, nearest_neighbours,
 };
 use tnas_network::{Parameters, Sampler};
 use tnas_space::Genotype;
 use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
 
-use super::{
-    distill::read_student,
-    finetune::read_winner,
-    judge::read_judge,
-    staged,
-};
+use super::{distill::read_student, finetune::read_winner, judge::read_judge, staged};
 use crate::{
     progress::Bar,
     run::content_hash,
@@ -21,7 +16,7 @@ use crate::{
 };
 
 /// Resamples of a bootstrap interval.
-const RESAMPLES: usize = 200;
+const RESAMPLES: usize = 100;
 
 /// One way of sampling.
 struct Arm {
@@ -35,7 +30,9 @@ struct Arm {
 pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let inputs = json!([
-        bench.study.samples, bench.study.data, bench.study.seed,
+        bench.study.samples,
+        bench.study.data,
+        bench.study.seed,
         content_hash(&bench.run.model(&id))?,
         content_hash(&bench.run.model(&format!("{id}-student")))?,
         content_hash(&bench.run.path("judge"))?,
@@ -75,7 +72,8 @@ fn arms(bench: &Workbench) -> Vec<Arm> {
         sampler: Sampler::Euler,
     }];
     for steps in [4, 2, 1] {
-        let arm = |name: &str, student, sampler| Arm { name: format!("{steps} steps, {name}"), student, steps, sampler };
+        let arm =
+            |name: &str, student, sampler| Arm { name: format!("{steps} steps, {name}"), student, steps, sampler };
         arms.push(arm("plain Euler", false, Sampler::Euler));
         arms.push(arm("student, Euler", true, Sampler::Euler));
         if steps > 1 {
@@ -121,7 +119,18 @@ impl<'a> Scene<'a> {
         let real = bench.validation[..count].to_vec();
         let reference = judge.judge(&bench.validation[count..])?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
-        Ok(Self { bench, winner, model, latents, weights, student, judge, reference, shown: settings.shown.min(count), real })
+        Ok(Self {
+            bench,
+            winner,
+            model,
+            latents,
+            weights,
+            student,
+            judge,
+            reference,
+            shown: settings.shown.min(count),
+            real,
+        })
     }
 
     fn sample(&self, arm: &Arm) -> anyhow::Result<Vec<Clip>> {
@@ -138,9 +147,10 @@ impl<'a> Scene<'a> {
         let mut bar = Bar::new("samples", captions.len() as u64);
         let backbone = &self.model.pipeline.backbone;
         let shape = self.bench.clip_shape();
-        let data = generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
-            bar.set(done as u64, arm.name.clone());
-        })?;
+        let data =
+            generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
+                bar.set(done as u64, arm.name.clone());
+            })?;
         let statistics = &self.latents.statistics;
         data.iter().zip(&self.real).map(|(clip, like)| self.bench.to_clip(clip, statistics, Some(like))).collect()
     }
@@ -203,9 +213,12 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
         bench.run.write(&format!("samples/sheet-{name}.png"), &contact_sheet(&rows, &sheet)?)?;
     }
     let rows: Vec<&Clip> = real.iter().zip(many).zip(few).flat_map(|((a, b), c)| [a, b, c]).take(18).collect();
-    bench.run.write_json("samples/captions.json", &json!({
-        "captions": captions, "columns": ["real", many_name, student_name],
-    }))?;
+    bench.run.write_json(
+        "samples/captions.json",
+        &json!({
+            "captions": captions, "columns": ["real", many_name, student_name],
+        }),
+    )?;
     bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
 }
 
@@ -225,7 +238,8 @@ pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) ->
     };
     let captions: Vec<usize> = (0..args.captions.len()).collect();
     let shape = bench.clip_shape();
-    let data = generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;
+    let data =
+        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;
     let statistics = bench.latents()?.statistics;
     let gif = GifSettings { upscale: bench.study.samples.upscale, ..GifSettings::default() };
     let mut files = Vec::new();

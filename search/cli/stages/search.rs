@@ -44,8 +44,12 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
     let study = &bench.study;
     let predictor_file = Predictor::file(bench)?;
     let inputs = json!([
-        study.search, study.limits, study.seed, study.data,
-        content_hash(&bench.run.supernet())?, content_hash(&predictor_file)?,
+        study.search,
+        study.limits,
+        study.seed,
+        study.data,
+        content_hash(&bench.run.supernet())?,
+        content_hash(&predictor_file)?,
     ]);
     let outputs = [bench.run.path("search/candidates.json"), bench.run.path("study.sqlite")];
     let store_key = bench.run.key(&inputs)?;
@@ -74,7 +78,10 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
             evolution.tell(candidates, objectives)?;
             store.save_generation(generation, &records, &serde_json::to_string(&evolution)?)?;
             let best = evolution.history().archive().members().iter().map(|m| m.objectives.values()[0]);
-            bar.set(u64::from(evolution.generation()), format!("best loss {:.5}", best.fold(f64::INFINITY, f64::min)));
+            bar.set(
+                u64::from(evolution.generation()),
+                format!("best loss {:.5}", best.fold(f64::INFINITY, f64::min)),
+            );
         }
         finish(bench, &scorer, &mut store, &evolution)
     })
@@ -189,8 +196,10 @@ impl<'a> Scorer<'a> {
                 let loss = self.loss(&self.space.genotype(&genome))? - base_loss;
                 let cost = (self.usage(&genome)?.latency_ms - base_ms).max(0.0);
                 column.push(Item { cost, loss });
-                table.push(json!({"slot": choices.info.slot, "choice": choices.choices[usize::from(choice)].to_string(),
-                    "loss_change": loss, "latency_change_ms": cost}));
+                table.push(
+                    json!({"slot": choices.info.slot, "choice": choices.choices[usize::from(choice)].to_string(),
+                    "loss_change": loss, "latency_change_ms": cost}),
+                );
                 done += 1;
                 bar.set(done, format!("{}", choices.info.slot));
                 if interrupted() {

@@ -15,8 +15,13 @@ use crate::{
 pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
     let stage = &bench.study.supernet;
     let inputs = json!([
-        stage, bench.study.data, bench.study.autoencoder, bench.study.seed, bench.study.search.flow,
-        content_hash(&bench.run.backbone())?, content_hash(&bench.study.space)?,
+        stage,
+        bench.study.data,
+        bench.study.autoencoder,
+        bench.study.seed,
+        bench.study.search.flow,
+        content_hash(&bench.run.backbone())?,
+        content_hash(&bench.study.space)?,
     ]);
     staged(&bench.run, "supernet", &inputs, &[bench.run.supernet()], &["supernet"], || {
         let (model, latents) = (bench.image_model()?, bench.latents()?);
@@ -37,8 +42,17 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         let mut log = metrics(&bench.run);
         let mut watch = Watch::new(&mut log, "loss");
         train_supernet(
-            backbone, &space, &teacher, &mut set, &latents.train, &model.features, &probe, settings,
-            bench.study.seed, &run, &mut watch,
+            backbone,
+            &space,
+            &teacher,
+            &mut set,
+            &latents.train,
+            &model.features,
+            &probe,
+            settings,
+            bench.study.seed,
+            &run,
+            &mut watch,
         )?;
         let averaged = set.averaged();
         save_parameters(&bench.run.supernet(), &averaged)?;
@@ -47,7 +61,8 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         let mut order: Vec<usize> = (0..bench.study.data.frames).rev().collect();
         order.rotate_left(bench.study.data.frames / 2);
         order.swap(0, bench.study.data.frames - 1);
-        let shuffled = probe.with_frame_order(&order).loss(&averaged, |shape| Ok(backbone.denoiser(&teacher, shape)?))?;
+        let shuffled =
+            probe.with_frame_order(&order).loss(&averaged, |shape| Ok(backbone.denoiser(&teacher, shape)?))?;
         let temporal: usize = averaged
             .iter()
             .filter(|(name, _)| name.starts_with(TEMPORAL_PREFIX))

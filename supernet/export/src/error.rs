@@ -15,7 +15,9 @@ pub enum ExportError {
         bytes: usize,
     },
     /// ONNX Runtime's library is missing.
-    #[error("load ONNX Runtime: no libonnxruntime was found{tried}; install it with `pip install onnxruntime`, or name it in ORT_DYLIB_PATH")]
+    #[error(
+        "load ONNX Runtime: no libonnxruntime was found{tried}; install it with `pip install onnxruntime`, or name it in ORT_DYLIB_PATH"
+    )]
     NoLibrary {
         /// Where it was looked for, with a leading separator.
         tried: String,

@@ -85,7 +85,8 @@ impl<'a> Lowering<'a> {
                 self.onnx.node(name, "Concat", &reads, vec![int("axis", *axis as i64)])
             }
             Op::Slice { axis, start, end } => {
-                let mut list = |what: &str, value: usize| self.onnx.integers(&format!("{name}/{what}"), &[value as i64]);
+                let mut list =
+                    |what: &str, value: usize| self.onnx.integers(&format!("{name}/{what}"), &[value as i64]);
                 let (start, end, axis) = (list("start", *start), list("end", *end), list("axis", *axis));
                 self.onnx.node(name, "Slice", &[input(0), &start, &end, &axis], Vec::new())
             }
@@ -140,7 +141,10 @@ impl<'a> Lowering<'a> {
     ) -> Result<String, ExportError> {
         let values = resolve(self.weights, weight)?;
         let (rows, columns) = (weight.shape[0], weight.shape[1]);
-        let turned: Vec<f32> = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| values[r * columns + c]).collect();
+        let turned: Vec<f32> = (0..columns)
+            .flat_map(|c| (0..rows).map(move |r| (r, c)))
+            .map(|(r, c)| values[r * columns + c])
+            .collect();
         let matrix = self.onnx.floats(&format!("{}:transposed", weight.name), &[columns, rows], &turned);
         let Some(bias) = bias else { return Ok(self.onnx.node(name, "MatMul", &[x, &matrix], Vec::new())) };
         let product = self.onnx.node(&format!("{name}/product"), "MatMul", &[x, &matrix], Vec::new());

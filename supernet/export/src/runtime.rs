@@ -75,7 +75,10 @@ impl Runtime for OnnxRuntime {
     }
 
     fn load(&self, graph: &Graph, weights: &dyn Weights) -> Result<Box<dyn Session>, RuntimeError> {
-        let fail = |error: ExportError| RuntimeError::Backend { runtime: "onnxruntime".into(), message: error.to_string() };
+        let fail = |error: ExportError| RuntimeError::Backend {
+            runtime: "onnxruntime".into(),
+            message: error.to_string(),
+        };
         let bytes = to_onnx(graph, weights, &ModelInfo::default()).map_err(fail)?;
         Ok(Box::new(self.session(&bytes, "the model").map_err(fail)?))
     }
@@ -115,7 +118,8 @@ fn environment(library: &Path) -> Result<&'static Environment, ExportError> {
         let builder = ort::init_from(library).map_err(|error| error.to_string())?;
         builder.build().map_err(|error| error.to_string())
     };
-    let fail = |message: &String| ExportError::Runtime { what: library.display().to_string(), message: message.clone() };
+    let fail =
+        |message: &String| ExportError::Runtime { what: library.display().to_string(), message: message.clone() };
     LOADED.get_or_init(load).as_ref().map_err(fail)
 }
 
@@ -133,7 +137,8 @@ fn ask_python() -> Option<PathBuf> {
     let output = Command::new("python3").args(["-c", code]).output().ok()?;
     let folder = String::from_utf8(output.stdout).ok()?;
     let folder = Path::new(folder.trim()).join("capi");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     files.into_iter().find(|path| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

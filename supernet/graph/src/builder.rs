@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Dtype, Elastic, Graph, GraphError, Init, Input, Node, Op, Output, ValueId, Weight,
-    graph::ValueInfo,
+    Dtype, Elastic, Graph, GraphError, Init, Input, Node, Op, Output, ValueId, Weight, graph::ValueInfo,
     infer_shape,
 };
 

@@ -42,9 +42,14 @@ pub fn infer_shape(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
             [batch] if channels % 2 == 0 => Ok(vec![*batch, *channels]),
             _ => Err("one axis and an even number of channels expected".into()),
         },
-        Op::Silu | Op::Gelu | Op::QuickGelu | Op::Relu | Op::Tanh | Op::Sigmoid | Op::Softmax | Op::Affine { .. } => {
-            Ok(inputs[0].to_vec())
-        }
+        Op::Silu
+        | Op::Gelu
+        | Op::QuickGelu
+        | Op::Relu
+        | Op::Tanh
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::Affine { .. } => Ok(inputs[0].to_vec()),
     }
 }
 

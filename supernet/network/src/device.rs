@@ -8,7 +8,9 @@ pub enum DeviceError {
     #[error("open device {0:?}: expected cpu, gpu or cuda:N")]
     Unknown(String),
     /// The program was built without it.
-    #[error("open device {device}: this program was built without the feature {feature}; use --device cpu, or build with --features {feature}")]
+    #[error(
+        "open device {device}: this program was built without the feature {feature}; use --device cpu, or build with --features {feature}"
+    )]
     NotBuilt {
         /// What was asked.
         device: String,

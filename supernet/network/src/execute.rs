@@ -63,7 +63,8 @@ pub fn execute(
             values[output.index()] = Some(result);
         }
     }
-    let output = |output: &tnas_graph::Output| values[output.value.index()].clone().ok_or_else(|| missing(&output.name));
+    let output =
+        |output: &tnas_graph::Output| values[output.value.index()].clone().ok_or_else(|| missing(&output.name));
     graph.outputs.iter().map(output).collect()
 }
 

@@ -1,8 +1,7 @@
 //! Each semantic operation as Burn operations.
 
 use burn::tensor::{
-    Device, Tensor, activation,
-    module,
+    Device, Tensor, activation, module,
     ops::{ConvOptions, InterpolateMode, InterpolateOptions},
 };
 use tnas_graph::{Op, RuntimeError, Weight, WeightError};
@@ -175,7 +174,10 @@ fn concat(inputs: Vec<Value>, axis: usize) -> Value {
     macro_rules! all {
         ($variant:ident) => {
             Value::$variant(Tensor::cat(
-                inputs.into_iter().filter_map(|v| if let Value::$variant(x) = v { Some(x) } else { None }).collect(),
+                inputs
+                    .into_iter()
+                    .filter_map(|v| if let Value::$variant(x) = v { Some(x) } else { None })
+                    .collect(),
                 axis,
             ))
         };

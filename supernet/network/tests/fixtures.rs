@@ -89,7 +89,8 @@ fn unet_of_bk_sdm_tiny() {
 #[test]
 fn clip_text_encoder() {
     let Some(folder) = shared("fixtures/diffusers/clip_text") else { return };
-    let config = TextEncoderConfig::from_json(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+    let config =
+        TextEncoderConfig::from_json(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
     let parameters = parameters(&folder.join("model.safetensors"));
     let io = SafeTensors::open(&folder.join("io.safetensors")).unwrap();
     let ids = tensor(&io, "case0.in.input_ids");

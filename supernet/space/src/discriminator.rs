@@ -32,8 +32,7 @@ impl Discriminator {
         if config.mid_block {
             features.push(unet.middle(x));
         }
-        let pooled =
-            g.input("pooled", &[shape.batch, config.cross_attention_dim], tnas_graph::Dtype::F32);
+        let pooled = g.input("pooled", &[shape.batch, config.cross_attention_dim], tnas_graph::Dtype::F32);
         let head = |(index, &feature): (usize, &ValueId)| (format!("{HEAD_PREFIX}{index}"), feature);
         let heads: Vec<_> = features.iter().enumerate().map(head).collect();
         let logits: Vec<ValueId> =

@@ -176,7 +176,10 @@ mod tests {
         );
         let rules = vec![
             SpaceRule { slots: vec!["down.*".into()], choices: vec!["none".into(), "conv1d".into()] },
-            SpaceRule { slots: vec!["mid.*.a".into()], choices: vec!["none".into(), "attn1d".into(), "attn3d".into()] },
+            SpaceRule {
+                slots: vec!["mid.*.a".into()],
+                choices: vec!["none".into(), "attn1d".into(), "attn3d".into()],
+            },
         ];
         SearchSpace::new(&Backbone::new(config.unwrap()), &SpaceFile { rules }).unwrap()
     }
@@ -211,8 +214,13 @@ mod tests {
     #[test]
     fn a_rule_for_no_slot_is_an_error_that_lists_them() {
         let rules = vec![SpaceRule { slots: vec!["dwn.*".into()], choices: vec!["none".into()] }];
-        let backbone = Backbone::new(UNetConfig::from_json(r#"{"block_out_channels": [32], "attention_head_dim": 4,
-            "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}"#).unwrap());
+        let backbone = Backbone::new(
+            UNetConfig::from_json(
+                r#"{"block_out_channels": [32], "attention_head_dim": 4,
+            "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}"#,
+            )
+            .unwrap(),
+        );
         let message = SearchSpace::new(&backbone, &SpaceFile { rules }).unwrap_err().to_string();
         assert!(message.contains("dwn.*") && message.contains("down.0.0.r"), "{message}");
     }

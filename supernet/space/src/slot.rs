@@ -44,9 +44,9 @@ impl fmt::Display for Slot {
 fn matches(text: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => text == pattern,
-        Some((front, rest)) => text
-            .strip_prefix(front)
-            .is_some_and(|text| (0..=text.len()).any(|skip| text.is_char_boundary(skip) && matches(&text[skip..], rest))),
+        Some((front, rest)) => text.strip_prefix(front).is_some_and(|text| {
+            (0..=text.len()).any(|skip| text.is_char_boundary(skip) && matches(&text[skip..], rest))
+        }),
     }
 }
 

@@ -160,7 +160,11 @@ pub fn train_student(
     })
 }
 
-fn discriminator_graph(backbone: &Backbone, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, TrainError> {
+fn discriminator_graph(
+    backbone: &Backbone,
+    genotype: &Genotype,
+    shape: DenoiserShape,
+) -> Result<Graph, TrainError> {
     Ok(Discriminator { backbone: backbone.clone(), genotype: genotype.clone() }.graph(shape)?)
 }
 
@@ -245,7 +249,8 @@ impl Game<'_> {
         let device = leaves.device().clone();
         let fake = self.predicted_data(&batch, &leaves)?;
         let (look, noise) = self.look(rng, batch.data.len());
-        let judged = mix_values(fake.clone(), on(noise, &batch.shape, &device), on(look.clone(), &[look.len()], &device));
+        let judged =
+            mix_values(fake.clone(), on(noise, &batch.shape, &device), on(look.clone(), &[look.len()], &device));
         let judge = student.discriminator.frozen_leaves();
         let adversarial = self.logits(&judge, judged, &batch, &look, &device)?.mean().neg();
         let distance = pseudo_huber(fake, on(batch.data.clone(), &batch.shape, &device), settings.huber);
@@ -274,7 +279,8 @@ impl Game<'_> {
     ) -> Result<Tensor<2>, TrainError> {
         let rows = batch.captions.len();
         let times = look.iter().map(|t| t * TIME_SCALE).collect();
-        let context = on(self.text.gather_context(&batch.captions), &[rows, self.text.tokens, self.text.width], device);
+        let context =
+            on(self.text.gather_context(&batch.captions), &[rows, self.text.tokens, self.text.width], device);
         let pooled = on(self.text.gather_pooled(&batch.captions), &[rows, self.text.width], device);
         let inputs = vec![sample, on(times, &[rows], device), context, pooled];
         let mut outputs = execute(&self.discriminator, weights, inputs, device)?;

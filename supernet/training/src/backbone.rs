@@ -6,8 +6,10 @@ use tnas_network::{Parameters, Value, WeightSource, execute, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 
 use crate::{
-    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet, learning_rate, train_loop,
+    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
+    TrainSet,
     flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    learning_rate, train_loop,
 };
 
 /// How an image backbone is trained on single frames.
@@ -74,7 +76,8 @@ pub fn train_backbone(
         let v = velocity(&unet, &leaves, batch.inputs_with(context, leaves.device()), leaves.device())?;
         let loss = mean_squared(v, on(batch.target(), &batch.shape, leaves.device()));
         let value = scalar(&loss);
-        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let rate =
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
         let mut gradients = loss.backward();
         let report = set.apply(leaves.gradients(&mut gradients), rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];

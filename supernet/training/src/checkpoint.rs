@@ -53,7 +53,8 @@ pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad:
             metadata.insert(format!("{front}steps/{name}"), moments.steps.to_string());
         }
     }
-    let tensors = values.iter().map(|(key, values)| (key.clone(), HostTensor::f32(&[values.len()], values))).collect();
+    let tensors =
+        values.iter().map(|(key, values)| (key.clone(), HostTensor::f32(&[values.len()], values))).collect();
     write_safetensors(path, &tensors, &metadata).map_err(|error| bad_file(path, error.to_string()))
 }
 
@@ -70,7 +71,8 @@ pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Resu
     }
     for (front, set) in sets {
         let device = set.parameters.device().clone();
-        let read = |kind: &str, name: &str, length: usize| read_flat(&file, path, front, kind, name, length, &device);
+        let read =
+            |kind: &str, name: &str, length: usize| read_flat(&file, path, front, kind, name, length, &device);
         let mut average = Parameters::new(&device);
         for name in set.trained.clone() {
             let Some(shape) = set.parameters.get(&name).map(|parameter| parameter.shape.clone()) else { continue };

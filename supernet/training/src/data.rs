@@ -40,7 +40,8 @@ pub struct CaptionTokens {
 impl CaptionTokens {
     /// Tokenises captions to a length.
     pub fn new<S: AsRef<str>>(tokenizer: &Tokenizer, captions: &[S], length: usize) -> Self {
-        let ids: Vec<Vec<i64>> = captions.iter().map(|caption| tokenizer.encode(caption.as_ref(), length)).collect();
+        let ids: Vec<Vec<i64>> =
+            captions.iter().map(|caption| tokenizer.encode(caption.as_ref(), length)).collect();
         let end = |ids: &Vec<i64>| ids.iter().position(|&id| id == tokenizer.eos_id()).unwrap_or(length - 1);
         Self { length, ends: ids.iter().map(end).collect(), ids }
     }
@@ -68,7 +69,11 @@ impl LatentSet {
             return bad(format!("{} clips and {} captions", self.clips.len(), self.captions.len()));
         }
         if let Some(index) = self.clips.iter().position(|clip| clip.len() != self.clip_len()) {
-            return bad(format!("clip {index} has {} elements, {:?} expected", self.clips[index].len(), self.shape));
+            return bad(format!(
+                "clip {index} has {} elements, {:?} expected",
+                self.clips[index].len(),
+                self.shape
+            ));
         }
         match self.captions.iter().find(|&&caption| caption >= captions) {
             Some(caption) => bad(format!("caption {caption} of {captions}")),

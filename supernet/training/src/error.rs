@@ -23,7 +23,9 @@ pub enum TrainError {
         step: u64,
     },
     /// The loss is not a number again and again.
-    #[error("train {stage}: {bad} steps in a row gave a loss or gradient that is not finite, the last at step {step}; lower the learning rate ({learning_rate:e})")]
+    #[error(
+        "train {stage}: {bad} steps in a row gave a loss or gradient that is not finite, the last at step {step}; lower the learning rate ({learning_rate:e})"
+    )]
     Diverged {
         /// Stage.
         stage: String,

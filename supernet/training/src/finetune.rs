@@ -4,8 +4,8 @@ use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{
     AdamWSettings, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
-    learning_rate, train_loop,
     flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    learning_rate, train_loop,
 };
 
 /// How one architecture, taken out of the supernet, is trained on.
@@ -62,7 +62,8 @@ pub fn finetune(
         let v = velocity(&graph, &leaves, batch.inputs(text, leaves.device()), leaves.device())?;
         let loss = mean_squared(v, on(batch.target(), &batch.shape, leaves.device()));
         let value = scalar(&loss);
-        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let rate =
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
         let gradients = leaves.gradients(&mut loss.backward());
         let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];

@@ -8,8 +8,9 @@ use tnas_network::{Parameters, Value, execute, stream};
 use tnas_space::JudgeNetwork;
 
 use crate::{
-    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet, frames_inner, learning_rate, train_loop,
+    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet,
     flow_loss::{on, scalar},
+    frames_inner, learning_rate, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.
@@ -58,7 +59,10 @@ pub struct JudgedClips {
 
 impl Judge {
     /// An untrained judge for the label values that occur in the clips.
-    pub fn network(clips: &[Clip], settings: &JudgeSettings) -> Result<(JudgeNetwork, Vec<(String, Vec<String>)>), TrainError> {
+    pub fn network(
+        clips: &[Clip],
+        settings: &JudgeSettings,
+    ) -> Result<(JudgeNetwork, Vec<(String, Vec<String>)>), TrainError> {
         let first = clips.first().ok_or_else(|| TrainError::Data("there are none to judge".into()))?;
         let values = |label: &String| {
             let found: std::collections::BTreeSet<&String> =
@@ -94,7 +98,8 @@ impl Judge {
             let input = batch_of(&chunk.iter().collect::<Vec<_>>(), &self.network, device);
             let outputs = execute(&graph, &self.parameters, vec![input], device)?;
             let width = 4 * self.network.width;
-            features.extend(outputs[0].to_vec().chunks(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()));
+            features
+                .extend(outputs[0].to_vec().chunks(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()));
             let logits = outputs[1].to_vec();
             let classes: usize = self.network.classes.iter().sum();
             for (clip, row) in chunk.iter().zip(logits.chunks(classes)) {
@@ -157,7 +162,8 @@ pub fn train_judge(
         }
         let loss: Tensor<1> = loss.ok_or_else(|| TrainError::Data("a judge needs at least one label".into()))?;
         let value = scalar(&loss);
-        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let rate =
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
         let gradients = leaves.gradients(&mut loss.backward());
         let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];

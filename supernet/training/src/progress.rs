@@ -58,14 +58,16 @@ pub fn train_loop<S: Checkpoint>(
         (done, bad) = state.load(path)?;
         observer.resumed(stage, done);
     }
-    let save = |state: &S, done: u64, bad: u64| checkpoint.as_ref().map_or(Ok(()), |path| state.save(path, done, bad));
+    let save =
+        |state: &S, done: u64, bad: u64| checkpoint.as_ref().map_or(Ok(()), |path| state.save(path, done, bad));
     while done < *steps {
         let (figures, finite) = step(state, done)?;
         done += 1;
         bad = if finite { 0 } else { bad + 1 };
         observer.step(stage, done, *steps, &figures);
         if bad >= BAD_STEPS {
-            let learning_rate = figures.iter().find(|(name, _)| *name == "learning_rate").map_or(0.0, |&(_, rate)| rate);
+            let learning_rate =
+                figures.iter().find(|(name, _)| *name == "learning_rate").map_or(0.0, |&(_, rate)| rate);
             return Err(TrainError::Diverged { stage: stage.clone(), step: done, bad, learning_rate });
         }
         if observer.interrupted() && done < *steps {

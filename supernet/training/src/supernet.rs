@@ -7,8 +7,9 @@ use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
     AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet, learning_rate, train_loop,
+    TrainSet,
     flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    learning_rate, train_loop,
     train_set::accumulate,
 };
 
@@ -102,7 +103,8 @@ pub fn train_supernet(
             teacher_loss = Some((due, teaches(backbone, teacher, set, probe)?));
         }
         let teaching = warm && teacher_loss.is_some_and(|(_, better)| better);
-        let batch = FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "supernet/batch", step));
+        let batch =
+            FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "supernet/batch", step));
         let target = batch.target();
         let taught = if teaching {
             let averaged = set.averaged();
@@ -127,7 +129,8 @@ pub fn train_supernet(
             accumulate(&mut gradients, leaves.gradients(&mut loss.backward()));
         }
         let loss = loss_sum / paths.len() as f64;
-        let rate = learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
+        let rate =
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
         let report = set.apply(gradients, rate, step);
         let figures = vec![
             ("loss", loss),
@@ -183,7 +186,9 @@ pub fn twins(space: &SearchSpace, path: &[u16], widest: bool) -> Genome {
         };
         let own = kinds(&slot.choices[usize::from(index)]);
         let same = (0..slot.choices.len()).filter(|&other| kinds(&slot.choices[other]) == own);
-        let size = |&other: &usize| slot.choices[other].operators().iter().map(tnas_space::OperatorSpec::size).sum::<usize>();
+        let size = |&other: &usize| {
+            slot.choices[other].operators().iter().map(tnas_space::OperatorSpec::size).sum::<usize>()
+        };
         let found = if widest { same.max_by_key(size) } else { same.min_by_key(size) };
         found.map_or(index, |found| found as u16)
     };

@@ -41,7 +41,14 @@ impl TrainSet {
     ) -> Self {
         let trained: BTreeSet<String> = parameters.names().filter(|name| trains(name)).map(String::from).collect();
         let ema = Ema::new(&parameters, &trained, ema_decay);
-        Self { parameters, trained, optimizer: Optimizer::new(settings), ema, rates: BTreeMap::new(), other_rate: 1.0 }
+        Self {
+            parameters,
+            trained,
+            optimizer: Optimizer::new(settings),
+            ema,
+            rates: BTreeMap::new(),
+            other_rate: 1.0,
+        }
     }
 
     /// Tracked weights for one step.
@@ -58,7 +65,8 @@ impl TrainSet {
     pub fn apply(&mut self, gradients: BTreeMap<String, Tensor<1>>, learning_rate: f64, step: u64) -> StepReport {
         let (rates, other) = (&self.rates, self.other_rate);
         let rate = |name: &str| {
-            let factor = rates.iter().find(|(front, _)| name.starts_with(front.as_str())).map_or(other, |(_, &f)| f);
+            let factor =
+                rates.iter().find(|(front, _)| name.starts_with(front.as_str())).map_or(other, |(_, &f)| f);
             learning_rate * factor
         };
         let gradient_norm = self.optimizer.step(&mut self.parameters, gradients, rate);

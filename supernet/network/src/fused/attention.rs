@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::simd::{exp, fold, sum, vectorised, LANES};
+use super::simd::{LANES, exp, fold, sum, vectorised};
 
 /// Shapes: `[batch, heads, queries, depth]` against `[batch, heads, keys, depth]`, rows contiguous.
 #[derive(Clone, Copy, Debug)]
@@ -22,17 +22,28 @@ fn pairs_per_task(s: &Shape) -> usize {
 
 /// Output, and the log-sum-exp of each query's scores.
 pub(super) fn forward(q: &[f32], k: &[f32], v: &[f32], s: Shape) -> (Vec<f32>, Vec<f32>) {
-    let (nq, nk, nv, no) = (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values, s.queries * s.depth_values);
+    let (nq, nk, nv, no) =
+        (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values, s.queries * s.depth_values);
     let pairs = q.len() / nq;
     let (mut out, mut lse) = (vec![0.0; pairs * no], vec![0.0; pairs * s.queries]);
     let task = pairs_per_task(&s);
-    out.par_chunks_mut(task * no).zip(lse.par_chunks_mut(task * s.queries)).enumerate().for_each(|(index, (out, lse))| {
-        let mut scratch = vec![0.0; s.keys * (s.depth + 1)];
-        for (i, (out, lse)) in out.chunks_mut(no).zip(lse.chunks_mut(s.queries)).enumerate() {
-            let pair = index * task + i;
-            pair_forward(&q[pair * nq..][..nq], &k[pair * nk..][..nk], &v[pair * nv..][..nv], out, lse, &mut scratch, s);
-        }
-    });
+    out.par_chunks_mut(task * no).zip(lse.par_chunks_mut(task * s.queries)).enumerate().for_each(
+        |(index, (out, lse))| {
+            let mut scratch = vec![0.0; s.keys * (s.depth + 1)];
+            for (i, (out, lse)) in out.chunks_mut(no).zip(lse.chunks_mut(s.queries)).enumerate() {
+                let pair = index * task + i;
+                pair_forward(
+                    &q[pair * nq..][..nq],
+                    &k[pair * nk..][..nk],
+                    &v[pair * nv..][..nv],
+                    out,
+                    lse,
+                    &mut scratch,
+                    s,
+                );
+            }
+        },
+    );
     (out, lse)
 }
 
@@ -47,7 +58,8 @@ pub(super) fn backward(
     lse: &[f32],
     s: Shape,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let (nq, nk, nv, no) = (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values, s.queries * s.depth_values);
+    let (nq, nk, nv, no) =
+        (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values, s.queries * s.depth_values);
     let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
     let task = pairs_per_task(&s);
     dq.par_chunks_mut(task * nq)

@@ -175,7 +175,9 @@ impl Backward<Flex, 3> for GroupNormBackward {
         let (x, weight, bias, moments, g) = ops.state;
         let (dx, dw, db) = with_slice(&grad, |grad| {
             with_slice(&x, |x| {
-                with_slice(&weight, |w| with_slice(&bias, |b| norm::group_norm_backward(grad, x, w, b, &moments, g)))
+                with_slice(&weight, |w| {
+                    with_slice(&bias, |b| norm::group_norm_backward(grad, x, w, b, &moments, g))
+                })
             })
         });
         let parts = [tensor(dx, lengths(&x)), tensor(dw, lengths(&weight)), tensor(db, lengths(&bias))];
@@ -236,11 +238,7 @@ impl Backward<Flex, 1> for PointwiseBackward {
 }
 
 /// Hands each parent that wants one its gradient.
-fn register<const N: usize>(
-    parents: [Option<NodeId>; N],
-    parts: [FlexTensor; N],
-    grads: &mut Gradients,
-) {
+fn register<const N: usize>(parents: [Option<NodeId>; N], parts: [FlexTensor; N], grads: &mut Gradients) {
     for (parent, part) in parents.into_iter().zip(parts) {
         if let Some(parent) = parent {
             grads.register::<Flex>(parent, part);
@@ -259,13 +257,15 @@ impl<C: CheckpointStrategy> FusedBackend for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let g = groups_of(x.primitive(), groups, eps, silu);
         let (y, moments) = run_group_norm(x.primitive(), weight.primitive(), bias.primitive(), g);
-        match GroupNormBackward
-            .prepare::<C>([x.node(), weight.node(), bias.node()])
-            .compute_bound()
-            .stateful()
-        {
+        match GroupNormBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let kept = (x.primitive().to_contiguous(), weight.primitive().clone(), bias.primitive().clone(), moments, g);
+                let kept = (
+                    x.primitive().to_contiguous(),
+                    weight.primitive().clone(),
+                    bias.primitive().clone(),
+                    moments,
+                    g,
+                );
                 prep.finish(kept, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -279,13 +279,10 @@ impl<C: CheckpointStrategy> FusedBackend for Autodiff<Flex, C> {
         eps: f32,
     ) -> FloatTensor<Self> {
         let (y, moments) = run_layer_norm(x.primitive(), weight.primitive(), bias.primitive(), eps);
-        match LayerNormBackward
-            .prepare::<C>([x.node(), weight.node(), bias.node()])
-            .compute_bound()
-            .stateful()
-        {
+        match LayerNormBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let kept = (x.primitive().to_contiguous(), weight.primitive().clone(), bias.primitive().clone(), moments);
+                let kept =
+                    (x.primitive().to_contiguous(), weight.primitive().clone(), bias.primitive().clone(), moments);
                 prep.finish(kept, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),

@@ -3,9 +3,9 @@
 //! On other devices the same functions run the composition. Results do not depend on the number of threads: work is
 //! split by output, and sums over it are taken in a fixed order.
 
-mod compose;
 #[cfg(feature = "flex")]
 mod attention;
+mod compose;
 #[cfg(feature = "flex")]
 mod extension;
 #[cfg(feature = "flex")]

@@ -64,25 +64,27 @@ pub(super) fn group_norm_backward(
     let mut dx = vec![0.0; x.len()];
     // Per image and channel: Σ dz and Σ dz·x̂.
     let mut sums = vec![[0.0f32; 2]; x.len() / g.area];
-    dx.par_chunks_mut(g.len()).zip(sums.par_chunks_mut(g.per_group())).enumerate().for_each(|(index, (dx, sums))| {
-        let (mean, inverse) = (moments.mean[index], moments.inverse_deviation[index]);
-        let range = index * g.len()..(index + 1) * g.len();
-        let (x, grad) = (&x[range.clone()], &grad[range]);
-        let first = index % g.groups * g.per_group();
-        let (mut total, mut total_normal) = (0.0, 0.0);
-        for (c, sums) in sums.iter_mut().enumerate() {
-            let at = c * g.area..(c + 1) * g.area;
-            let (w, b) = (weight[first + c], bias[first + c]);
-            *sums = before_norm(&x[at.clone()], &grad[at.clone()], &mut dx[at], [mean, inverse, w, b], g.silu);
-            total += w * sums[0];
-            total_normal += w * sums[1];
-        }
-        let (a, b) = (total / g.len() as f32, total_normal / g.len() as f32);
-        for c in 0..g.per_group() {
-            let at = c * g.area..(c + 1) * g.area;
-            through_norm(&x[at.clone()], &mut dx[at], [mean, inverse, weight[first + c], a, b]);
-        }
-    });
+    dx.par_chunks_mut(g.len()).zip(sums.par_chunks_mut(g.per_group())).enumerate().for_each(
+        |(index, (dx, sums))| {
+            let (mean, inverse) = (moments.mean[index], moments.inverse_deviation[index]);
+            let range = index * g.len()..(index + 1) * g.len();
+            let (x, grad) = (&x[range.clone()], &grad[range]);
+            let first = index % g.groups * g.per_group();
+            let (mut total, mut total_normal) = (0.0, 0.0);
+            for (c, sums) in sums.iter_mut().enumerate() {
+                let at = c * g.area..(c + 1) * g.area;
+                let (w, b) = (weight[first + c], bias[first + c]);
+                *sums = before_norm(&x[at.clone()], &grad[at.clone()], &mut dx[at], [mean, inverse, w, b], g.silu);
+                total += w * sums[0];
+                total_normal += w * sums[1];
+            }
+            let (a, b) = (total / g.len() as f32, total_normal / g.len() as f32);
+            for c in 0..g.per_group() {
+                let at = c * g.area..(c + 1) * g.area;
+                through_norm(&x[at.clone()], &mut dx[at], [mean, inverse, weight[first + c], a, b]);
+            }
+        },
+    );
     let (mut dw, mut db) = (vec![0.0; g.channels], vec![0.0; g.channels]);
     for image in sums.chunks(g.channels) {
         for (c, sums) in image.iter().enumerate() {
@@ -119,12 +121,14 @@ pub(super) fn layer_norm_backward(
     let mut dx = vec![0.0; x.len()];
     let tasks = (x.len() / width).div_ceil(ROWS);
     let mut sums = vec![0.0; tasks * 2 * width];
-    dx.par_chunks_mut(ROWS * width).zip(sums.par_chunks_mut(2 * width)).enumerate().for_each(|(task, (dx, sums))| {
-        let at = task * ROWS * width..task * ROWS * width + dx.len();
-        let rows = task * ROWS..task * ROWS + dx.len() / width;
-        let (mean, inverse) = (&moments.mean[rows.clone()], &moments.inverse_deviation[rows]);
-        layer_rows_backward(&x[at.clone()], &grad[at], dx, sums, weight, mean, inverse);
-    });
+    dx.par_chunks_mut(ROWS * width).zip(sums.par_chunks_mut(2 * width)).enumerate().for_each(
+        |(task, (dx, sums))| {
+            let at = task * ROWS * width..task * ROWS * width + dx.len();
+            let rows = task * ROWS..task * ROWS + dx.len() / width;
+            let (mean, inverse) = (&moments.mean[rows.clone()], &moments.inverse_deviation[rows]);
+            layer_rows_backward(&x[at.clone()], &grad[at], dx, sums, weight, mean, inverse);
+        },
+    );
     let (mut dw, mut db) = (vec![0.0; width], vec![0.0; width]);
     for part in sums.chunks(2 * width) {
         for c in 0..width {

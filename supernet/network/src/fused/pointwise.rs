@@ -27,10 +27,12 @@ pub(super) fn forward(x: &[f32], f: Pointwise) -> Vec<f32> {
 /// grad·f′(x).
 pub(super) fn backward(x: &[f32], grad: &[f32], f: Pointwise) -> Vec<f32> {
     let mut dx = vec![0.0; x.len()];
-    dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK)).for_each(|((dx, x), grad)| match f {
-        Pointwise::Silu => silu_backward(x, grad, dx),
-        Pointwise::Gelu => gelu_backward(x, grad, dx),
-    });
+    dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK)).for_each(
+        |((dx, x), grad)| match f {
+            Pointwise::Silu => silu_backward(x, grad, dx),
+            Pointwise::Gelu => gelu_backward(x, grad, dx),
+        },
+    );
     dx
 }
 

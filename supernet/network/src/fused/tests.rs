@@ -40,7 +40,8 @@ fn check<const N: usize>(
         let count = y.dims()[0];
         let weights = random(&[count], "weights", &device).constant_for(&device.clone().autodiff()).flat();
         let mut gradients = (y.clone() * weights).sum().backward();
-        let gradients: Vec<Vec<f32>> = leaves.iter().map(|l| flat(l.grad_remove(&mut gradients).unwrap())).collect();
+        let gradients: Vec<Vec<f32>> =
+            leaves.iter().map(|l| flat(l.grad_remove(&mut gradients).unwrap())).collect();
         (flat(y.inner()), gradients)
     };
     let (a, b) = (run(&fused), run(&composed));
@@ -69,7 +70,9 @@ fn group_norm_of_a_transposed_view() {
         "group norm, transposed",
         [&[2, 3, 8, 5], &[8], &[8]],
         |[x, w, b]| Value::F4(group_norm(x.image().permute([0, 2, 1, 3]), w.flat(), b.flat(), 2, 1e-5, true)),
-        |[x, w, b]| Value::F4(compose::group_norm(x.image().permute([0, 2, 1, 3]), w.flat(), b.flat(), 2, 1e-5, true)),
+        |[x, w, b]| {
+            Value::F4(compose::group_norm(x.image().permute([0, 2, 1, 3]), w.flat(), b.flat(), 2, 1e-5, true))
+        },
     );
 }
 
@@ -87,7 +90,11 @@ fn layer_norms() {
 
 #[test]
 fn attentions() {
-    for (q, k, causal) in [([2, 2, 5, 4], [2, 2, 7, 4], false), ([40, 4, 8, 8], [40, 4, 8, 8], true), ([1, 2, 64, 16], [1, 2, 64, 16], false)] {
+    for (q, k, causal) in [
+        ([2, 2, 5, 4], [2, 2, 7, 4], false),
+        ([40, 4, 8, 8], [40, 4, 8, 8], true),
+        ([1, 2, 64, 16], [1, 2, 64, 16], false),
+    ] {
         check(
             "attention",
             [&q, &k, &k],
@@ -113,7 +120,11 @@ fn the_number_of_threads_changes_no_bit() {
         let y = group_norm(x.clone(), w.clone(), b.clone(), 4, 1e-5, true);
         let a = attention(y.clone(), y.clone(), y.clone(), 0.3, false);
         let mut gradients = a.sum().backward();
-        let gradient = [x.grad_remove(&mut gradients).map(flat), w.grad_remove(&mut gradients).map(flat), b.grad_remove(&mut gradients).map(flat)];
+        let gradient = [
+            x.grad_remove(&mut gradients).map(flat),
+            w.grad_remove(&mut gradients).map(flat),
+            b.grad_remove(&mut gradients).map(flat),
+        ];
         gradient.map(Option::unwrap)
     };
     let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);

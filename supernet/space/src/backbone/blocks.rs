@@ -9,13 +9,26 @@ use super::{
 
 impl UNetBuilder<'_> {
     /// Down block: layers, then a halving unless it is the last. Returns the feature before the halving.
-    pub(super) fn down_block(&mut self, level: usize, mut x: ValueId, skips: &mut Vec<ValueId>) -> (ValueId, ValueId) {
+    pub(super) fn down_block(
+        &mut self,
+        level: usize,
+        mut x: ValueId,
+        skips: &mut Vec<ValueId>,
+    ) -> (ValueId, ValueId) {
         let config = self.config;
         let path = format!("down_blocks.{level}");
         for layer in 0..config.layers_per_block {
             let slot = format!("down.{level}.{layer}");
             let attention = config.down_attention[level];
-            x = self.layer(&path, &slot, layer, x, config.block_out_channels[level], config.heads[level], attention);
+            x = self.layer(
+                &path,
+                &slot,
+                layer,
+                x,
+                config.block_out_channels[level],
+                config.heads[level],
+                attention,
+            );
             skips.push(x);
         }
         let feature = x;
@@ -46,7 +59,15 @@ impl UNetBuilder<'_> {
             }
             let slot = format!("up.{index}.{layer}");
             let attention = config.up_attention[index];
-            x = self.layer(&path, &slot, layer, x, config.block_out_channels[level], config.heads[level], attention);
+            x = self.layer(
+                &path,
+                &slot,
+                layer,
+                x,
+                config.block_out_channels[level],
+                config.heads[level],
+                attention,
+            );
         }
         if level > 0 {
             // The size of the skip that comes next, so that odd sizes meet again.

@@ -125,20 +125,48 @@ impl UNetConfig {
 
 /// Options read above.
 const HONOURED: &[&str] = &[
-    "sample_size", "in_channels", "out_channels", "block_out_channels", "layers_per_block", "down_block_types",
-    "mid_block_type", "up_block_types", "cross_attention_dim", "attention_head_dim", "num_attention_heads",
-    "use_linear_projection", "norm_num_groups", "norm_eps", "flip_sin_to_cos", "freq_shift",
+    "sample_size",
+    "in_channels",
+    "out_channels",
+    "block_out_channels",
+    "layers_per_block",
+    "down_block_types",
+    "mid_block_type",
+    "up_block_types",
+    "cross_attention_dim",
+    "attention_head_dim",
+    "num_attention_heads",
+    "use_linear_projection",
+    "norm_num_groups",
+    "norm_eps",
+    "flip_sin_to_cos",
+    "freq_shift",
 ];
 
 /// Options with the one value that this reader supports, as JSON.
 const FIXED: &[(&str, &str)] = &[
-    ("act_fn", "\"silu\""), ("center_input_sample", "false"), ("downsample_padding", "1"), ("dropout", "0.0"),
-    ("mid_block_scale_factor", "1"), ("transformer_layers_per_block", "1"), ("dual_cross_attention", "false"),
-    ("resnet_time_scale_shift", "\"default\""), ("resnet_skip_time_act", "false"), ("resnet_out_scale_factor", "1.0"),
-    ("time_embedding_type", "\"positional\""), ("conv_in_kernel", "3"), ("conv_out_kernel", "3"),
-    ("attention_type", "\"default\""), ("class_embeddings_concat", "false"), ("only_cross_attention", "false"),
-    ("upcast_attention", "false"), ("mid_block_only_cross_attention", "null"), ("cross_attention_norm", "null"),
-    ("addition_embed_type_num_heads", "64"), ("num_class_embeds", "null"), ("time_embedding_act_fn", "null"),
+    ("act_fn", "\"silu\""),
+    ("center_input_sample", "false"),
+    ("downsample_padding", "1"),
+    ("dropout", "0.0"),
+    ("mid_block_scale_factor", "1"),
+    ("transformer_layers_per_block", "1"),
+    ("dual_cross_attention", "false"),
+    ("resnet_time_scale_shift", "\"default\""),
+    ("resnet_skip_time_act", "false"),
+    ("resnet_out_scale_factor", "1.0"),
+    ("time_embedding_type", "\"positional\""),
+    ("conv_in_kernel", "3"),
+    ("conv_out_kernel", "3"),
+    ("attention_type", "\"default\""),
+    ("class_embeddings_concat", "false"),
+    ("only_cross_attention", "false"),
+    ("upcast_attention", "false"),
+    ("mid_block_only_cross_attention", "null"),
+    ("cross_attention_norm", "null"),
+    ("addition_embed_type_num_heads", "64"),
+    ("num_class_embeds", "null"),
+    ("time_embedding_act_fn", "null"),
 ];
 
 struct Reader<'a>(&'a Map<String, Value>);
@@ -195,7 +223,11 @@ impl Reader<'_> {
             Some(Value::Array(_)) => self.list(option, &[])?,
             _ => vec![self.get(option)?.unwrap_or(8); levels],
         };
-        if heads.len() == levels { Ok(heads) } else { Err(config(format!("{option} = {heads:?} for {levels} levels"))) }
+        if heads.len() == levels {
+            Ok(heads)
+        } else {
+            Err(config(format!("{option} = {heads:?} for {levels} levels")))
+        }
     }
 
     fn refuse_the_rest(&self) -> Result<(), SpaceError> {

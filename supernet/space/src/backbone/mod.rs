@@ -6,5 +6,5 @@ mod unet;
 pub use config::UNetConfig;
 pub use unet::{Backbone, DenoiserShape};
 
-pub(crate) use layers::{resnet, ResnetSettings};
+pub(crate) use layers::{ResnetSettings, resnet};
 pub(crate) use unet::UNetBuilder;

@@ -123,8 +123,7 @@ impl<'a> UNetBuilder<'a> {
         let DenoiserShape { batch, frames, height, width, tokens } = shape;
         let sample = g.input("sample", &[batch, config.in_channels, frames, height, width], Dtype::F32);
         let timestep = g.input("timestep", &[batch], Dtype::F32);
-        let context =
-            g.input("encoder_hidden_states", &[batch, tokens, config.cross_attention_dim], Dtype::F32);
+        let context = g.input("encoder_hidden_states", &[batch, tokens, config.cross_attention_dim], Dtype::F32);
         let embedding = time_embedding(g, config, timestep);
         Self { g, config, genotype, sample, context, embedding, batch, frames }
     }

@@ -66,7 +66,9 @@ impl Param {
     pub(crate) fn read(&self, text: &str) -> Result<Arg, String> {
         let number = text.parse::<usize>();
         match (&self.allowed, number) {
-            (Allowed::Between(low, high), Ok(number)) if (*low..=*high).contains(&number) => Ok(Arg::Number(number)),
+            (Allowed::Between(low, high), Ok(number)) if (*low..=*high).contains(&number) => {
+                Ok(Arg::Number(number))
+            }
             (Allowed::Odd(low, high), Ok(number)) if (*low..=*high).contains(&number) && number % 2 == 1 => {
                 Ok(Arg::Number(number))
             }

@@ -60,7 +60,7 @@ impl Pipeline {
         shift: f32,
     ) -> anyhow::Result<()> {
         let json = |path: &str, text: String| -> anyhow::Result<()> {
-            tnas_weights::write_atomic(&folder.join(path), text.as_bytes())
+            tnas_weights::write_atomic(folder.join(path), text.as_bytes())
                 .with_context(|| format!("failed to write {}", folder.join(path).display()))
         };
         json("unet/config.json", self.backbone.config.to_json())?;

@@ -46,7 +46,7 @@ impl Bar {
     /// Moves to a position, with the figure that matters.
     pub fn set(&mut self, position: u64, message: String) {
         self.bar.set_position(position);
-        let tenth = if self.total == 0 { 10 } else { position * 10 / self.total };
+        let tenth = (position * 10).checked_div(self.total).unwrap_or(10);
         if !self.terminal && tenth > self.said {
             self.said = tenth;
             eprintln!("{:>16} {position}/{} {message}", self.stage, self.total);

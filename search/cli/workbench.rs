@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use tnas_clips::{Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
-use tnas_graph::{HostTensor, Weights};
+use tnas_graph::HostTensor;
 use tnas_network::{Device, Parameters, Value, execute, open_device};
 use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, SpaceFile, TextEncoder};
 use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};

@@ -57,6 +57,9 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     })
 }
 
+/// Shape and values of a stored tensor.
+type Named = (Vec<usize>, Vec<f32>);
+
 /// Writes one graph as `<name>.onnx` with its golden call, and compares ONNX Runtime with this program.
 fn one(
     bench: &Workbench,
@@ -75,13 +78,13 @@ fn one(
     let path = folder.join(format!("{name}.onnx"));
     tnas_weights::write_atomic(&path, &to_onnx(graph, weights, &info)?)?;
     let expected = BurnRuntime::new(&bench.device).load(graph, weights)?.run(inputs)?;
-    let named = |front: &str, name: &str, tensor: &HostTensor| -> Option<(String, (Vec<usize>, Vec<f32>))> {
+    let named = |front: &str, name: &str, tensor: &HostTensor| -> Option<(String, Named)> {
         Some((format!("{front}.{name}"), (tensor.shape.clone(), tensor.as_f32()?.to_vec())))
     };
     let ins = graph.inputs.iter().zip(inputs).filter_map(|(input, tensor)| named("in", &input.name, tensor));
     let outs =
         graph.outputs.iter().zip(&expected).filter_map(|(output, tensor)| named("out", &output.name, tensor));
-    let values: BTreeMap<String, (Vec<usize>, Vec<f32>)> = ins.chain(outs).collect();
+    let values: BTreeMap<String, Named> = ins.chain(outs).collect();
     let tensors: BTreeMap<String, Stored<'_>> =
         values.iter().map(|(name, (shape, values))| (name.clone(), Stored::f32(shape, values))).collect();
     write_safetensors(folder.join(format!("{golden}.safetensors")), &tensors, &BTreeMap::new())?;

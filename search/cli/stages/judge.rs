@@ -16,7 +16,7 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.judge;
     let inputs = json!([settings, bench.study.data, bench.study.seed]);
     let path = bench.run.path("judge/judge.safetensors");
-    staged(&bench.run, "judge", &inputs, &[path.clone()], &["judge"], || {
+    staged(&bench.run, "judge", &inputs, std::slice::from_ref(&path), &["judge"], || {
         let (network, labels) = Judge::network(&bench.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);

@@ -28,7 +28,7 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
     let path = Predictor::file(bench)?;
     let source = bench.run.profile(&profile.fingerprint.id());
     let inputs = json!([content_hash(&source)?, bench.study.profile.held_out, bench.study.seed]);
-    staged(&bench.run, "latency", &inputs, &[path.clone()], &[], || {
+    staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
         let (features, times) = samples(bench, &profile)?;
         let held_out = bench.study.profile.held_out.min(features.len() / 2);
         let mut order: Vec<usize> = (0..features.len()).collect();

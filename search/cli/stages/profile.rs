@@ -50,7 +50,7 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
         ]);
         let path = bench.run.profile(&fingerprint.id());
         let stage = format!("profile-{runtime}");
-        let summary = staged(&bench.run, &stage, &inputs, &[path.clone()], &[], || {
+        let summary = staged(&bench.run, &stage, &inputs, std::slice::from_ref(&path), &[], || {
             if let Some(from) = settings.from.as_ref().filter(|_| *runtime == settings.target) {
                 return replay(bench, from, &path);
             }
@@ -128,7 +128,7 @@ fn plan(bench: &Workbench, space: &SearchSpace) -> anyhow::Result<Vec<(Genome, b
     while genomes.len() < total && misses < ATTEMPTS {
         let mut genome = space.sample(&mut rng);
         // Half of them sparse: the front is made of light architectures.
-        if genomes.len() % 2 == 0 {
+        if genomes.len().is_multiple_of(2) {
             let keep = rng.random_range(0.1..0.9);
             genome.iter_mut().for_each(|choice| *choice = if rng.random_bool(keep) { *choice } else { 0 });
         }

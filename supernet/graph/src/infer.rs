@@ -94,7 +94,7 @@ fn mat_mul(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
 }
 
 fn group_norm(x: &[usize], channels: usize, groups: usize) -> Result<Vec<usize>, String> {
-    if x.len() < 2 || x[1] != channels || groups == 0 || channels % groups != 0 {
+    if x.len() < 2 || x[1] != channels || groups == 0 || !channels.is_multiple_of(groups) {
         return Err(format!("{groups} groups over {channels} channels"));
     }
     Ok(x.to_vec())

@@ -1,4 +1,5 @@
 //! Networks against golden inputs and outputs made in Python.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
     collections::BTreeMap,
@@ -56,7 +57,7 @@ fn check_unet(name: &str) {
     let config = UNetConfig::from_json(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
     let backbone = Backbone::new(config);
     let parameters = parameters(&folder.join("model.safetensors"));
-    let io = SafeTensors::open(&folder.join("io.safetensors")).unwrap();
+    let io = SafeTensors::open(folder.join("io.safetensors")).unwrap();
     for case in (0..).take_while(|case| io.info(&format!("case{case}.out")).is_ok()) {
         let sample = tensor(&io, &format!("case{case}.in.sample"));
         let context = tensor(&io, &format!("case{case}.in.encoder_hidden_states"));
@@ -92,7 +93,7 @@ fn clip_text_encoder() {
     let config =
         TextEncoderConfig::from_json(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
     let parameters = parameters(&folder.join("model.safetensors"));
-    let io = SafeTensors::open(&folder.join("io.safetensors")).unwrap();
+    let io = SafeTensors::open(folder.join("io.safetensors")).unwrap();
     let ids = tensor(&io, "case0.in.input_ids");
     let [batch, tokens] = ids.shape[..] else { panic!() };
     let tnas_graph::HostData::I64(data) = &ids.data else { panic!() };
@@ -125,7 +126,7 @@ fn tiny_autoencoder_of_flux_2() {
     let shapes: BTreeMap<String, Vec<usize>> = all.iter().map(|(n, p)| (n.into(), p.shape.clone())).collect();
     let autoencoder = Autoencoder::from_shapes(shapes).unwrap();
     assert_eq!((autoencoder.layout().channels, autoencoder.layout().down), (32, 8));
-    let io = SafeTensors::open(&folder.join("taef2_io.safetensors")).unwrap();
+    let io = SafeTensors::open(folder.join("taef2_io.safetensors")).unwrap();
     let image = tensor(&io, "bigbuckbunny.image");
     let encoder = autoencoder.encoder(1, image.shape[2], image.shape[3]).unwrap();
     let latent = tensor(&io, "bigbuckbunny.latent");

@@ -47,7 +47,7 @@ impl TextEncoderConfig {
                 hint: "; supported are quick_gelu, gelu".into(),
             });
         }
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             let heads = config.num_attention_heads;
             return Err(fail(format!("{heads} heads do not divide a width of {}", config.hidden_size)));
         }

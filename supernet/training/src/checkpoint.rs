@@ -47,6 +47,9 @@ pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad:
         for (name, parameter) in set.ema.average().iter() {
             put("average", name, &parameter.flat);
         }
+        for (name, note) in &set.notes {
+            metadata.insert(format!("{front}note/{name}"), note.to_string());
+        }
         for (name, moments) in set.optimizer.moments() {
             put("moment1", name, &moments.first);
             put("moment2", name, &moments.second);
@@ -86,6 +89,11 @@ pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Resu
             }
         }
         set.ema.restore(average);
+        let notes = format!("{front}note/");
+        set.notes = metadata
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(&notes)?.to_string(), value.parse().ok()?)))
+            .collect();
     }
     Ok((number("step")?, number("bad_steps")?))
 }

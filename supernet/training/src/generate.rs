@@ -21,6 +21,7 @@ pub struct GenerateSettings {
 
 /// Samples one clip `[C, F, H, W]` per caption. A clip depends on the seed, its place in the list and its caption, not on
 /// the batch.
+#[allow(clippy::too_many_arguments)]
 pub fn generate(
     backbone: &Backbone,
     genotype: &Genotype,

@@ -17,8 +17,11 @@ use crate::{
 pub struct Judge {
     network: JudgeNetwork,
     parameters: Parameters,
-    labels: Vec<(String, Vec<String>)>,
+    labels: JudgeLabels,
 }
+
+/// Labels that a judge tells, each with its values in order.
+pub type JudgeLabels = Vec<(String, Vec<String>)>;
 
 /// How a judge is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,10 +62,7 @@ pub struct JudgedClips {
 
 impl Judge {
     /// An untrained judge for the label values that occur in the clips.
-    pub fn network(
-        clips: &[Clip],
-        settings: &JudgeSettings,
-    ) -> Result<(JudgeNetwork, Vec<(String, Vec<String>)>), TrainError> {
+    pub fn network(clips: &[Clip], settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
         let first = clips.first().ok_or_else(|| TrainError::Data("there are none to judge".into()))?;
         let values = |label: &String| {
             let found: std::collections::BTreeSet<&String> =
@@ -72,14 +72,14 @@ impl Judge {
             }
             Ok((label.clone(), found.into_iter().cloned().collect::<Vec<_>>()))
         };
-        let labels: Vec<(String, Vec<String>)> = settings.labels.iter().map(values).collect::<Result<_, _>>()?;
+        let labels: JudgeLabels = settings.labels.iter().map(values).collect::<Result<_, _>>()?;
         let classes = labels.iter().map(|(_, values)| values.len()).collect();
         let network = JudgeNetwork { size: first.height, frames: first.frames, width: settings.width, classes };
         Ok((network, labels))
     }
 
     /// A judge with trained weights.
-    pub fn new(network: JudgeNetwork, labels: Vec<(String, Vec<String>)>, parameters: Parameters) -> Self {
+    pub fn new(network: JudgeNetwork, labels: JudgeLabels, parameters: Parameters) -> Self {
         Self { network, parameters, labels }
     }
 
@@ -127,6 +127,7 @@ impl Judge {
 }
 
 /// Trains the classifier by cross-entropy on real clips.
+#[allow(clippy::too_many_arguments)]
 pub fn train_judge(
     set: &mut TrainSet,
     network: &JudgeNetwork,

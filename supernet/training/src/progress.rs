@@ -7,7 +7,7 @@ pub trait Observer {
     /// After each step: `step` of `steps` done, with named figures. The same for a resumed run.
     fn step(&mut self, stage: &str, step: u64, steps: u64, figures: &[(&'static str, f64)]);
 
-    /// A run goes on after this step: figures of later steps will come again.
+    /// A loop begins or goes on after this step: figures of later steps will come again.
     fn resumed(&mut self, stage: &str, step: u64) {
         let _ = (stage, step);
     }
@@ -56,8 +56,9 @@ pub fn train_loop<S: Checkpoint>(
         && path.exists()
     {
         (done, bad) = state.load(path)?;
-        observer.resumed(stage, done);
     }
+    // A process killed before its first checkpoint begins anew: its figures come again too.
+    observer.resumed(stage, done);
     let save =
         |state: &S, done: u64, bad: u64| checkpoint.as_ref().map_or(Ok(()), |path| state.save(path, done, bad));
     while done < *steps {

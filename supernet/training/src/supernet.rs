@@ -94,15 +94,13 @@ pub fn train_supernet(
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
     let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
-    let mut teacher_loss: Option<(u64, bool)> = None;
     train_loop(run, set, observer, |set, step| {
-        // Whether the teacher may teach is a function of the weights at fixed steps, so that a resumed run agrees.
-        let due = step / PROBE_EVERY * PROBE_EVERY;
         let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
-        if warm && teacher_loss.is_none_or(|(at, _)| at != due) {
-            teacher_loss = Some((due, teaches(backbone, teacher, set, probe)?));
+        if warm && (step.is_multiple_of(PROBE_EVERY) || !set.notes.contains_key(TEACHING)) {
+            let better = teaches(backbone, teacher, set, probe)?;
+            set.notes.insert(TEACHING.into(), u64::from(better));
         }
-        let teaching = warm && teacher_loss.is_some_and(|(_, better)| better);
+        let teaching = warm && set.notes.get(TEACHING) == Some(&1);
         let batch =
             FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "supernet/batch", step));
         let target = batch.target();
@@ -145,6 +143,9 @@ pub fn train_supernet(
 /// Steps between looks at whether the teacher beats no temporal layers.
 const PROBE_EVERY: u64 = 100;
 
+/// The note that keeps its answer.
+const TEACHING: &str = "teacher is better";
+
 fn teaches(backbone: &Backbone, teacher: &Genotype, set: &TrainSet, probe: &HeldOut) -> Result<bool, TrainError> {
     let averaged = set.averaged();
     let with = probe.loss(&averaged, |shape| Ok(backbone.denoiser(teacher, shape)?))?;
@@ -169,7 +170,7 @@ impl Paths<'_> {
         let path = self.sampler.path(step);
         let mut paths = vec![self.space.genotype(&path)];
         if self.settings.sandwich {
-            let twin = self.space.genotype(&twins(self.space, &path, step % 2 == 0));
+            let twin = self.space.genotype(&twins(self.space, &path, step.is_multiple_of(2)));
             if twin != paths[0] {
                 paths.push(twin);
             }

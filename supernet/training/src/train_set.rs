@@ -20,6 +20,8 @@ pub struct TrainSet {
     pub rates: BTreeMap<String, f64>,
     /// The same for names that no front part fits.
     pub other_rate: f64,
+    /// What a trainer must remember besides weights; kept in checkpoints.
+    pub notes: BTreeMap<String, u64>,
 }
 
 /// What one step did.
@@ -48,6 +50,7 @@ impl TrainSet {
             ema,
             rates: BTreeMap::new(),
             other_rate: 1.0,
+            notes: BTreeMap::new(),
         }
     }
 

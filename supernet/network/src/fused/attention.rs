@@ -17,7 +17,7 @@ pub(super) struct Shape {
 
 /// (Batch, head) pairs handled by one task, so that tiny ones are worth a task.
 fn pairs_per_task(s: &Shape) -> usize {
-    (1 << 16).max(1) / (s.queries * s.keys * s.depth).max(1) + 1
+    (1 << 16) / (s.queries * s.keys * s.depth).max(1) + 1
 }
 
 /// Output, and the log-sum-exp of each query's scores.

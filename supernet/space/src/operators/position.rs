@@ -5,7 +5,7 @@ pub(super) fn sinusoidal(positions: usize, channels: usize) -> Vec<f32> {
     let value = |position: usize, channel: usize| {
         let rate = 10_000f64.powf(-((channel / 2 * 2) as f64) / channels as f64);
         let angle = position as f64 * rate;
-        (if channel % 2 == 0 { angle.sin() } else { angle.cos() }) as f32
+        (if channel.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
     };
     (0..positions).flat_map(|p| (0..channels).map(move |c| value(p, c))).collect()
 }

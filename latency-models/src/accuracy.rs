@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 
+use crate::{Prediction, correlation};
+
 /// How well predictions agree with measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Accuracy {
     /// Architectures.
     pub count: usize,
@@ -15,10 +18,14 @@ pub struct Accuracy {
     pub spearman: f64,
     /// Kendall's τ-b.
     pub kendall: f64,
+    /// Share of the variance that is explained; below 0, worse than the mean.
+    pub r2: f64,
+    /// Share of measurements inside their intervals, where there are intervals.
+    pub coverage: Option<f64>,
 }
 
 impl Accuracy {
-    /// Compares predictions with what was measured.
+    /// Compares what was measured, all above 0, with as many predictions.
     pub fn new(measured: &[f64], predicted: &[f64]) -> Self {
         let errors: Vec<f64> = measured.iter().zip(predicted).map(|(m, p)| ((p - m) / m).abs()).collect();
         let count = errors.len();
@@ -28,52 +35,27 @@ impl Accuracy {
             mape: errors.iter().sum::<f64>() / count.max(1) as f64,
             within_5pct: share(0.05),
             within_10pct: share(0.10),
-            spearman: spearman(measured, predicted),
-            kendall: kendall(measured, predicted),
+            spearman: correlation::spearman(measured, predicted),
+            kendall: correlation::kendall(measured, predicted),
+            r2: r2(measured, predicted),
+            coverage: None,
         }
+    }
+
+    /// The same with intervals.
+    pub fn of_predictions(measured: &[f64], predictions: &[Prediction]) -> Self {
+        let means: Vec<f64> = predictions.iter().map(|p| p.mean_ms).collect();
+        let held = predictions.iter().zip(measured).filter(|(p, ms)| p.low_ms <= **ms && **ms <= p.high_ms).count();
+        let coverage = Some(held as f64 / predictions.len().max(1) as f64);
+        Self { coverage, ..Self::new(measured, &means) }
     }
 }
 
-/// Rank correlation: Pearson's on ranks, ties at their mean rank. 0 where one side does not vary.
-pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
-    pearson(&ranks(a), &ranks(b))
-}
-
-/// Kendall's τ-b (Kendall 1945): concordant less discordant pairs, corrected for ties.
-pub fn kendall(a: &[f64], b: &[f64]) -> f64 {
-    let (mut score, mut pairs_a, mut pairs_b) = (0.0, 0.0, 0.0);
-    for i in 0..a.len() {
-        for j in 0..i {
-            let (x, y) = (sign(a[i] - a[j]), sign(b[i] - b[j]));
-            score += x * y;
-            pairs_a += x * x;
-            pairs_b += y * y;
-        }
-    }
-    let scale: f64 = pairs_a * pairs_b;
-    if scale > 0.0 { score / scale.sqrt() } else { 0.0 }
-}
-
-fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
-}
-
-fn ranks(x: &[f64]) -> Vec<f64> {
-    let rank = |value: f64| {
-        let below = x.iter().filter(|&&other| other < value).count() as f64;
-        let equal = x.iter().filter(|&&other| other == value).count() as f64;
-        below + 0.5 * (equal - 1.0)
-    };
-    x.iter().map(|&value| rank(value)).collect()
-}
-
-fn pearson(a: &[f64], b: &[f64]) -> f64 {
-    let n = a.len().max(1) as f64;
-    let (mean_a, mean_b) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
-    let covariance: f64 = a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum();
-    let variance = |x: &[f64], mean: f64| x.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
-    let scale = (variance(a, mean_a) * variance(b, mean_b)).sqrt();
-    if scale > 0.0 { covariance / scale } else { 0.0 }
+fn r2(measured: &[f64], predicted: &[f64]) -> f64 {
+    let mean = measured.iter().sum::<f64>() / measured.len().max(1) as f64;
+    let total: f64 = measured.iter().map(|m| (m - mean).powi(2)).sum();
+    let rest: f64 = measured.iter().zip(predicted).map(|(m, p)| (m - p).powi(2)).sum();
+    if total > 0.0 { 1.0 - rest / total } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -81,14 +63,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn correlations_of_known_lists() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0];
-        assert_eq!(spearman(&a, &[2.0, 4.0, 6.0, 8.0, 10.0]), 1.0);
-        assert_eq!(kendall(&a, &[5.0, 4.0, 3.0, 2.0, 1.0]), -1.0);
-        // One swapped neighbour: ρ = 1 − 6·2/(5·24), τ = 8/10.
-        let b = [1.0, 3.0, 2.0, 4.0, 5.0];
-        assert!((spearman(&a, &b) - 0.9).abs() < 1e-12);
-        assert!((kendall(&a, &b) - 0.8).abs() < 1e-12);
-        assert_eq!(spearman(&a, &[1.0; 5]), 0.0);
+    fn perfect_and_ten_per_cent_off() {
+        let measured = [1.0, 2.0, 4.0];
+        let perfect = Accuracy::new(&measured, &measured);
+        assert_eq!((perfect.mape, perfect.within_5pct, perfect.r2, perfect.kendall), (0.0, 1.0, 1.0, 1.0));
+        let off = Accuracy::new(&measured, &[1.08, 2.16, 4.32]);
+        assert!((off.mape - 0.08).abs() < 1e-12);
+        assert_eq!((off.within_5pct, off.within_10pct, off.spearman), (0.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn the_mean_explains_nothing() {
+        assert_eq!(r2(&[1.0, 2.0, 3.0], &[2.0; 3]), 0.0);
+        assert_eq!(r2(&[2.0; 3], &[1.0; 3]), 0.0);
     }
 }

@@ -1,44 +1,91 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tnas_graph::{Graph, node_cost};
+use tnas_graph::{Graph, cost, node_cost};
 
 /// What a predictor knows of an architecture before it is measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArchFeatures {
+    /// Architecture.
+    pub arch_id: String,
     /// Index of each slot's choice.
     pub choices: Vec<u16>,
     /// Multiply-accumulates of a call.
-    pub macs: f64,
-    /// Per kind of operation: multiply-accumulates, bytes moved, nodes.
-    pub kinds: BTreeMap<String, [f64; 3]>,
+    pub macs: u64,
+    /// Bytes that its operations read and write.
+    pub moved_bytes: u64,
+    /// Operations that compute, views excepted.
+    pub launches: u64,
+    /// Bytes of its weights, in f32.
+    pub parameter_bytes: u64,
+    /// Largest sum of live activations.
+    pub peak_activation_bytes: u64,
+    /// The same per kind of operation.
+    pub per_kind: BTreeMap<String, KindCost>,
+}
+
+/// Work of all operations of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindCost {
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Bytes read and written.
+    pub moved_bytes: u64,
+    /// Operations.
+    pub count: u64,
 }
 
 impl ArchFeatures {
     /// Counts a graph.
-    pub fn new(choices: &[u16], graph: &Graph) -> Self {
-        let mut kinds: BTreeMap<String, [f64; 3]> = BTreeMap::new();
-        let mut macs = 0.0;
+    pub fn new(arch_id: &str, choices: &[u16], graph: &Graph) -> Self {
+        let total = cost(graph);
+        let mut per_kind: BTreeMap<String, KindCost> = BTreeMap::new();
         for node in &graph.nodes {
             let cost = node_cost(graph, node);
-            let kind = kinds.entry(node.op.kind().to_string()).or_default();
-            kind[0] += cost.macs as f64;
-            kind[1] += cost.moved_bytes as f64;
-            kind[2] += 1.0;
-            macs += cost.macs as f64;
+            let kind = per_kind.entry(node.op.kind().to_string()).or_default();
+            kind.macs += cost.macs;
+            kind.moved_bytes += cost.moved_bytes;
+            kind.count += 1;
         }
-        Self { choices: choices.to_vec(), macs, kinds }
+        Self {
+            arch_id: arch_id.into(),
+            choices: choices.to_vec(),
+            macs: total.macs,
+            moved_bytes: total.moved_bytes,
+            launches: total.launches,
+            parameter_bytes: 4 * total.parameters,
+            peak_activation_bytes: total.peak_activation_bytes,
+            per_kind,
+        }
     }
 
-    /// Numbers of the prior: constant, work of the heavy kinds, bytes of the rest, launches.
-    pub(crate) fn prior(&self) -> Vec<f64> {
-        let of = |kind: &str, index: usize| self.kinds.get(kind).map_or(0.0, |k| k[index]);
-        let heavy = ["Conv2d", "Linear", "Attention"];
-        let rest: f64 =
-            self.kinds.iter().filter(|(kind, _)| !heavy.contains(&kind.as_str())).map(|(_, k)| k[1]).sum();
-        let launches: f64 = self.kinds.values().map(|k| k[2]).sum();
-        let work = heavy.map(|kind| 1e-6 * of(kind, 0));
-        let bytes: f64 = heavy.iter().map(|kind| of(kind, 1)).sum();
-        [&[1.0][..], &work, &[1e-6 * bytes, 1e-6 * rest, 1e-2 * launches]].concat()
+    /// Multiply-accumulates of some kinds of operation.
+    pub(crate) fn macs_of(&self, kinds: &[&str]) -> u64 {
+        kinds.iter().filter_map(|&kind| self.per_kind.get(kind)).map(|kind| kind.macs).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tnas_graph::{Dtype, GraphBuilder, Init};
+
+    use super::*;
+
+    #[test]
+    fn kinds_sum_to_the_whole() {
+        let mut g = GraphBuilder::new();
+        let x = g.input("x", &[1, 3, 8, 8], Dtype::F32);
+        let y = g.conv2d("c", x, 16, [3, 3], [1, 1], [1, 1], Init::FanIn);
+        let y = g.reshape("r", y, &[16, 64]);
+        let y = g.linear("l", y, 4, false, Init::FanIn);
+        let graph = g.finish(&[("y", y)]).unwrap();
+        let features = ArchFeatures::new("a", &[1, 0], &graph);
+        assert_eq!(features.per_kind.values().map(|kind| kind.macs).sum::<u64>(), features.macs);
+        assert_eq!(features.per_kind.values().map(|kind| kind.moved_bytes).sum::<u64>(), features.moved_bytes);
+        assert_eq!(features.macs_of(&["Linear", "MatMul"]), 64 * 16 * 4);
+        assert_eq!(features.launches, 2);
+        assert_eq!(features.per_kind["Reshape"].count, 1);
     }
 }

@@ -95,10 +95,10 @@ fn remeasure(
         arch_id: member.arch_id.clone(),
         device: member.measured_by.clone(),
         kind: KIND.into(),
-        value: timing.cpu_ms,
+        value: timing.cpu.median_ms,
         details: serde_json::to_value(timing)?,
     })?;
-    Ok(Some(timing.cpu_ms))
+    Ok(Some(timing.cpu.median_ms))
 }
 
 /// Feasible candidates that none dominates, fastest first.

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tnas_graph::Graph;
-use tnas_latency::{Accuracy, ArchFeatures, LatencyPredictor, MacsFit};
+use tnas_latency::{Accuracy, ArchFeatures, FitSettings, LatencyPredictor, MacsFit};
 use tnas_network::stream;
 use tnas_space::Genotype;
 
@@ -27,7 +27,7 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
     let profile = target_profile(bench)?;
     let path = Predictor::file(bench)?;
     let source = bench.run.profile(&profile.fingerprint.id());
-    let inputs = json!([content_hash(&source)?, bench.study.profile.held_out, bench.study.seed]);
+    let inputs = json!([content_hash(&source)?, bench.study.profile.held_out, bench.study.seed, 2]);
     staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
         let (features, times) = samples(bench, &profile)?;
         let held_out = bench.study.profile.held_out.min(features.len() / 2);
@@ -38,7 +38,7 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
             indices.iter().map(|&i| (features[i].clone(), times[i])).unzip()
         };
         let ((train_x, train_y), (test_x, test_y)) = (pick(train), pick(test));
-        let fitted = LatencyPredictor::fit(&train_x, &train_y)?;
+        let fitted = LatencyPredictor::fit(&train_x, &train_y, &FitSettings::default())?;
         let line = MacsFit::fit(&train_x, &train_y)?;
         let predictions: Vec<_> = test_x.iter().map(|x| fitted.predict(x)).collect();
         let means: Vec<f64> = predictions.iter().map(|p| p.mean_ms).collect();
@@ -56,10 +56,10 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
             .collect();
         // What is used afterwards learns from every measurement.
         let predictor = Predictor {
-            format_version: 1,
+            format_version: 2,
             device: profile.fingerprint.describe(),
             quantity: "processor time of one call, batch 1".into(),
-            predictor: LatencyPredictor::fit(&features, &times)?,
+            predictor: LatencyPredictor::fit(&features, &times, &FitSettings::default())?,
             accuracy,
         };
         let name = path.strip_prefix(bench.run.root()).unwrap_or(&path).to_string_lossy().into_owned();
@@ -87,8 +87,8 @@ fn samples(bench: &Workbench, profile: &tnas_latency::Profile) -> anyhow::Result
         let genotype: Genotype = measurement.genotype.parse()?;
         let genome = space.genome(&genotype).context("failed to use the profile: it is of another search space")?;
         let graph = model.backbone.denoiser(&genotype, bench.denoiser_shape(1, tokens))?;
-        samples.0.push(ArchFeatures::new(&genome, &graph));
-        samples.1.push(timing.cpu_ms);
+        samples.0.push(ArchFeatures::new(&measurement.arch_id, &genome, &graph));
+        samples.1.push(timing.cpu.median_ms);
     }
     Ok(samples)
 }
@@ -113,6 +113,6 @@ impl Predictor {
 
     /// Expected milliseconds of a candidate.
     pub fn latency_ms(&self, genome: &[u16], graph: &Graph) -> anyhow::Result<f64> {
-        Ok(self.predictor.predict(&ArchFeatures::new(genome, graph)).mean_ms)
+        Ok(self.predictor.mean_ms(&ArchFeatures::new("", genome, graph)))
     }
 }

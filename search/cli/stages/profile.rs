@@ -8,8 +8,11 @@ use anyhow::Context;
 use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tnas_graph::{HostData, HostTensor, Runtime, WeightMap, cost};
-use tnas_latency::{Fingerprint, MeasurePolicy, Measurement, Outcome, Profile, measure, peak_memory_bytes};
+use tnas_graph::{HostData, HostTensor, Runtime, WeightMap};
+use tnas_latency::{
+    Fingerprint, MeasurePolicy, Measurement, MeasurementKind, Outcome, Profile, Quantity, measure,
+    peak_memory_bytes,
+};
 use tnas_network::{BurnRuntime, open_device, stream};
 use tnas_space::{DenoiserShape, Genome, Genotype, SearchSpace};
 
@@ -86,7 +89,7 @@ fn record(
     fingerprint: &Fingerprint,
     path: &Path,
 ) -> anyhow::Result<Value> {
-    let mut profile = Profile::open(path, fingerprint)?;
+    let mut profile = Profile::open(path, fingerprint, Quantity::Cpu)?;
     let plan = plan(bench, space)?;
     let mut bar = Bar::new(&format!("profile {runtime}"), plan.len() as u64);
     for (index, (genome, repeat)) in plan.iter().enumerate() {
@@ -95,9 +98,17 @@ fn record(
         let known = profile.measurements.iter().any(|m| m.arch_id == arch_id && m.repeat == *repeat);
         if !known {
             let outcome = measure_apart(bench, model, runtime, &genotype)?;
-            profile.append(Measurement { arch_id, genotype: genotype.to_string(), repeat: *repeat, outcome })?;
+            profile.append(Measurement {
+                arch_id,
+                genotype: genotype.to_string(),
+                kind: MeasurementKind::Whole,
+                order: index as u32,
+                anchor: false,
+                repeat: *repeat,
+                outcome,
+            })?;
         }
-        let last = profile.measurements.last().and_then(Measurement::timing).map_or(0.0, |t| t.cpu_ms);
+        let last = profile.measurements.last().and_then(Measurement::timing).map_or(0.0, |t| t.cpu.median_ms);
         bar.set(index as u64 + 1, format!("{last:.2} ms"));
         if interrupted() {
             anyhow::bail!(crate::Interrupted { stage: "profile".into() });
@@ -175,7 +186,7 @@ pub fn measure_apart(
         height,
         width,
         tokens: model.tokenizer.max_length().min(model.encoder.config.max_position_embeddings),
-        policy: MeasurePolicy { min_runs: 5, seconds: settings.seconds_each },
+        policy: MeasurePolicy { max_seconds: settings.seconds_each, ..MeasurePolicy::default() },
     };
     let mut child = Command::new(std::env::current_exe()?)
         .arg("measure-one")
@@ -192,7 +203,7 @@ pub fn measure_apart(
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(serde_json::from_str(text.trim()).unwrap_or_else(|_| {
         let last = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_string();
-        Outcome::Failed { reason: format!("{}: {last}", output.status) }
+        Outcome::Crashed { reason: format!("{}: {last}", output.status) }
     }))
 }
 
@@ -218,7 +229,6 @@ pub fn measure_one() -> anyhow::Result<()> {
         .collect();
     let mut session = runtime(&request.runtime, request.threads)?.load(&graph, &weights)?;
     let timing = measure(session.as_mut(), &inputs, &request.policy)?;
-    let _ = cost(&graph);
     println!("{}", serde_json::to_string(&Outcome::Ran { timing, peak_memory_bytes: peak_memory_bytes() })?);
     Ok(())
 }

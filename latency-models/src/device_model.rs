@@ -1,0 +1,44 @@
+use std::{fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Accuracy, Fingerprint, LatencyError, LatencyPredictor, MemoryPredictor, Quantity, file};
+
+/// What was learned of a device, as it is saved: the predictor, where its numbers are from, and how good it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceModel {
+    /// Layout of the file.
+    pub format_version: u32,
+    /// The device.
+    pub fingerprint: Fingerprint,
+    /// The clock that was learned.
+    pub quantity: Quantity,
+    /// On architectures left out of the fit.
+    pub accuracy: Accuracy,
+    /// The predictor.
+    pub predictor: LatencyPredictor,
+    /// Peak memory, where it was measured.
+    pub memory: Option<MemoryPredictor>,
+}
+
+impl DeviceModel {
+    /// The layout that this version writes.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// Writes pretty JSON, whole or not at all; the same model gives the same bytes.
+    pub fn save(&self, path: &Path) -> Result<(), LatencyError> {
+        let fail = |message: String| LatencyError::Predictor { path: path.into(), message };
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| fail(error.to_string()))?;
+        bytes.push(b'\n');
+        file::replace(path, &bytes).map_err(|error| fail(error.to_string()))
+    }
+
+    /// Reads and checks it.
+    pub fn read(path: &Path) -> Result<Self, LatencyError> {
+        let fail = |message: String| LatencyError::Predictor { path: path.into(), message };
+        let bytes = fs::read(path).map_err(|error| fail(error.to_string()))?;
+        file::check_version(&bytes, Self::FORMAT_VERSION).map_err(fail)?;
+        serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))
+    }
+}

@@ -1,0 +1,180 @@
+use std::collections::BTreeSet;
+
+use rand::{Rng, seq::SliceRandom};
+use serde::{Deserialize, Serialize};
+
+use crate::LatencyError;
+
+/// Which architectures are measured, and in which order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Candidates to learn from.
+    pub train: Vec<usize>,
+    /// Candidates to test on: drawn at random, never learned from.
+    pub test: Vec<usize>,
+    /// The runs in order of time.
+    pub runs: Vec<PlannedRun>,
+    /// (slot, choice) that occurs less than twice among `train`.
+    pub rare: Vec<(usize, u16)>,
+}
+
+/// One measurement to make; its position in [`Plan::runs`] is its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRun {
+    /// Index of the candidate.
+    pub candidate: usize,
+    /// The same architecture again and again, to see drift.
+    pub anchor: bool,
+    /// A second measurement, to see noise.
+    pub repeat: bool,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanSettings {
+    /// Architectures to learn from.
+    pub train: usize,
+    /// More of them, to test on.
+    pub test: usize,
+    /// An anchor comes after so many runs.
+    pub anchor_every: usize,
+    /// This share is measured twice …
+    pub repeat_share: f64,
+    /// … but so many at least.
+    pub min_repeats: usize,
+}
+
+impl Default for PlanSettings {
+    fn default() -> Self {
+        Self { train: 48, test: 24, anchor_every: 20, repeat_share: 0.05, min_repeats: 3 }
+    }
+}
+
+/// How often each choice should be learned from.
+const LEAST_SEEN: u32 = 2;
+
+/// Picks from distinct candidates: the cheapest and the dearest, then what shows every choice twice, then any.
+///
+/// Fewer candidates than asked for are shared out in proportion. `rng` alone decides what is free.
+pub fn plan(
+    candidates: &[Vec<u16>],
+    choices_per_slot: &[usize],
+    cost: impl Fn(&[u16]) -> f64,
+    settings: &PlanSettings,
+    rng: &mut impl Rng,
+) -> Result<Plan, LatencyError> {
+    check(candidates, choices_per_slot, settings)?;
+    let mut by_cost: Vec<usize> = (0..candidates.len()).collect();
+    by_cost.sort_by(|&a, &b| cost(&candidates[a]).total_cmp(&cost(&candidates[b])).then(a.cmp(&b)));
+    let extremes = [by_cost[0], by_cost[by_cost.len() - 1]];
+    let mut pool: Vec<usize> = (0..candidates.len()).filter(|index| !extremes.contains(index)).collect();
+    pool.shuffle(rng);
+    // The test comes first, so that it is a fair draw and not what coverage left over.
+    let (train_count, test_count) = shares(candidates.len(), settings);
+    let test = pool.split_off(pool.len() - test_count);
+    let mut seen: Vec<Vec<u32>> = choices_per_slot.iter().map(|&choices| vec![0; choices]).collect();
+    let mut train = Vec::new();
+    for index in extremes {
+        train.push(index);
+        note(&mut seen, &candidates[index]);
+    }
+    while train.len() < train_count && !pool.is_empty() {
+        let index = pool.remove(most_novel(&pool, candidates, &seen));
+        train.push(index);
+        note(&mut seen, &candidates[index]);
+    }
+    let anchor = by_cost.iter().copied().filter(|index| train.contains(index)).nth(train.len() / 2);
+    let runs = order(&train, &test, anchor.unwrap_or(extremes[0]), settings, rng);
+    Ok(Plan { train, test, runs, rare: rare(&seen) })
+}
+
+/// Numbers of train and test, both reduced where there are not enough candidates; the extremes are train.
+fn shares(available: usize, settings: &PlanSettings) -> (usize, usize) {
+    let wanted = settings.train + settings.test;
+    if wanted <= available {
+        return (settings.train, settings.test);
+    }
+    let test = (settings.test * available / wanted).min(available - 2);
+    (available - test, test)
+}
+
+/// Position of the first candidate that shows most of what was seen too seldom.
+fn most_novel(pool: &[usize], candidates: &[Vec<u16>], seen: &[Vec<u32>]) -> usize {
+    let gain = |index: usize| -> u32 {
+        let counts = candidates[index].iter().zip(seen).map(|(&choice, counts)| counts[usize::from(choice)]);
+        counts.map(|count| LEAST_SEEN.saturating_sub(count)).sum()
+    };
+    let mut best = (0, 0);
+    for (position, &index) in pool.iter().enumerate() {
+        let gain = gain(index);
+        if gain > best.1 {
+            best = (position, gain);
+        }
+    }
+    best.0
+}
+
+fn note(seen: &mut [Vec<u32>], choices: &[u16]) {
+    for (counts, &choice) in seen.iter_mut().zip(choices) {
+        counts[usize::from(choice)] += 1;
+    }
+}
+
+/// What was seen too seldom.
+fn rare(seen: &[Vec<u32>]) -> Vec<(usize, u16)> {
+    let of_slot = |(slot, counts): (usize, &Vec<u32>)| {
+        let rare = (0..).zip(counts.clone()).filter(|&(_, count)| count < LEAST_SEEN);
+        rare.map(move |(choice, _)| (slot, choice)).collect::<Vec<_>>()
+    };
+    seen.iter().enumerate().flat_map(of_slot).collect()
+}
+
+/// Shuffled, with anchors at the start, after every so many and at the end, and the repeats in the last stretch.
+fn order(
+    train: &[usize],
+    test: &[usize],
+    anchor: usize,
+    settings: &PlanSettings,
+    rng: &mut impl Rng,
+) -> Vec<PlannedRun> {
+    let mut once: Vec<usize> = train.iter().chain(test).copied().collect();
+    once.shuffle(rng);
+    let repeats = ((settings.repeat_share * once.len() as f64).round() as usize).max(settings.min_repeats);
+    let mut again = once.clone();
+    again.shuffle(rng);
+    again.truncate(repeats);
+    let run = |repeat: bool| move |candidate: usize| PlannedRun { candidate, anchor: false, repeat };
+    let all: Vec<PlannedRun> = once.into_iter().map(run(false)).chain(again.into_iter().map(run(true))).collect();
+    let anchor = PlannedRun { candidate: anchor, anchor: true, repeat: false };
+    let mut runs = vec![anchor];
+    for stretch in all.chunks(settings.anchor_every) {
+        runs.extend_from_slice(stretch);
+        runs.push(anchor);
+    }
+    runs
+}
+
+fn check(candidates: &[Vec<u16>], choices_per_slot: &[usize], settings: &PlanSettings) -> Result<(), LatencyError> {
+    let fail = |message: String| Err(LatencyError::Plan(message));
+    if settings.train < 2 || settings.anchor_every == 0 {
+        return fail(format!("train = {} (≥ 2), anchor_every = {} (≥ 1)", settings.train, settings.anchor_every));
+    }
+    if !(0.0..=1.0).contains(&settings.repeat_share) {
+        return fail(format!("repeat_share = {} must be from 0 to 1", settings.repeat_share));
+    }
+    if candidates.len() < 2 {
+        return fail(format!("{} candidate(s), at least 2 are needed", candidates.len()));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, choices) in candidates.iter().enumerate() {
+        let fits = choices.iter().zip(choices_per_slot).all(|(&choice, &count)| usize::from(choice) < count);
+        if choices.len() != choices_per_slot.len() || !fits {
+            return fail(format!("candidate {index} is {choices:?}, the slots have {choices_per_slot:?} choices"));
+        }
+        if !seen.insert(choices) {
+            return fail(format!("candidate {index}, {choices:?}, is there twice"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Promises of the crate, one module each.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+/// A process that measures: answers, and every way to die.
+#[cfg(unix)]
+mod child;
+/// Synthetic devices, whose truth is known.
+mod device;
+/// What is measured, and in which order.
+mod plan;
+/// What is learned from it, and how sure it is.
+mod predictor;
+/// Recorded measurements: resume, hostile files, noise and drift.
+mod profile;

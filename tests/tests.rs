@@ -7,5 +7,8 @@ mod layering;
 /// An untrained insertion changes nothing: every genotype of the untrained supernet equals the image model.
 mod identity;
 
+/// A graph gives the same numbers here and, exported as ONNX, in ONNX Runtime.
+mod onnx;
+
 /// Mistakes in settings point at their place and name the way out.
 mod settings;

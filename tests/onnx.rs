@@ -1,0 +1,79 @@
+use tnas_export::OnnxRuntime;
+use tnas_graph::{Dtype, Graph, GraphBuilder, HostTensor, Init, Op, Runtime, ValueId};
+use tnas_network::{BurnRuntime, Parameters, normal_vec, open_device, stream};
+use tnas_space::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
+
+fn repository(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Runs a graph with drawn weights in both runtimes.
+fn check(what: &str, graph: &Graph, ids: &[i64]) {
+    let runtime = match OnnxRuntime::open(None, 1) {
+        Ok(runtime) => runtime,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let device = open_device("cpu").unwrap();
+    let mut parameters = Parameters::new(&device);
+    parameters.init(graph.weights(), 9);
+    // Zero weights would hide mistakes.
+    let names: Vec<String> = parameters.names().map(String::from).collect();
+    let mut rng = stream(4, what, 0);
+    for name in names {
+        let shape = parameters.get(&name).unwrap().shape.clone();
+        let values = normal_vec(shape.iter().product(), &mut rng).into_iter().map(|x| 0.2 * x).collect();
+        parameters.insert_host(name, &shape, values);
+    }
+    let input = |input: &tnas_graph::Input| {
+        let shape = graph.shape(input.value);
+        let count = shape.iter().product();
+        match graph.dtype(input.value) {
+            Dtype::I64 => HostTensor::i64(shape, ids[..count].to_vec()),
+            Dtype::F32 => HostTensor::f32(shape, normal_vec(count, &mut stream(5, &input.name, 0))),
+        }
+    };
+    let inputs: Vec<HostTensor> = graph.inputs.iter().map(input).collect();
+    let ours = BurnRuntime::new(&device).load(graph, &parameters).unwrap().run(&inputs).unwrap();
+    let theirs = runtime.load(graph, &parameters).unwrap().run(&inputs).unwrap();
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        let (error, bound) = (ours.max_abs_difference(theirs), 1e-4 * ours.max_abs().max(1.0));
+        assert!(error <= bound, "{what}: {error} > {bound}");
+    }
+}
+
+#[test]
+fn a_denoiser_with_every_operator() {
+    let config = UNetConfig::from_json(&repository("configs/backbones/quickstart/unet/config.json")).unwrap();
+    let genotype = "in=conv1d(k=5,expand=2);down.0.0.r=conv1d(depthwise=true);down.1.0.a=attn1d(ff=2,heads=2);\
+        mid.0.a=attn3d(heads=4,ff=1);up.1.1.r=conv1d(k=3)+attn1d(pos=none)";
+    let shape = DenoiserShape { batch: 2, frames: 4, height: 8, width: 8, tokens: 5 };
+    check("denoiser", &Backbone::new(config).denoiser(&genotype.parse().unwrap(), shape).unwrap(), &[]);
+}
+
+#[test]
+fn a_text_encoder() {
+    let config = repository("configs/backbones/quickstart/text_encoder/config.json");
+    let encoder = TextEncoder::new(TextEncoderConfig::from_json(&config).unwrap());
+    check("text encoder", &encoder.graph(2, 6).unwrap(), &[1, 5, 7, 2, 0, 0, 1, 9, 2, 0, 0, 0]);
+}
+
+#[test]
+fn the_operations_that_neither_has() {
+    let mut g = GraphBuilder::new();
+    let x = g.input("x", &[2, 4, 6, 6], Dtype::F32);
+    let mut apply = |name: &str, op: Op, inputs: &[ValueId]| g.node(name, op, inputs);
+    let pooled = apply("pool", Op::AvgPool2d { window: [2, 2] }, &[x]);
+    let large = apply("resize", Op::ResizeNearest { size: [6, 6] }, &[pooled]);
+    let rest = apply("sub", Op::Sub, &[x, large]);
+    let tanh = apply("tanh", Op::Tanh, &[rest]);
+    let gate = apply("sigmoid", Op::Sigmoid, &[tanh]);
+    let shares = apply("softmax", Op::Softmax, &[gate]);
+    let mean = apply("mean", Op::Mean { axes: vec![2, 3] }, &[shares]);
+    let product = apply("matmul", Op::MatMul, &[shares, x]);
+    let y = g.add("add", product, mean);
+    let y = g.affine("affine", y, 1.5, -0.25);
+    let y = g.conv2d("halve", y, 3, [3, 3], [2, 2], [1, 1], Init::FanIn);
+    let y = g.relu("relu", y);
+    check("the rest", &g.finish(&[("y", y), ("mean", mean)]).unwrap(), &[]);
+}

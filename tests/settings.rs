@@ -35,3 +35,15 @@ fn bad_overrides_and_devices_name_the_way_out() {
     fails(&["run", study, "--runs", runs, "--set", "search.population=7"], 1, &["search.population", "even"]);
     fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
 }
+
+#[test]
+fn every_study_that_ships_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().to_str().unwrap();
+    let studies = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/studies");
+    for entry in std::fs::read_dir(studies).unwrap() {
+        let path = entry.unwrap().path();
+        let output = tnas(&["report", path.to_str().unwrap(), "--runs", runs, "--set", "data.path=\"clips\""]);
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
-use tnas_clips::{Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
+use tnas_clips::{CaptionPolicy, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
 use tnas_graph::HostTensor;
 use tnas_network::{Device, Parameters, Value, execute, open_device};
 use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, SpaceFile, TextEncoder};
@@ -217,7 +217,9 @@ impl Workbench {
         let shape = self.clip_shape();
         let length: usize = shape.iter().product();
         let captions = clips.iter().map(|clip| self.caption_index(&clip.caption)).collect();
-        let key = self.run.key(&(&self.study.data, &self.study.autoencoder, clips.len()))?;
+        // Captions are no part of a latent.
+        let data = DataSettings { caption: CaptionPolicy::default(), ..self.study.data.clone() };
+        let key = self.run.key(&(&data, &self.study.autoencoder, clips.len()))?;
         if path.exists() {
             let file = SafeTensors::open(&path)?;
             if file.metadata().get("key") == Some(&key) {

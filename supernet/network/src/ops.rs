@@ -2,13 +2,13 @@
 
 use burn::tensor::{
     Device, Tensor, activation, module,
-    ops::{ConvOptions, InterpolateMode, InterpolateOptions},
+    ops::{InterpolateMode, InterpolateOptions},
 };
 use tnas_graph::{Op, RuntimeError, Weight, WeightError};
 
 use crate::{
     Value, WeightSource,
-    fused::{attention, gelu, group_norm, layer_norm, silu},
+    fused::{attention, conv2d, gelu, group_norm, layer_norm, silu},
     value::with_rank,
 };
 
@@ -23,11 +23,9 @@ pub(crate) fn run(
     let mut take = || if inputs.is_empty() { Value::F1(Tensor::zeros([0], device)) } else { inputs.remove(0) };
     Ok(match op {
         Op::Conv2d { weight, bias, stride, padding, groups } => {
-            let [top, left, bottom, right] = *padding;
-            let options = ConvOptions::new_with_padding(*stride, [(top, bottom), (left, right)], [1, 1], *groups);
             let weight = weights.weight(weight)?.image();
             let bias = bias.as_ref().map(|bias| vector(weights, bias)).transpose()?;
-            Value::F4(module::conv2d(take().image(), weight, bias, options))
+            Value::F4(conv2d(take().image(), weight, bias, *stride, *padding, *groups))
         }
         Op::Linear { weight, bias } => {
             let x = take();

@@ -18,6 +18,7 @@ use burn_flex::FlexTensor;
 
 use super::{
     attention as attend,
+    conv::{self, Geometry},
     norm::{self, Groups, Moments},
     pointwise::{self, Pointwise},
 };
@@ -54,6 +55,18 @@ pub trait FusedBackend: Backend {
     ) -> FloatTensor<Self>;
 
     fn fused_pointwise(x: FloatTensor<Self>, gelu: bool) -> FloatTensor<Self>;
+
+    fn fused_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        g: Geometry,
+    ) -> FloatTensor<Self>;
+}
+
+pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, g: Geometry) -> Tensor<4> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedBackend>::fused_conv2d(x, weight, bias, g))
 }
 
 pub(super) fn group_norm(
@@ -131,6 +144,11 @@ fn run_attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, s: attend::Shap
     (tensor(out, shape), lse)
 }
 
+fn run_conv2d(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, g: Geometry) -> FlexTensor {
+    let y = with_slice(x, |x| with_slice(weight, |w| with_slice(bias, |b| conv::forward(x, w, b, g))));
+    tensor(y, vec![lengths(x)[0], g.channels_out, g.out[0], g.out[1]])
+}
+
 fn run_pointwise(x: &FlexTensor, gelu: bool) -> FlexTensor {
     tensor(with_slice(x, |x| pointwise::forward(x, function(gelu))), lengths(x))
 }
@@ -161,6 +179,10 @@ impl FusedBackend for Flex {
 
     fn fused_pointwise(x: FlexTensor, gelu: bool) -> FlexTensor {
         run_pointwise(&x, gelu)
+    }
+
+    fn fused_conv2d(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, g: Geometry) -> FlexTensor {
+        run_conv2d(&x, &weight, &bias, g)
     }
 }
 
@@ -237,6 +259,29 @@ impl Backward<Flex, 1> for PointwiseBackward {
     }
 }
 
+#[derive(Debug)]
+struct ConvBackward;
+
+impl Backward<Flex, 3> for ConvBackward {
+    type State = (FlexTensor, FlexTensor, Geometry);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<Flex>(&ops.node);
+        let (x, weight, g) = ops.state;
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
+        let wanted = std::array::from_fn(|i| parents[i].is_some());
+        let parts = with_slice(&grad, |grad| {
+            with_slice(&x, |x| with_slice(&weight, |w| conv::backward(grad, x, w, g, wanted)))
+        });
+        let shapes = [lengths(&x), lengths(&weight), vec![g.channels_out]];
+        for ((parent, part), shape) in parents.into_iter().zip(parts).zip(shapes) {
+            if let (Some(parent), Some(part)) = (parent, part) {
+                grads.register::<Flex>(parent, tensor(part, shape));
+            }
+        }
+    }
+}
+
 /// Hands each parent that wants one its gradient.
 fn register<const N: usize>(parents: [Option<NodeId>; N], parts: [FlexTensor; N], grads: &mut Gradients) {
     for (parent, part) in parents.into_iter().zip(parts) {
@@ -309,6 +354,20 @@ impl<C: CheckpointStrategy> FusedBackend for Autodiff<Flex, C> {
         let y = run_pointwise(x.primitive(), gelu);
         match PointwiseBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x.primitive().to_contiguous(), gelu), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn fused_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        g: Geometry,
+    ) -> FloatTensor<Self> {
+        let input = x.primitive().to_contiguous();
+        let y = run_conv2d(&input, weight.primitive(), bias.primitive(), g);
+        match ConvBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((input, weight.primitive().to_contiguous(), g), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }

@@ -7,6 +7,8 @@
 mod attention;
 mod compose;
 #[cfg(feature = "flex")]
+mod conv;
+#[cfg(feature = "flex")]
 mod extension;
 #[cfg(feature = "flex")]
 mod norm;
@@ -15,7 +17,37 @@ mod pointwise;
 #[cfg(feature = "flex")]
 mod simd;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, module, ops::ConvOptions};
+
+/// Convolution of `[B, I, H, W]` by `[O, I, kh, kw]`; padding is top, left, bottom, right.
+pub(crate) fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: [usize; 2],
+    padding: [usize; 4],
+    groups: usize,
+) -> Tensor<4> {
+    let [top, left, bottom, right] = padding;
+    #[cfg(feature = "flex")]
+    if groups == 1 && extension::serves(&x) {
+        let ([_, channels_in, height, width], [channels_out, _, rows, columns]) = (x.dims(), weight.dims());
+        let out = [(height + top + bottom - rows) / stride[0] + 1, (width + left + right - columns) / stride[1] + 1];
+        let geometry = conv::Geometry {
+            channels_in,
+            channels_out,
+            size: [height, width],
+            out,
+            kernel: [rows, columns],
+            stride,
+            before: [top, left],
+        };
+        let bias = bias.unwrap_or_else(|| Tensor::zeros([channels_out], &weight.device()));
+        return extension::conv2d(x, weight, bias, geometry);
+    }
+    let options = ConvOptions::new_with_padding(stride, [(top, bottom), (left, right)], [1, 1], groups);
+    module::conv2d(x, weight, bias, options)
+}
 
 /// GroupNorm over `[B, C, H, W]`, with SiLU behind it where asked.
 pub(crate) fn group_norm(

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{attention, compose, gelu, group_norm, layer_norm, silu};
+use super::{attention, compose, conv2d, gelu, group_norm, layer_norm, silu};
 use crate::{Value, normal_vec, open_device, stream};
 
 fn random(shape: &[usize], name: &str, device: &Device) -> Value {
@@ -105,6 +105,31 @@ fn attentions() {
 }
 
 #[test]
+fn convolutions() {
+    use burn::tensor::{module, ops::ConvOptions};
+    // Input, output channels, kernel, stride, padding: whole images, rows of one, strides, one-sided zeros, 1-D, 1×1.
+    for (x, out, kernel, stride, padding) in [
+        ([20, 3, 8, 8], 5, [3, 3], [1, 1], [1, 1, 1, 1]),
+        ([2, 4, 33, 20], 6, [3, 3], [1, 1], [1, 1, 1, 1]),
+        ([3, 4, 9, 12], 2, [3, 3], [2, 2], [1, 1, 1, 1]),
+        ([3, 4, 8, 8], 2, [3, 3], [2, 2], [0, 0, 1, 1]),
+        ([2, 6, 8, 40], 6, [5, 1], [1, 1], [2, 0, 2, 0]),
+        ([7, 6, 5, 5], 9, [1, 1], [1, 1], [0, 0, 0, 0]),
+        ([1, 6, 40, 40], 9, [1, 1], [1, 1], [0, 0, 0, 0]),
+        ([2, 3, 2, 2], 4, [5, 5], [1, 1], [2, 2, 2, 2]),
+    ] {
+        let [top, left, bottom, right] = padding;
+        let options = || ConvOptions::new_with_padding(stride, [(top, bottom), (left, right)], [1, 1], 1);
+        check(
+            "convolution",
+            [&x, &[out, x[1], kernel[0], kernel[1]], &[out]],
+            |[x, w, b]| Value::F4(conv2d(x.image(), w.image(), Some(b.flat()), stride, padding, 1)),
+            |[x, w, b]| Value::F4(module::conv2d(x.image(), w.image(), Some(b.flat()), options())),
+        );
+    }
+}
+
+#[test]
 fn pointwise_functions() {
     use burn::tensor::activation;
     check("silu", [&[3, 700]], |[x]| Value::F2(silu(x.rows())), |[x]| Value::F2(activation::silu(x.rows())));
@@ -118,9 +143,14 @@ fn the_number_of_threads_changes_no_bit() {
         let x = leaf(random(&[6, 16, 9, 9], "x", &device).image());
         let (w, b) = (leaf(random(&[16], "w", &device).flat()), leaf(random(&[16], "b", &device).flat()));
         let y = group_norm(x.clone(), w.clone(), b.clone(), 4, 1e-5, true);
+        let kernel = leaf(random(&[16, 16, 3, 3], "kernel", &device).image());
+        let large = y.clone().narrow(0, 0, 1).repeat_dim(3, 9);
+        let convolved = [y.clone(), large].map(|y| conv2d(y, kernel.clone(), None, [1, 1], [1, 1, 1, 1], 1).sum());
         let a = attention(y.clone(), y.clone(), y.clone(), 0.3, false);
-        let mut gradients = a.sum().backward();
+        let [small, large] = convolved;
+        let mut gradients = (a.sum() + small + large).backward();
         let gradient = [
+            kernel.grad_remove(&mut gradients).map(flat),
             x.grad_remove(&mut gradients).map(flat),
             w.grad_remove(&mut gradients).map(flat),
             b.grad_remove(&mut gradients).map(flat),

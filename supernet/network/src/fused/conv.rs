@@ -1,0 +1,356 @@
+//! Convolution on slices: columns of a few images at a time (im2col, Chellapilla et al. 2006), then one product.
+//!
+//! Flex unfolds a whole batch before it multiplies, and again for each gradient; a block that stays in cache is
+//! unfolded here, and gradients nobody asked for are not computed.
+
+use rayon::prelude::*;
+
+/// Columns of a block: large enough to multiply well, small enough to stay in cache.
+const COLUMNS: usize = 256;
+/// Parts into which a batch is cut for the gradient of the weight, each with a sum of its own.
+const PARTS: usize = 16;
+/// Floats that those sums may hold together.
+const PARTS_FLOATS: usize = 1 << 24;
+
+/// Shapes of a convolution without groups or dilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Channels read.
+    pub channels_in: usize,
+    /// Channels written.
+    pub channels_out: usize,
+    /// Rows and columns of the input.
+    pub size: [usize; 2],
+    /// Rows and columns of the output.
+    pub out: [usize; 2],
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Steps down and right.
+    pub stride: [usize; 2],
+    /// Zeros above and left of the input; what lies below and right follows from `out`.
+    pub before: [usize; 2],
+}
+
+impl Geometry {
+    fn area_in(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    fn area(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    /// Rows of the unfolded matrix: channels × kernel.
+    fn depth(&self) -> usize {
+        self.channels_in * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Whether an image is its own unfolded matrix.
+    fn is_product(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.size == self.out
+    }
+
+    /// Images of a block.
+    fn images(&self) -> usize {
+        (COLUMNS / self.area()).max(1)
+    }
+
+    /// Output rows of a block of one image.
+    fn rows(&self) -> usize {
+        (COLUMNS / self.out[1]).clamp(1, self.out[0])
+    }
+}
+
+/// `[N, O, H', W']` of `x: [N, I, H, W]`, `weight: [O, I, kh, kw]`, `bias: [O]`.
+pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> Vec<f32> {
+    let (image_in, image_out) = (g.channels_in * g.area_in(), g.channels_out * g.area());
+    let mut y = vec![0.0; x.len() / image_in * image_out];
+    let images = g.images();
+    // One image alone leaves the threads to the product.
+    let alone = x.len() <= images * image_in;
+    y.par_chunks_mut(images * image_out).zip(x.par_chunks(images * image_in)).for_each_init(Scratch::default, |scratch, (y, x)| {
+        for block in blocks(y.len() / image_out, g) {
+            let columns = block.columns(g);
+            let unfolded = scratch.unfolded.sized(g.depth() * columns);
+            unfold(x, unfolded, block, g);
+            let product = scratch.product.sized(g.channels_out * columns);
+            multiply([g.channels_out, columns, g.depth()], product, false, weight, rows_of(g.depth()), unfolded, rows_of(columns), alone);
+            for (channel, row) in product.chunks(columns).enumerate() {
+                let pieces = row.chunks(block.piece(g)).enumerate();
+                for (image, piece) in pieces {
+                    let start = (block.image + image) * image_out + channel * g.area() + block.row * g.out[1];
+                    let out = &mut y[start..start + piece.len()];
+                    out.iter_mut().zip(piece).for_each(|(out, value)| *out = value + bias[channel]);
+                }
+            }
+        }
+    });
+    y
+}
+
+/// Gradients of input, weight and bias, those that are wanted.
+pub(super) fn backward(
+    grad: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    g: Geometry,
+    wanted: [bool; 3],
+) -> [Option<Vec<f32>>; 3] {
+    let (image_in, image_out) = (g.channels_in * g.area_in(), g.channels_out * g.area());
+    let count = x.len() / image_in;
+    let [for_x, for_weight, for_bias] = wanted;
+    let parts = if for_weight { (PARTS_FLOATS / weight.len()).clamp(1, PARTS) } else { count };
+    let part = count.div_ceil(parts).next_multiple_of(g.images());
+    let alone = count <= part;
+    let mut dx = vec![0.0; if for_x { x.len() } else { 0 }];
+    let tasks: Vec<(usize, &mut [f32])> = if for_x {
+        dx.chunks_mut(part * image_in).enumerate().collect()
+    } else {
+        (0..count.div_ceil(part)).map(|index| (index, Default::default())).collect()
+    };
+    let sums: Vec<Vec<f32>> = tasks
+        .into_par_iter()
+        .map(|(index, dx)| {
+            let end = ((index + 1) * part).min(count);
+            let (x, grad) = (&x[index * part * image_in..end * image_in], &grad[index * part * image_out..end * image_out]);
+            part_backward(grad, x, weight, dx, g, for_weight, alone)
+        })
+        .collect();
+    let dw = for_weight.then(|| added(sums, weight.len()));
+    let db = for_bias.then(|| {
+        let sum = |channel: usize| {
+            let plane = |image: usize| &grad[image * image_out + channel * g.area()..][..g.area()];
+            (0..count).map(|image| f64::from(plane(image).iter().sum::<f32>())).sum::<f64>() as f32
+        };
+        (0..g.channels_out).into_par_iter().map(sum).collect()
+    });
+    [for_x.then_some(dx), dw, db]
+}
+
+/// Fills `dx` unless it is empty; returns the part's gradient of the weight, empty where not wanted.
+fn part_backward(
+    grad: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    g: Geometry,
+    for_weight: bool,
+    alone: bool,
+) -> Vec<f32> {
+    let depth = g.depth();
+    let mut dw = vec![0.0; if for_weight { weight.len() } else { 0 }];
+    let mut scratch = Scratch::default();
+    for block in blocks(x.len() / (g.channels_in * g.area_in()), g) {
+        let columns = block.columns(g);
+        let product = scratch.product.sized(g.channels_out * columns);
+        gather(grad, product, block, g);
+        let unfolded = scratch.unfolded.sized(depth * columns);
+        if for_weight {
+            unfold(x, unfolded, block, g);
+            let transposed = [1, columns as isize];
+            multiply([g.channels_out, depth, columns], &mut dw, true, product, rows_of(columns), unfolded, transposed, alone);
+        }
+        if !dx.is_empty() {
+            let transposed = [1, depth as isize];
+            multiply([depth, columns, g.channels_out], unfolded, false, weight, transposed, product, rows_of(columns), alone);
+            fold(unfolded, dx, block, g);
+        }
+    }
+    dw
+}
+
+/// The sum of the parts, in their order.
+fn added(parts: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
+    let mut parts = parts.into_iter();
+    let mut sum = parts.next().unwrap_or_else(|| vec![0.0; length]);
+    for part in parts {
+        sum.iter_mut().zip(&part).for_each(|(sum, x)| *sum += x);
+    }
+    sum
+}
+
+/// Whole images, or rows of one.
+#[derive(Clone, Copy)]
+struct Block {
+    image: usize,
+    images: usize,
+    row: usize,
+    rows: usize,
+}
+
+impl Block {
+    fn columns(&self, g: Geometry) -> usize {
+        self.images * self.piece(g)
+    }
+
+    /// Columns of one image.
+    fn piece(&self, g: Geometry) -> usize {
+        self.rows * g.out[1]
+    }
+}
+
+fn blocks(count: usize, g: Geometry) -> impl Iterator<Item = Block> {
+    let (images, rows) = (g.images(), g.rows());
+    (0..count).step_by(images).flat_map(move |image| {
+        (0..g.out[0]).step_by(rows).map(move |row| Block {
+            image,
+            images: images.min(count - image),
+            row,
+            rows: rows.min(g.out[0] - row),
+        })
+    })
+}
+
+#[derive(Default)]
+struct Scratch {
+    unfolded: Buffer,
+    product: Buffer,
+}
+
+#[derive(Default)]
+struct Buffer(Vec<f32>);
+
+impl Buffer {
+    fn sized(&mut self, length: usize) -> &mut [f32] {
+        if self.0.len() < length {
+            self.0.resize(length, 0.0);
+        }
+        &mut self.0[..length]
+    }
+}
+
+/// Where a kernel's column `kx` finds its input: outputs `from..to` read from `from·stride + kx − before`.
+fn reach(k: usize, axis: usize, g: Geometry) -> (usize, usize) {
+    let (before, stride) = (g.before[axis], g.stride[axis]);
+    let from = before.saturating_sub(k).div_ceil(stride).min(g.out[axis]);
+    let to = (g.size[axis] + before).saturating_sub(k).div_ceil(stride).min(g.out[axis]);
+    (from, to.max(from))
+}
+
+/// Calls `row(unfolded row, its start, image's input row start, from, to)` for each run of columns that read one input row.
+fn each_run(block: Block, g: Geometry, mut run: impl FnMut(usize, Option<(usize, usize, usize)>)) {
+    let columns = block.columns(g);
+    let [kernel_rows, kernel_columns] = g.kernel;
+    for channel in 0..g.channels_in {
+        for ky in 0..kernel_rows {
+            let (top, bottom) = reach(ky, 0, g);
+            for kx in 0..kernel_columns {
+                let (from, to) = reach(kx, 1, g);
+                let line = ((channel * kernel_rows + ky) * kernel_columns + kx) * columns;
+                for image in 0..block.images {
+                    let plane = ((block.image + image) * g.channels_in + channel) * g.area_in();
+                    for row in 0..block.rows {
+                        let start = line + image * block.piece(g) + row * g.out[1];
+                        let out_row = block.row + row;
+                        let inside = out_row >= top && out_row < bottom && from < to;
+                        run(start, inside.then(|| {
+                            let y = out_row * g.stride[0] + ky - g.before[0];
+                            let x = from * g.stride[1] + kx - g.before[1];
+                            (plane + y * g.size[1] + x, from, to)
+                        }));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Columns of a block: `[I·kh·kw, columns]`.
+fn unfold(x: &[f32], unfolded: &mut [f32], block: Block, g: Geometry) {
+    if g.is_product() {
+        return gather_planes(x, unfolded, block, g, g.channels_in);
+    }
+    let width = g.out[1];
+    each_run(block, g, |start, source| {
+        let out = &mut unfolded[start..start + width];
+        let Some((source, from, to)) = source else { return out.fill(0.0) };
+        out[..from].fill(0.0);
+        out[to..].fill(0.0);
+        if g.stride[1] == 1 {
+            copy(&mut out[from..to], &x[source..source + to - from]);
+        } else {
+            let taken = x[source..].iter().step_by(g.stride[1]);
+            out[from..to].iter_mut().zip(taken).for_each(|(out, x)| *out = *x);
+        }
+    });
+}
+
+/// Adds columns back to where they were read.
+fn fold(unfolded: &[f32], dx: &mut [f32], block: Block, g: Geometry) {
+    each_run(block, g, |start, target| {
+        let Some((target, from, to)) = target else { return };
+        let columns = &unfolded[start + from..start + to];
+        let places = dx[target..].iter_mut().step_by(g.stride[1]);
+        places.zip(columns).for_each(|(dx, value)| *dx += value);
+    });
+}
+
+/// A block's gradient as `[O, columns]`.
+fn gather(grad: &[f32], out: &mut [f32], block: Block, g: Geometry) {
+    gather_planes(grad, out, block, g, g.channels_out);
+}
+
+fn gather_planes(planes: &[f32], out: &mut [f32], block: Block, g: Geometry, channels: usize) {
+    let piece = block.piece(g);
+    for (channel, row) in out.chunks_mut(block.columns(g)).enumerate() {
+        for (image, row) in row.chunks_mut(piece).enumerate() {
+            let start = ((block.image + image) * channels + channel) * g.area() + block.row * g.out[1];
+            row.copy_from_slice(&planes[start..start + piece]);
+        }
+    }
+}
+
+/// Short runs: a call costs more than they do.
+fn copy(to: &mut [f32], from: &[f32]) {
+    if to.len() >= 32 {
+        to.copy_from_slice(from);
+    } else {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// Strides of a row-major matrix: row, column.
+fn rows_of(columns: usize) -> [isize; 2] {
+    [columns as isize, 1]
+}
+
+/// `out (+)= a·b` for `[m, n, k]`; strides are from row to row and from column to column.
+#[allow(clippy::too_many_arguments)]
+fn multiply(
+    [m, n, k]: [usize; 3],
+    out: &mut [f32],
+    add: bool,
+    a: &[f32],
+    a_strides: [isize; 2],
+    b: &[f32],
+    b_strides: [isize; 2],
+    parallel: bool,
+) {
+    assert!(out.len() >= m * n && a.len() >= m * k && b.len() >= k * n);
+    let parallelism = if parallel { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    // SAFETY: the three matrices lie within their slices, as just asserted, for their strides are those of dense ones;
+    // `out` is borrowed uniquely.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.as_ptr(),
+            a_strides[1],
+            a_strides[0],
+            b.as_ptr(),
+            b_strides[1],
+            b_strides[0],
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}

@@ -8,6 +8,7 @@ mod page;
 pub mod plots;
 mod record;
 mod style;
+mod tables;
 
 pub use error::ReportError;
 pub use page::page;

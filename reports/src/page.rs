@@ -3,7 +3,11 @@ use std::fmt::Write as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::{CandidateRow, FrontRow, RunRecord, plots::Plot};
+use crate::{
+    CandidateRow, FrontRow, RunRecord,
+    plots::Plot,
+    tables::{comparison, few_steps},
+};
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
 pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
@@ -19,6 +23,8 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     front_table(&mut html, record);
     winner(&mut html, record);
     clips(&mut html, record);
+    few_steps(&mut html, record);
+    comparison(&mut html, record);
     html.push_str("<h2>Latency, training, search</h2>");
     for plot in plots.iter().filter(|plot| plot.name != "pareto") {
         figure(&mut html, plot);
@@ -104,7 +110,8 @@ fn front_table(html: &mut String, record: &RunRecord) {
     let device = record.figure("latency", "device").and_then(Value::as_str).unwrap_or("this device");
     let _ = write!(
         html,
-        "<h2>Front</h2><p>Latency on {}.</p><table><tr><th>architecture<th>held-out loss<th>predicted [ms]<th>measured \
+        "<h2>Front</h2><p>Latency on {}. Measured times are told at the speed that the machine had while it was profiled, by an \
+         architecture measured again and again.</p><table><tr><th>architecture<th>held-out loss<th>predicted [ms]<th>measured \
          [ms]<th>off by<th>parameters<th>MACs<th>genotype</tr>",
         escape(device)
     );
@@ -164,7 +171,8 @@ fn clips(html: &mut String, record: &RunRecord) {
     }
     html.push_str("</div>");
     for (name, bytes) in record.pictures.iter().filter(|(name, _)| name.ends_with(".png")) {
-        let _ = write!(html, "<details><summary>{}</summary>", escape(name));
+        let open = if name == "sheet.png" { " open" } else { "" };
+        let _ = write!(html, "<details{open}><summary>{}</summary>", escape(name));
         picture(html, "image/png", bytes, name);
         html.push_str("</details>");
     }
@@ -221,7 +229,7 @@ fn flatten(front: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -1,9 +1,14 @@
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::Context;
+use rayon::prelude::*;
 use tnas_clips::{CaptionPolicy, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
 use tnas_graph::HostTensor;
-use tnas_network::{Device, Parameters, Value, execute, open_device};
+use tnas_network::{Device, Parameters, Value, execute, open_device, side_by_side};
 use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, SpaceFile, TextEncoder};
 use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};
 use tnas_weights::{SafeTensors, write_safetensors};
@@ -228,12 +233,14 @@ impl Workbench {
                 return Ok(LatentSet { shape, clips, captions });
             }
         }
-        let mut bar = Bar::new("encode clips", clips.len() as u64);
-        let mut encoded = Vec::with_capacity(clips.len());
-        for clip in clips {
-            encoded.push(codec.encode(clip)?);
-            bar.set(encoded.len() as u64, split.to_string());
-        }
+        let bar = Mutex::new((0, Bar::new("encode clips", clips.len() as u64)));
+        let encoded = side_by_side(&self.device, clips.iter().collect(), |clip: &Clip| {
+            let latent = codec.encode(clip)?;
+            let (done, bar) = &mut *bar.lock().unwrap_or_else(PoisonError::into_inner);
+            *done += 1;
+            bar.set(*done, split.to_string());
+            anyhow::Ok(latent)
+        })?;
         let all = [encoded.len(), shape[0], shape[1], shape[2], shape[3]];
         let values = encoded.concat();
         let tensor = tnas_weights::HostTensor::f32(&all, &values);
@@ -301,7 +308,6 @@ fn load_clips(settings: &DataSettings, seed: u64) -> anyhow::Result<(Vec<Clip>, 
 }
 
 fn shapes(settings: &DataSettings, seed: u64, split: Split, count: usize) -> anyhow::Result<Vec<Clip>> {
-    use rayon::prelude::*;
     let mut shape_settings =
         ShapeSettings { frames: settings.frames, size: settings.size, seed, split, ..Default::default() };
     if let Some(motions) = &settings.motions {
@@ -326,7 +332,7 @@ fn folder(settings: &DataSettings, path: &Path, split: &str, count: Option<usize
     let count = count.unwrap_or(folder.len()).min(folder.len());
     let order = folder.order(0);
     Ok(order[..count]
-        .iter()
+        .par_iter()
         .map(|&index| folder.clip(index, settings.frames, settings.size))
         .collect::<Result<_, _>>()?)
 }

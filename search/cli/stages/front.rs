@@ -4,7 +4,10 @@ use tnas_latency::{Accuracy, Outcome};
 use tnas_space::Genotype;
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord};
 
-use super::{profile::measure_apart, staged};
+use super::{
+    profile::{ANCHOR_EVERY, measure_apart, target_profile},
+    staged,
+};
 use crate::{
     model_folder::Pipeline,
     progress::{Bar, interrupted},
@@ -32,14 +35,19 @@ pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
         let count = members.len().min(study.search.remeasure);
         let mut bar = Bar::new("front", count as u64);
         let mut measured: Vec<Option<f64>> = vec![None; members.len()];
+        let (mut speed, mut done) = (Speed::now(bench, &model)?, 0usize);
         for index in spread(members.len(), count) {
             let member = &members[index];
             let device = member.measured_by.clone();
             let before = known.iter().find(|m| m.arch_id == member.arch_id && m.device == device && m.kind == KIND);
             measured[index] = match before {
                 Some(measurement) => Some(measurement.value),
-                None => remeasure(bench, &model, member, &mut store)?,
+                None => remeasure(bench, &model, member, &speed, &mut store)?,
             };
+            done += 1;
+            if done.is_multiple_of(ANCHOR_EVERY) {
+                speed = Speed::now(bench, &model)?;
+            }
             bar.set(measured.iter().flatten().count() as u64, member.arch_id.clone());
             if interrupted() {
                 anyhow::bail!(crate::Interrupted { stage: "front".into() });
@@ -83,22 +91,57 @@ pub fn winner(bench: &Workbench) -> anyhow::Result<Genotype> {
     Ok(text.parse()?)
 }
 
+/// How fast the device is now, by the profile's anchor.
+struct Speed {
+    /// 1.1: ten per cent slower than it usually was while the profile was made.
+    ratio: f64,
+}
+
+impl Speed {
+    fn now(bench: &Workbench, model: &Pipeline) -> anyhow::Result<Self> {
+        /// A single measurement may be a hiccup.
+        const TIMES: usize = 3;
+        let profile = target_profile(bench)?;
+        let anchors: Vec<_> = profile.measurements.iter().filter(|m| m.anchor).collect();
+        let usual = median(anchors.iter().filter_map(|m| Some(m.timing()?.cpu.median_ms)).collect());
+        let (Some(anchor), Some(usual)) = (anchors.first(), usual) else { return Ok(Self { ratio: 1.0 }) };
+        let genotype: Genotype = anchor.genotype.parse()?;
+        let mut times = Vec::new();
+        for _ in 0..TIMES {
+            if let Outcome::Ran { timing, .. } =
+                measure_apart(bench, model, &bench.study.profile.target, &genotype)?
+            {
+                times.push(timing.cpu.median_ms);
+            }
+        }
+        Ok(Self { ratio: median(times).map_or(1.0, |now| now / usual) })
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Measures a member; its time is told at the device's usual speed, the raw one and the speed beside it in the store.
 fn remeasure(
     bench: &Workbench,
     model: &Pipeline,
     member: &CandidateRecord,
+    speed: &Speed,
     store: &mut CandidateStore,
 ) -> anyhow::Result<Option<f64>> {
     let outcome = measure_apart(bench, model, &bench.study.profile.target, &member.genotype.parse()?)?;
     let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
+    let value = timing.cpu.median_ms / speed.ratio;
     store.record_measurement(&MeasurementRecord {
         arch_id: member.arch_id.clone(),
         device: member.measured_by.clone(),
         kind: KIND.into(),
-        value: timing.cpu.median_ms,
-        details: serde_json::to_value(timing)?,
+        value,
+        details: json!({"timing": timing, "speed_ratio": speed.ratio}),
     })?;
-    Ok(Some(timing.cpu.median_ms))
+    Ok(Some(value))
 }
 
 /// Feasible candidates that none dominates, fastest first.

@@ -27,7 +27,7 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
     let profile = target_profile(bench)?;
     let path = Predictor::file(bench)?;
     let source = bench.run.profile(&profile.fingerprint.id());
-    let inputs = json!([content_hash(&source)?, bench.study.profile.held_out, bench.study.seed, 2]);
+    let inputs = json!([content_hash(&source)?, bench.study.profile.held_out, bench.study.seed, 3]);
     staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
         let (features, times) = samples(bench, &profile)?;
         let held_out = bench.study.profile.held_out.min(features.len() / 2);
@@ -76,19 +76,20 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
     })
 }
 
-/// Features and milliseconds of every architecture that ran.
+/// Features and milliseconds, at the device's usual speed, of every architecture that ran.
 fn samples(bench: &Workbench, profile: &tnas_latency::Profile) -> anyhow::Result<(Vec<ArchFeatures>, Vec<f64>)> {
     let model = Pipeline::read(&bench.run.backbone())?;
     let space = bench.space(&model.backbone)?;
     let tokens = model.tokenizer.max_length().min(model.encoder.config.max_position_embeddings);
     let mut samples = (Vec::new(), Vec::new());
+    let drift = profile.drift();
     for measurement in profile.measurements.iter().filter(|m| !m.repeat) {
         let Some(timing) = measurement.timing() else { continue };
         let genotype: Genotype = measurement.genotype.parse()?;
         let genome = space.genome(&genotype).context("failed to use the profile: it is of another search space")?;
         let graph = model.backbone.denoiser(&genotype, bench.denoiser_shape(1, tokens))?;
         samples.0.push(ArchFeatures::new(&measurement.arch_id, &genome, &graph));
-        samples.1.push(timing.cpu.median_ms);
+        samples.1.push(drift.corrected_ms(measurement.order, timing.cpu.median_ms));
     }
     Ok(samples)
 }

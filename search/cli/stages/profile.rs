@@ -92,10 +92,10 @@ fn record(
     let mut profile = Profile::open(path, fingerprint, Quantity::Cpu)?;
     let plan = plan(bench, space)?;
     let mut bar = Bar::new(&format!("profile {runtime}"), plan.len() as u64);
-    for (index, (genome, repeat)) in plan.iter().enumerate() {
-        let genotype = space.genotype(genome);
+    for (index, run) in plan.iter().enumerate() {
+        let genotype = space.genotype(&run.genome);
         let arch_id = genotype.arch_id().to_string();
-        let known = profile.measurements.iter().any(|m| m.arch_id == arch_id && m.repeat == *repeat);
+        let known = profile.measurements.iter().any(|m| m.order == index as u32 && m.arch_id == arch_id);
         if !known {
             let outcome = measure_apart(bench, model, runtime, &genotype)?;
             profile.append(Measurement {
@@ -103,8 +103,8 @@ fn record(
                 genotype: genotype.to_string(),
                 kind: MeasurementKind::Whole,
                 order: index as u32,
-                anchor: false,
-                repeat: *repeat,
+                anchor: run.anchor,
+                repeat: run.repeat,
                 outcome,
             })?;
         }
@@ -124,12 +124,25 @@ fn summary(profile: &Profile) -> anyhow::Result<Value> {
         "architectures": ran,
         "failed": profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
         "noise_floor": profile.noise_floor(),
+        "drift_percent": profile.drift().drift_pct(),
     }))
 }
 
+/// One measurement to make.
+struct PlannedRun {
+    genome: Genome,
+    /// The same architecture again and again, to see the machine's drift.
+    anchor: bool,
+    /// A second measurement, to see noise.
+    repeat: bool,
+}
+
+/// Measurements between two of the anchor.
+pub const ANCHOR_EVERY: usize = 8;
+
 /// Which architectures are measured, in which order: every (slot, choice) occurs, the lightest and the heaviest are
-/// there, the rest is drawn; a twentieth is measured again at the end.
-fn plan(bench: &Workbench, space: &SearchSpace) -> anyhow::Result<Vec<(Genome, bool)>> {
+/// there, the rest is drawn; a twentieth is measured again at the end, and one of them all the time between.
+fn plan(bench: &Workbench, space: &SearchSpace) -> anyhow::Result<Vec<PlannedRun>> {
     let settings = &bench.study.profile;
     let total = settings.architectures + settings.held_out;
     let mut rng = stream(bench.study.seed, "profile/plan", 0);
@@ -146,11 +159,20 @@ fn plan(bench: &Workbench, space: &SearchSpace) -> anyhow::Result<Vec<(Genome, b
         if genomes.contains(&genome) { misses += 1 } else { genomes.push(genome) }
     }
     genomes.truncate(total);
-    let mut plan: Vec<(Genome, bool)> = genomes.into_iter().map(|genome| (genome, false)).collect();
-    plan.shuffle(&mut rng);
-    let again = (plan.len() / 20).max(3).min(plan.len());
-    let repeats: Vec<(Genome, bool)> = plan[..again].iter().map(|(genome, _)| (genome.clone(), true)).collect();
-    plan.extend(repeats);
+    genomes.shuffle(&mut rng);
+    let again = (genomes.len() / 20).max(3).min(genomes.len());
+    let Some(anchor) = genomes.first().cloned() else { return Ok(Vec::new()) };
+    let repeats = genomes[..again].to_vec();
+    let runs =
+        genomes.into_iter().map(|genome| (genome, false)).chain(repeats.into_iter().map(|genome| (genome, true)));
+    let mut plan = Vec::new();
+    for (index, (genome, repeat)) in runs.enumerate() {
+        if index.is_multiple_of(ANCHOR_EVERY) {
+            plan.push(PlannedRun { genome: anchor.clone(), anchor: true, repeat: true });
+        }
+        plan.push(PlannedRun { genome, anchor: false, repeat });
+    }
+    plan.push(PlannedRun { genome: anchor, anchor: true, repeat: true });
     Ok(plan)
 }
 

@@ -42,10 +42,16 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let scene = Scene::open(bench, winner)?;
         let mut figures = Vec::new();
         let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
-        figures.push(scene.figures("real", &scene.real)?);
+        figures.push(scene.figures("real", &scene.real, &scene.judge.judge(&scene.real)?)?);
+        let mut plain = None;
         for arm in arms(bench) {
             let clips = scene.sample(&arm)?;
-            let mut figure = scene.figures(&arm.name, &clips)?;
+            let judged = scene.judge.judge(&clips)?;
+            let mut figure = scene.figures(&arm.name, &clips, &judged)?;
+            match &plain {
+                Some(plain) if arm.student => figure["frechet_minus_plain"] = scene.difference(&judged, plain)?,
+                _ => plain = Some(judged),
+            }
             figure["steps"] = json!(arm.steps);
             figure["sampler"] = json!(arm.sampler);
             figure["student"] = json!(arm.student);
@@ -156,12 +162,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
-    fn figures(&self, name: &str, clips: &[Clip]) -> anyhow::Result<Value> {
-        let judged = self.judge.judge(clips)?;
-        let distance = |picked: &[usize]| {
-            let features: Vec<Vec<f64>> = picked.iter().map(|&i| judged.features[i].clone()).collect();
-            frechet_distance(&features, &self.reference.features).unwrap_or(f64::NAN)
-        };
+    fn figures(&self, name: &str, clips: &[Clip], judged: &JudgedClips) -> anyhow::Result<Value> {
+        let distance = |picked: &[usize]| self.distance(judged, picked);
         let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, clips.len(), distance)?;
         let motion = clips.iter().map(mean_frame_difference).sum::<f64>() / clips.len() as f64;
         Ok(json!({
@@ -170,6 +172,18 @@ impl<'a> Scene<'a> {
             "accuracy": judged.accuracy,
             "mean_frame_difference": motion,
         }))
+    }
+
+    /// Fréchet distance of one arm less another's, resampled together: clip by clip both have one caption and one noise.
+    fn difference(&self, judged: &JudgedClips, plain: &JudgedClips) -> anyhow::Result<Value> {
+        let distance = |picked: &[usize]| self.distance(judged, picked) - self.distance(plain, picked);
+        let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, self.real.len(), distance)?;
+        Ok(json!({"estimate": interval.estimate, "low": interval.low, "high": interval.high}))
+    }
+
+    fn distance(&self, judged: &JudgedClips, picked: &[usize]) -> f64 {
+        let features: Vec<Vec<f64>> = picked.iter().map(|&i| judged.features[i].clone()).collect();
+        frechet_distance(&features, &self.reference.features).unwrap_or(f64::NAN)
     }
 
     /// Mean distance of sampled clips to their nearest training clip, beside that of real validation clips.

@@ -10,6 +10,7 @@ mod fused;
 mod ops;
 mod parameters;
 mod runtime;
+mod side_by_side;
 mod stream;
 mod value;
 
@@ -19,5 +20,6 @@ pub use execute::{WeightSource, execute};
 pub use flow::{Sampler, euler_times, interpolate, shift_time};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, merged_weights};
 pub use runtime::BurnRuntime;
+pub use side_by_side::side_by_side;
 pub use stream::{Stream, normal_vec, stream};
 pub use value::Value;

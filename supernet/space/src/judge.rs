@@ -3,7 +3,8 @@ use tnas_graph::{Dtype, Elastic, Graph, GraphBuilder, Init, Op, ValueId, Weight}
 
 use crate::SpaceError;
 
-/// A small video classifier, trained on real clips, whose features judge generated ones.
+/// A small video classifier, trained on real clips, whose features judge generated ones: what is seen, and how much it
+/// changes from frame to frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgeNetwork {
     /// Rows and columns of a frame.
@@ -15,6 +16,9 @@ pub struct JudgeNetwork {
     /// Number of classes of each label, in order.
     pub classes: Vec<usize>,
 }
+
+/// Frames up to this size keep their resolution in the first stage: motions are a pixel a frame.
+const SMALL: usize = 32;
 
 impl JudgeNetwork {
     /// `clips` `[B, 3, F, H, W]` to `features` `[B, 4·width]` and `logits` `[B, Σ classes]`.
@@ -30,17 +34,32 @@ impl JudgeNetwork {
         let channels = 4 * self.width;
         let rows = g.shape(x)[2] * g.shape(x)[3];
         let x = g.reshape("clips.split", x, &[batch, frames, channels, rows]);
-        let x = g.transpose("clips.rows", x, &[0, 1, 3, 2]);
-        let x = g.reshape("clips.tokens", x, &[batch, frames * rows, channels]);
-        let x = g.node("mean", Op::Mean { axes: vec![1] }, &[x]);
-        let features = g.reshape("features", x, &[batch, channels]);
+        let appearance = self.pooled(&mut g, "appearance", x);
+        let later = g.node("later", Op::Slice { axis: 1, start: 1, end: frames }, &[x]);
+        let earlier = g.node("earlier", Op::Slice { axis: 1, start: 0, end: frames - 1 }, &[x]);
+        let change = g.node("change", Op::Sub, &[later, earlier]);
+        let change = g.node("change.squared", Op::Mul, &[change, change]);
+        let motion = self.pooled(&mut g, "motion", change);
+        let x = g.node("both", Op::Concat { axis: 1 }, &[appearance, motion]);
+        let x = g.linear("project", x, channels, true, Init::FanIn);
+        let features = g.silu("features", x);
         let logits = g.linear("head", features, self.classes.iter().sum(), true, Init::FanIn);
         Ok(g.finish(&[("features", features), ("logits", logits)])?)
     }
 
-    /// Convolution with stride 2 per frame, then a convolution over three frames, as a residual.
+    /// Mean over frames and pixels: `[B, F, C, pixels]` to `[B, C]`.
+    fn pooled(&self, g: &mut GraphBuilder, path: &str, x: ValueId) -> ValueId {
+        let &[batch, frames, channels, pixels] = g.shape(x) else { return x };
+        let x = g.transpose(&format!("{path}.rows"), x, &[0, 1, 3, 2]);
+        let x = g.reshape(&format!("{path}.tokens"), x, &[batch, frames * pixels, channels]);
+        let x = g.node(&format!("{path}.mean"), Op::Mean { axes: vec![1] }, &[x]);
+        g.reshape(path, x, &[batch, channels])
+    }
+
+    /// Convolution with stride 2 per frame (1 in the first stage of small frames), then a convolution over three frames, as a residual.
     fn stage(&self, g: &mut GraphBuilder, path: &str, x: ValueId, channels: usize, batch: usize) -> ValueId {
-        let x = g.conv2d(&format!("{path}.spatial"), x, channels, [3, 3], [2, 2], [1, 1], Init::FanIn);
+        let stride = if g.shape(x)[1] == 3 && self.size <= SMALL { 1 } else { 2 };
+        let x = g.conv2d(&format!("{path}.spatial"), x, channels, [3, 3], [stride, stride], [1, 1], Init::FanIn);
         let x = g.group_norm(&format!("{path}.norm"), x, 4, 1e-5);
         let x = g.silu(&format!("{path}.act"), x);
         let &[images, _, height, width] = g.shape(x) else { return x };

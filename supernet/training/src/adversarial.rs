@@ -64,7 +64,7 @@ impl Default for AdversarialSettings {
             r1_noise: 0.05,
             noise: TimeLaw { mean: -1.0, deviation: 1.0 },
             ema_decay: 0.95,
-            generator: adam(1e-4),
+            generator: adam(1e-5),
             heads: adam(3e-3),
         }
     }

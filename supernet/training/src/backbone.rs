@@ -8,7 +8,7 @@ use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 use crate::{
     AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
     TrainSet,
-    flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    flow_loss::{FlowBatch, HalfGraphs, mean_squared, on, part_loss, velocity},
     learning_rate, train_loop,
 };
 
@@ -57,8 +57,10 @@ pub fn train_backbone(
     let length = captions.length;
     let [_, frames, height, width] = data.shape;
     let shape = DenoiserShape { batch: settings.batch, frames: 1, height, width, tokens: length };
-    let unet = backbone.denoiser(&Genotype::none(), shape)?;
-    let text = encoder.graph(settings.batch, length)?;
+    let unets = HalfGraphs::new(settings.batch, |batch| {
+        backbone.denoiser(&Genotype::none(), DenoiserShape { batch, ..shape })
+    })?;
+    let texts = HalfGraphs::new(settings.batch, |batch| encoder.graph(batch, length))?;
     train_loop(run, set, observer, |set, step| {
         let mut rng = stream(seed, "backbone", step);
         let picks: Vec<(usize, usize)> = (0..settings.batch)
@@ -71,15 +73,17 @@ pub fn train_backbone(
         };
         let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
         let batch = FlowBatch::of(&still, &(0..settings.batch).collect::<Vec<_>>(), times, &mut rng);
-        let leaves = set.leaves();
-        let context = encode(&text, &leaves, captions, &batch.captions, leaves.device())?.0;
-        let v = velocity(&unet, &leaves, batch.inputs_with(context, leaves.device()), leaves.device())?;
-        let loss = mean_squared(v, on(batch.target(), &batch.shape, leaves.device()));
-        let value = scalar(&loss);
+        let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
+            let context = encode(texts.of(&half), leaves, captions, &half.captions, leaves.device())?.0;
+            let v = velocity(unets.of(&half), leaves, half.inputs_with(context, leaves.device()), leaves.device())?;
+            Ok(part_loss(
+                mean_squared(v, on(half.target(), &half.shape, leaves.device())),
+                half.share(settings.batch),
+            ))
+        })?;
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let mut gradients = loss.backward();
-        let report = set.apply(leaves.gradients(&mut gradients), rate, step);
+        let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
         Ok((figures, report.moved && value.is_finite()))
     })

@@ -1,6 +1,6 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, convert::Infallible};
 
-use tnas_network::{Parameter, Parameters};
+use tnas_network::{Parameter, Parameters, side_by_side};
 
 /// Exponential moving average of trained weights.
 #[derive(Clone, Debug)]
@@ -24,12 +24,15 @@ impl Ema {
     pub fn update(&mut self, parameters: &Parameters, step: u64) {
         let warm = (1.0 + step as f64) / (10.0 + step as f64);
         let keep = self.decay.min(warm);
-        let names: Vec<String> = self.average.names().map(String::from).collect();
-        for name in names {
-            let (Some(old), Some(new)) = (self.average.get(&name), parameters.get(&name)) else { continue };
-            let flat = old.flat.clone().mul_scalar(keep) + new.flat.clone().mul_scalar(1.0 - keep);
-            let shape = old.shape.clone();
-            self.average.insert(name, Parameter { shape, flat });
+        let pairs =
+            self.average.iter().filter_map(|(name, old)| Some((name, old, parameters.get(name)?))).collect();
+        let Ok(moved) =
+            side_by_side(parameters.device(), pairs, |(name, old, new): (&str, &Parameter, &Parameter)| {
+                let flat = old.flat.clone().mul_scalar(keep) + new.flat.clone().mul_scalar(1.0 - keep);
+                Ok::<_, Infallible>((name.to_string(), Parameter { shape: old.shape.clone(), flat }))
+            });
+        for (name, parameter) in moved {
+            self.average.insert(name, parameter);
         }
     }
 

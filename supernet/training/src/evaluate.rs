@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
-use tnas_network::{Parameters, stream};
+use tnas_network::{Parameters, side_by_side, stream};
 use tnas_space::DenoiserShape;
 
 use crate::{
@@ -109,17 +109,19 @@ impl HeldOut {
         for shape in self.shapes() {
             graphs.insert(shape, graph(shape)?);
         }
-        let (mut per_clip, mut times) = (Vec::new(), Vec::new());
-        for batch in &self.batches {
+        let device = parameters.device();
+        let of_batches = side_by_side(device, self.batches.iter().collect(), |batch: &FlowBatch| {
             let [rows, _, frames, height, width] = batch.shape;
             let shape = DenoiserShape { batch: rows, frames, height, width, tokens: self.text.tokens };
-            let device = parameters.device();
             let v = velocity(&graphs[&shape], parameters, batch.inputs(&self.text, device), device)?.to_vec();
             let length = v.len() / rows;
             let target = batch.target();
-            per_clip.extend(v.chunks(length).zip(target.chunks(length)).map(|(v, target)| mean_square(v, target)));
-            times.extend(batch.times.iter().map(|&t| f64::from(t)));
-        }
+            let losses = v.chunks(length).zip(target.chunks(length)).map(|(v, target)| mean_square(v, target));
+            Ok::<_, TrainError>(losses.collect::<Vec<f64>>())
+        })?;
+        let per_clip = of_batches.concat();
+        let times: Vec<f64> =
+            self.batches.iter().flat_map(|batch| batch.times.iter().map(|&t| f64::from(t))).collect();
         let mean = per_clip.iter().sum::<f64>() / per_clip.len() as f64;
         Ok(HeldOutLoss { mean, bands: bands(&times, &per_clip), per_clip })
     }

@@ -4,7 +4,7 @@ use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{
     AdamWSettings, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
-    flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    flow_loss::{FlowBatch, HalfGraphs, mean_squared, on, part_loss, velocity},
     learning_rate, train_loop,
 };
 
@@ -55,16 +55,20 @@ pub fn finetune(
     data.check(text.context.len())?;
     let [_, frames, height, width] = data.shape;
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
-    let graph = backbone.denoiser(genotype, shape)?;
+    let graphs =
+        HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, DenoiserShape { batch, ..shape }))?;
     train_loop(run, set, observer, |set, step| {
         let batch = FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "finetune", step));
-        let leaves = set.leaves();
-        let v = velocity(&graph, &leaves, batch.inputs(text, leaves.device()), leaves.device())?;
-        let loss = mean_squared(v, on(batch.target(), &batch.shape, leaves.device()));
-        let value = scalar(&loss);
+        let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
+            let inputs = half.inputs(text, leaves.device());
+            let v = velocity(graphs.of(&half), leaves, inputs, leaves.device())?;
+            Ok(part_loss(
+                mean_squared(v, on(half.target(), &half.shape, leaves.device())),
+                half.share(settings.batch),
+            ))
+        })?;
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let gradients = leaves.gradients(&mut loss.backward());
         let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
         Ok((figures, report.moved && value.is_finite()))

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -5,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_network::{Stream, Value, WeightSource, execute, interpolate, normal_vec, shift_time};
 
-use crate::{LatentSet, TextFeatures, TrainError};
+use crate::{LatentSet, TextFeatures, TrainError, train_set::PartLoss};
 
 /// How times are drawn and what the network is told of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +87,30 @@ impl FlowBatch {
         Self { captions, times, data, noise, shape: [indices.len(), channels, frames, height, width] }
     }
 
+    /// The batch's clips in two halves, the first the larger; one alone stays whole.
+    pub fn halves(&self) -> Vec<Self> {
+        let rows = self.captions.len();
+        let cut = rows.div_ceil(2);
+        [0..cut, cut..rows].into_iter().filter(|range| !range.is_empty()).map(|range| self.part(range)).collect()
+    }
+
+    fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let length: usize = self.shape[1..].iter().product();
+        let elements = rows.start * length..rows.end * length;
+        Self {
+            captions: self.captions[rows.clone()].to_vec(),
+            times: self.times[rows.clone()].to_vec(),
+            data: self.data[elements.clone()].to_vec(),
+            noise: self.noise[elements].to_vec(),
+            shape: [rows.len(), self.shape[1], self.shape[2], self.shape[3], self.shape[4]],
+        }
+    }
+
+    /// This part's rows among a batch's.
+    pub fn share(&self, batch: usize) -> f64 {
+        self.captions.len() as f64 / batch as f64
+    }
+
     /// x_t of every clip.
     pub fn noised(&self) -> Vec<f32> {
         let length = self.data.len() / self.times.len();
@@ -110,6 +136,33 @@ impl FlowBatch {
         let times = on(times, &[self.times.len()], device);
         vec![on(self.noised(), &self.shape, device), times, context]
     }
+}
+
+/// A network for each half of a batch.
+pub(crate) struct HalfGraphs(BTreeMap<usize, Graph>);
+
+impl HalfGraphs {
+    /// `graph` builds it for a number of rows.
+    pub fn new<E>(batch: usize, mut graph: impl FnMut(usize) -> Result<Graph, E>) -> Result<Self, E> {
+        let sizes = [batch.div_ceil(2), batch / 2];
+        let sizes = sizes.into_iter().filter(|&size| size > 0);
+        sizes.map(|size| Ok((size, graph(size)?))).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The one for this half.
+    pub fn of(&self, half: &FlowBatch) -> &Graph {
+        self.rows(half.captions.len())
+    }
+
+    /// The one for a half of so many rows.
+    pub fn rows(&self, rows: usize) -> &Graph {
+        &self.0[&rows]
+    }
+}
+
+/// A loss that counts for a share of its step.
+pub(crate) fn part_loss(loss: Tensor<1>, share: f64) -> PartLoss {
+    PartLoss { value: scalar(&loss) * share, loss: loss.mul_scalar(share) }
 }
 
 /// Host floats as constants of a run on `device`, plain or with gradients.

@@ -1,5 +1,7 @@
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
-use tnas_network::{Parameters, Sampler, Stream, Value, euler_times, execute, normal_vec, stream};
+use tnas_network::{Parameters, Sampler, Stream, Value, euler_times, execute, normal_vec, side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{TextFeatures, TrainError, flow_loss::TIME_SCALE};
@@ -30,18 +32,21 @@ pub fn generate(
     captions: &[usize],
     clip_shape: [usize; 4],
     settings: &GenerateSettings,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize) + Send,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
     let [_, frames, height, width] = clip_shape;
-    let mut clips = Vec::with_capacity(captions.len());
-    for (chunk_index, chunk) in captions.chunks(settings.batch).enumerate() {
+    let done = Mutex::new((0, progress));
+    let jobs: Vec<(usize, &[usize])> = captions.chunks(settings.batch).enumerate().collect();
+    let chunks = side_by_side(parameters.device(), jobs, |(index, chunk)| {
         let shape = DenoiserShape { batch: chunk.len(), frames, height, width, tokens: text.tokens };
         let graph = backbone.denoiser(genotype, shape)?;
-        let first = chunk_index * settings.batch;
-        clips.extend(sample(&graph, parameters, text, chunk, clip_shape, settings, first)?);
-        progress(clips.len());
-    }
-    Ok(clips)
+        let clips = sample(&graph, parameters, text, chunk, clip_shape, settings, index * settings.batch)?;
+        let (done, progress) = &mut *done.lock().unwrap_or_else(PoisonError::into_inner);
+        *done += clips.len();
+        progress(*done);
+        Ok::<_, TrainError>(clips)
+    })?;
+    Ok(chunks.into_iter().flatten().collect())
 }
 
 fn sample(

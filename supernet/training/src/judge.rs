@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
-use rand::RngExt;
+use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 use tnas_clips::Clip;
-use tnas_network::{Parameters, Value, execute, stream};
+use tnas_network::{Parameters, Stream, Value, execute, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
 use crate::{
     AdamWSettings, LoopSettings, Observer, TrainError, TrainSet,
-    flow_loss::{on, scalar},
+    flow_loss::{on, part_loss},
     frames_inner, learning_rate, train_loop,
 };
 
@@ -19,6 +19,9 @@ pub struct Judge {
     parameters: Parameters,
     labels: JudgeLabels,
 }
+
+/// In order or not: a last label of every judge.
+const ORDERS: usize = 2;
 
 /// Labels that a judge tells, each with its values in order.
 pub type JudgeLabels = Vec<(String, Vec<String>)>;
@@ -73,7 +76,7 @@ impl Judge {
             Ok((label.clone(), found.into_iter().cloned().collect::<Vec<_>>()))
         };
         let labels: JudgeLabels = settings.labels.iter().map(values).collect::<Result<_, _>>()?;
-        let classes = labels.iter().map(|(_, values)| values.len()).collect();
+        let classes = labels.iter().map(|(_, values)| values.len()).chain([ORDERS]).collect();
         let network = JudgeNetwork { size: first.height, frames: first.frames, width: settings.width, classes };
         Ok((network, labels))
     }
@@ -91,17 +94,18 @@ impl Judge {
     /// Features and accuracy; the labels are what the clips should show.
     pub fn judge(&self, clips: &[Clip]) -> Result<JudgedClips, TrainError> {
         const BATCH: usize = 32;
-        let (mut features, mut right) = (Vec::new(), vec![(0usize, 0usize); self.labels.len()]);
-        for chunk in clips.chunks(BATCH) {
+        let device = self.parameters.device();
+        let outputs = side_by_side(device, clips.chunks(BATCH).collect(), |chunk: &[Clip]| {
             let graph = self.network.graph(chunk.len())?;
-            let device = self.parameters.device();
             let input = batch_of(&chunk.iter().collect::<Vec<_>>(), &self.network, device);
             let outputs = execute(&graph, &self.parameters, vec![input], device)?;
-            let width = 4 * self.network.width;
-            features
-                .extend(outputs[0].to_vec().chunks(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()));
-            let logits = outputs[1].to_vec();
-            let classes: usize = self.network.classes.iter().sum();
+            Ok::<_, TrainError>((outputs[0].to_vec(), outputs[1].to_vec()))
+        })?;
+        let (mut features, mut right) = (Vec::new(), vec![(0usize, 0usize); self.labels.len()]);
+        let classes: usize = self.network.classes.iter().sum();
+        for (chunk, (found, logits)) in clips.chunks(BATCH).zip(outputs) {
+            let rows = found.chunks(4 * self.network.width);
+            features.extend(rows.map(|row| row.iter().map(|&x| f64::from(x)).collect()));
             for (clip, row) in chunk.iter().zip(logits.chunks(classes)) {
                 self.count_right(clip, row, &mut right);
             }
@@ -126,7 +130,8 @@ impl Judge {
     }
 }
 
-/// Trains the classifier by cross-entropy on real clips.
+/// Trains the classifier by cross-entropy on real clips, and on telling them from clips whose frames are out of order:
+/// without that its features need not see time at all.
 #[allow(clippy::too_many_arguments)]
 pub fn train_judge(
     set: &mut TrainSet,
@@ -138,38 +143,57 @@ pub fn train_judge(
     run: &LoopSettings,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let graph = network.graph(settings.batch)?;
+    let disturbed = settings.batch.div_ceil(2);
+    let graphs = [network.graph(settings.batch)?, network.graph(disturbed)?];
+    let order = labels.iter().map(|(_, values)| values.len()).sum();
     train_loop(run, set, observer, |set, step| {
         let mut rng = stream(seed, "judge", step);
-        let picked: Vec<&Clip> = (0..settings.batch).map(|_| &clips[rng.random_range(0..clips.len())]).collect();
-        let leaves = set.leaves();
-        let input = batch_of(&picked, network, leaves.device());
-        let logits = execute(&graph, &leaves, vec![input], leaves.device())?.remove(1).rows();
-        let (mut loss, mut start) = (None, 0);
-        for (label, values) in labels {
-            let part = activation::log_softmax(logits.clone().narrow(1, start, values.len()), 1);
-            start += values.len();
-            let truth = |clip: &&Clip| {
-                values.iter().position(|value| Some(value) == clip.labels.get(label)).unwrap_or(0) as i64
-            };
-            let truths: Vec<i64> = picked.iter().map(truth).collect();
-            let data = TensorData::new(truths, [settings.batch, 1]);
-            let truths = Tensor::<2, Int>::from_data(data, leaves.device());
-            let entropy = part.gather(1, truths).mean().neg();
-            loss = Some(match loss {
-                None => entropy,
-                Some(sum) => sum + entropy,
-            });
-        }
-        let loss: Tensor<1> = loss.ok_or_else(|| TrainError::Data("a judge needs at least one label".into()))?;
-        let value = scalar(&loss);
+        let mut picked =
+            |count: usize| -> Vec<&Clip> { (0..count).map(|_| &clips[rng.random_range(0..clips.len())]).collect() };
+        let (real, others) = (picked(settings.batch), picked(disturbed));
+        let others: Vec<Clip> = others.into_iter().map(|clip| out_of_order(clip, &mut rng)).collect();
+        let parts = vec![(&graphs[0], real, true), (&graphs[1], others.iter().collect(), false)];
+        let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
+            let input = batch_of(&picked, network, leaves.device());
+            let logits = execute(graph, leaves, vec![input], leaves.device())?.remove(1).rows();
+            let told = vec![i64::from(!real); picked.len()];
+            let mut loss = cross_entropy(&logits, order, ORDERS, told).mul_scalar(0.5);
+            let mut start = 0;
+            for (label, values) in labels.iter().filter(|_| real) {
+                let truth = |clip: &&Clip| {
+                    values.iter().position(|value| Some(value) == clip.labels.get(label)).unwrap_or(0) as i64
+                };
+                loss = loss + cross_entropy(&logits, start, values.len(), picked.iter().map(truth).collect());
+                start += values.len();
+            }
+            Ok(part_loss(loss, 1.0))
+        })?;
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let gradients = leaves.gradients(&mut loss.backward());
         let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
         Ok((figures, report.moved && value.is_finite()))
     })
+}
+
+/// Mean cross-entropy of `count` logits from `start` on.
+fn cross_entropy(logits: &Tensor<2>, start: usize, count: usize, truths: Vec<i64>) -> Tensor<1> {
+    let shares = activation::log_softmax(logits.clone().narrow(1, start, count), 1);
+    let data = TensorData::new(truths, [logits.dims()[0], 1]);
+    shares.gather(1, Tensor::<2, Int>::from_data(data, &logits.device())).mean().neg()
+}
+
+/// A clip as no camera films it: its frames in another order, or one frame all the time.
+fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
+    let mut frames: Vec<usize> = (0..clip.frames).collect();
+    if rng.random_bool(0.3) {
+        frames = vec![rng.random_range(0..clip.frames); clip.frames];
+    } else {
+        frames.shuffle(rng);
+    }
+    let length = clip.pixels.len() / clip.frames;
+    let pixels = frames.iter().flat_map(|&frame| &clip.pixels[frame * length..][..length]).copied().collect();
+    Clip { pixels, ..clip.clone() }
 }
 
 /// `[B, 3, F, H, W]`

@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use burn::{
     optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _},
     tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};
-use tnas_network::{Parameter, Parameters};
+use tnas_network::{Parameter, Parameters, side_by_side};
 
 /// Settings of AdamW (Loshchilov & Hutter 2019) with clipping of the global gradient norm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,19 +66,30 @@ impl Optimizer {
         gradients: BTreeMap<String, Tensor<1>>,
         rate: impl Fn(&str) -> f64,
     ) -> f64 {
-        let norm = gradients.values().map(sum_of_squares).sum::<f64>().sqrt();
+        let device = parameters.device().clone();
+        let Ok(squares) =
+            side_by_side(&device, gradients.values().collect(), |x| Ok::<_, Infallible>(sum_of_squares(x)));
+        let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
             return norm;
         }
         let factor = if norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
+        let mut jobs = Vec::new();
         for (name, gradient) in gradients {
-            let Some(Parameter { shape, flat }) = parameters.get(&name).cloned() else { continue };
+            let Some(parameter) = parameters.get(&name).cloned() else { continue };
+            let state = self.states.remove(&name);
+            jobs.push((rate(&name), name, gradient, parameter, state));
+        }
+        let Ok(moved) = side_by_side(&device, jobs, |(rate, name, gradient, Parameter { shape, flat }, state)| {
             let gradient = if factor == 1.0 { gradient } else { gradient.mul_scalar(factor) };
-            let (flat, state) = self.adamw.step(rate(&name), flat, gradient, self.states.remove(&name));
+            let (flat, state) = self.adamw.step(rate, flat, gradient, state);
+            Ok::<_, Infallible>((name, Parameter { shape, flat }, state))
+        });
+        for (name, parameter, state) in moved {
             if let Some(state) = state {
                 self.states.insert(name.clone(), state);
             }
-            parameters.insert(name, Parameter { shape, flat });
+            parameters.insert(name, parameter);
         }
         norm
     }

@@ -1,16 +1,15 @@
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use tnas_graph::{Graph, cost};
-use tnas_network::{Leaves, stream};
+use tnas_graph::cost;
+use tnas_network::{side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
     AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
     TrainSet,
-    flow_loss::{FlowBatch, mean_squared, on, scalar, velocity},
+    flow_loss::{FlowBatch, HalfGraphs, mean_squared, on, part_loss, velocity},
     learning_rate, train_loop,
-    train_set::accumulate,
 };
 
 /// Front part of the names of all temporal weights.
@@ -103,30 +102,37 @@ pub fn train_supernet(
         let teaching = warm && set.notes.get(TEACHING) == Some(&1);
         let batch =
             FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "supernet/batch", step));
-        let target = batch.target();
-        let taught = if teaching {
+        let halves: Vec<(FlowBatch, Option<Vec<f32>>)> = if teaching {
             let averaged = set.averaged();
-            let inputs = batch.inputs(text, averaged.device());
-            Some(velocity(&*graphs.get(teacher)?, &averaged, inputs, averaged.device())?.to_vec())
+            let graphs = graphs.halves(teacher)?;
+            side_by_side(averaged.device(), batch.halves(), |half| {
+                let inputs = half.inputs(text, averaged.device());
+                let taught = velocity(graphs.of(&half), &averaged, inputs, averaged.device())?.to_vec();
+                Ok::<_, TrainError>((half, Some(taught)))
+            })?
         } else {
-            None
+            batch.halves().into_iter().map(|half| (half, None)).collect()
         };
-        let mut gradients = BTreeMap::new();
-        let (mut loss_sum, paths) = (0.0, paths.of_step(step));
+        let paths = paths.of_step(step);
+        let mut parts = Vec::new();
         for genotype in &paths {
-            let leaves = set.leaves();
-            let graph = graphs.get(genotype)?;
-            let v = velocity(&graph, &leaves, batch.inputs(text, leaves.device()), leaves.device())?;
-            let constant = |values: &[f32], leaves: &Leaves| on(values.to_vec(), &batch.shape, leaves.device());
-            let mut loss = mean_squared(v.clone(), constant(&target, &leaves));
-            loss_sum += scalar(&loss);
-            if let Some(taught) = taught.as_ref().filter(|_| genotype != teacher) {
-                loss = loss + mean_squared(v, constant(taught, &leaves)).mul_scalar(settings.distillation);
-            }
-            let loss = loss.mul_scalar(1.0 / paths.len() as f64);
-            accumulate(&mut gradients, leaves.gradients(&mut loss.backward()));
+            let graphs = graphs.halves(genotype)?;
+            parts.extend(halves.iter().map(|half| (genotype, graphs.clone(), half)));
         }
-        let loss = loss_sum / paths.len() as f64;
+        let weight = 1.0 / paths.len() as f64;
+        let (loss, gradients) = set.gradients(parts, |leaves, (genotype, graphs, (half, taught))| {
+            let device = leaves.device();
+            let v = velocity(graphs.of(half), leaves, half.inputs(text, device), device)?;
+            let constant = |values: Vec<f32>| on(values, &half.shape, device);
+            let mut part =
+                part_loss(mean_squared(v.clone(), constant(half.target())), half.share(settings.batch) * weight);
+            if let Some(taught) = taught.as_ref().filter(|_| genotype != teacher) {
+                let distance = mean_squared(v, constant(taught.clone()));
+                let share = half.share(settings.batch) * weight * settings.distillation;
+                part.loss = part.loss + distance.mul_scalar(share);
+            }
+            Ok(part)
+        })?;
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
         let report = set.apply(gradients, rate, step);
@@ -200,16 +206,18 @@ pub fn twins(space: &SearchSpace, path: &[u16], widest: bool) -> Genome {
 struct GraphCache<'a> {
     backbone: &'a Backbone,
     shape: DenoiserShape,
-    graphs: RefCell<BTreeMap<Genotype, std::rc::Rc<Graph>>>,
+    graphs: RefCell<BTreeMap<Genotype, Arc<HalfGraphs>>>,
 }
 
 impl GraphCache<'_> {
-    fn get(&self, genotype: &Genotype) -> Result<std::rc::Rc<Graph>, TrainError> {
+    fn halves(&self, genotype: &Genotype) -> Result<Arc<HalfGraphs>, TrainError> {
         const KEPT: usize = 64;
         if let Some(graph) = self.graphs.borrow().get(genotype) {
             return Ok(graph.clone());
         }
-        let graph = std::rc::Rc::new(self.backbone.denoiser(genotype, self.shape)?);
+        let shape = |batch| DenoiserShape { batch, ..self.shape };
+        let graph =
+            Arc::new(HalfGraphs::new(self.shape.batch, |batch| self.backbone.denoiser(genotype, shape(batch)))?);
         let mut graphs = self.graphs.borrow_mut();
         if graphs.len() >= KEPT {
             graphs.clear();

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
-use tnas_network::{Leaves, Parameters};
+use tnas_network::{Leaves, Parameters, side_by_side};
 
-use crate::{AdamWSettings, Ema, Optimizer};
+use crate::{AdamWSettings, Ema, Optimizer, TrainError};
 
 /// Weights under training: all of them, which of them train, and the optimiser's and the average's state.
 #[derive(Clone)]
@@ -88,8 +88,36 @@ impl TrainSet {
     }
 }
 
+/// A share of a step's loss: what is differentiated, and what is reported.
+pub(crate) struct PartLoss {
+    pub loss: Tensor<1>,
+    pub value: f64,
+}
+
+impl TrainSet {
+    /// Loss and gradients of a step's parts, computed side by side and added in their order. A part says its own weight
+    /// in the step's loss by scaling.
+    pub(crate) fn gradients<J: Send>(
+        &self,
+        parts: Vec<J>,
+        loss: impl Fn(&Leaves, J) -> Result<PartLoss, TrainError> + Sync,
+    ) -> Result<(f64, BTreeMap<String, Tensor<1>>), TrainError> {
+        let found = side_by_side(self.parameters.device(), parts, |part| {
+            let leaves = self.leaves();
+            let PartLoss { loss, value } = loss(&leaves, part)?;
+            Ok::<_, TrainError>((value, leaves.gradients(&mut loss.backward())))
+        })?;
+        let (mut value, mut sum) = (0.0, BTreeMap::new());
+        for (part, gradients) in found {
+            value += part;
+            accumulate(&mut sum, gradients);
+        }
+        Ok((value, sum))
+    }
+}
+
 /// Adds gradients by name.
-pub(crate) fn accumulate(sum: &mut BTreeMap<String, Tensor<1>>, more: BTreeMap<String, Tensor<1>>) {
+fn accumulate(sum: &mut BTreeMap<String, Tensor<1>>, more: BTreeMap<String, Tensor<1>>) {
     for (name, gradient) in more {
         match sum.remove(&name) {
             None => sum.insert(name, gradient),

@@ -68,23 +68,35 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> V
     let images = g.images();
     // One image alone leaves the threads to the product.
     let alone = x.len() <= images * image_in;
-    y.par_chunks_mut(images * image_out).zip(x.par_chunks(images * image_in)).for_each_init(Scratch::default, |scratch, (y, x)| {
-        for block in blocks(y.len() / image_out, g) {
-            let columns = block.columns(g);
-            let unfolded = scratch.unfolded.sized(g.depth() * columns);
-            unfold(x, unfolded, block, g);
-            let product = scratch.product.sized(g.channels_out * columns);
-            multiply([g.channels_out, columns, g.depth()], product, false, weight, rows_of(g.depth()), unfolded, rows_of(columns), alone);
-            for (channel, row) in product.chunks(columns).enumerate() {
-                let pieces = row.chunks(block.piece(g)).enumerate();
-                for (image, piece) in pieces {
-                    let start = (block.image + image) * image_out + channel * g.area() + block.row * g.out[1];
-                    let out = &mut y[start..start + piece.len()];
-                    out.iter_mut().zip(piece).for_each(|(out, value)| *out = value + bias[channel]);
+    y.par_chunks_mut(images * image_out).zip(x.par_chunks(images * image_in)).for_each_init(
+        Scratch::default,
+        |scratch, (y, x)| {
+            for block in blocks(y.len() / image_out, g) {
+                let columns = block.columns(g);
+                let unfolded = scratch.unfolded.sized(g.depth() * columns);
+                unfold(x, unfolded, block, g);
+                let product = scratch.product.sized(g.channels_out * columns);
+                multiply(
+                    [g.channels_out, columns, g.depth()],
+                    product,
+                    false,
+                    weight,
+                    rows_of(g.depth()),
+                    unfolded,
+                    rows_of(columns),
+                    alone,
+                );
+                for (channel, row) in product.chunks(columns).enumerate() {
+                    let pieces = row.chunks(block.piece(g)).enumerate();
+                    for (image, piece) in pieces {
+                        let start = (block.image + image) * image_out + channel * g.area() + block.row * g.out[1];
+                        let out = &mut y[start..start + piece.len()];
+                        out.iter_mut().zip(piece).for_each(|(out, value)| *out = value + bias[channel]);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     y
 }
 
@@ -112,7 +124,8 @@ pub(super) fn backward(
         .into_par_iter()
         .map(|(index, dx)| {
             let end = ((index + 1) * part).min(count);
-            let (x, grad) = (&x[index * part * image_in..end * image_in], &grad[index * part * image_out..end * image_out]);
+            let (x, grad) =
+                (&x[index * part * image_in..end * image_in], &grad[index * part * image_out..end * image_out]);
             part_backward(grad, x, weight, dx, g, for_weight, alone)
         })
         .collect();
@@ -148,11 +161,29 @@ fn part_backward(
         if for_weight {
             unfold(x, unfolded, block, g);
             let transposed = [1, columns as isize];
-            multiply([g.channels_out, depth, columns], &mut dw, true, product, rows_of(columns), unfolded, transposed, alone);
+            multiply(
+                [g.channels_out, depth, columns],
+                &mut dw,
+                true,
+                product,
+                rows_of(columns),
+                unfolded,
+                transposed,
+                alone,
+            );
         }
         if !dx.is_empty() {
             let transposed = [1, depth as isize];
-            multiply([depth, columns, g.channels_out], unfolded, false, weight, transposed, product, rows_of(columns), alone);
+            multiply(
+                [depth, columns, g.channels_out],
+                unfolded,
+                false,
+                weight,
+                transposed,
+                product,
+                rows_of(columns),
+                alone,
+            );
             fold(unfolded, dx, block, g);
         }
     }
@@ -243,11 +274,14 @@ fn each_run(block: Block, g: Geometry, mut run: impl FnMut(usize, Option<(usize,
                         let start = line + image * block.piece(g) + row * g.out[1];
                         let out_row = block.row + row;
                         let inside = out_row >= top && out_row < bottom && from < to;
-                        run(start, inside.then(|| {
-                            let y = out_row * g.stride[0] + ky - g.before[0];
-                            let x = from * g.stride[1] + kx - g.before[1];
-                            (plane + y * g.size[1] + x, from, to)
-                        }));
+                        run(
+                            start,
+                            inside.then(|| {
+                                let y = out_row * g.stride[0] + ky - g.before[0];
+                                let x = from * g.stride[1] + kx - g.before[1];
+                                (plane + y * g.size[1] + x, from, to)
+                            }),
+                        );
                     }
                 }
             }

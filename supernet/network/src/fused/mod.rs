@@ -32,7 +32,8 @@ pub(crate) fn conv2d(
     #[cfg(feature = "flex")]
     if groups == 1 && extension::serves(&x) {
         let ([_, channels_in, height, width], [channels_out, _, rows, columns]) = (x.dims(), weight.dims());
-        let out = [(height + top + bottom - rows) / stride[0] + 1, (width + left + right - columns) / stride[1] + 1];
+        let out =
+            [(height + top + bottom - rows) / stride[0] + 1, (width + left + right - columns) / stride[1] + 1];
         let geometry = conv::Geometry {
             channels_in,
             channels_out,

@@ -1,0 +1,106 @@
+//! The figures that a run is judged by, as tables of their own.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use serde_json::Value;
+
+use crate::{RunRecord, page::escape};
+
+/// The trained winner beside what it is compared with.
+pub(crate) fn comparison(html: &mut String, record: &RunRecord) {
+    let Some(arms) = arms(record, "finetune") else { return };
+    let whole = |key: &str| record.figure("finetune", key).map_or("–".into(), Value::to_string);
+    let _ = write!(
+        html,
+        "<h2>Trained and compared</h2><p>Held-out loss after {} steps each, from the supernet's weights, spatial weights at \
+         {} of the learning rate in all; differences are paired over clips.</p><table><tr><th>architecture<th>held-out \
+         loss<th>winner − this<th>standard error<th>clips</tr>",
+        whole("steps"),
+        whole("spatial_rate")
+    );
+    for arm in arms {
+        let _ = write!(
+            html,
+            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
+            text(&arm["arm"]),
+            number(&arm["held_out_loss"], 5),
+            signed(&arm["winner_minus_this"]),
+            number(&arm["standard_error"], 5),
+            arm["clips"]
+        );
+    }
+    html.push_str("</table>");
+}
+
+/// Sampling in many and in few steps, by the judge.
+pub(crate) fn few_steps(html: &mut String, record: &RunRecord) {
+    let Some(arms) = arms(record, "samples") else { return };
+    let labels: BTreeSet<&String> =
+        arms.iter().filter_map(|arm| arm["accuracy"].as_object()).flat_map(serde_json::Map::keys).collect();
+    let names: String = labels.iter().map(|label| format!("<th>{} told", escape(label))).collect();
+    let clips = record.figure("samples", "clips").map_or("–".into(), Value::to_string);
+    let _ = write!(
+        html,
+        "<h2>Few steps</h2><p>{clips} clips an arm, same captions and noise. Fréchet distance on the judge's features to \
+         held-out real clips (not FVD: the judge is this run's own classifier); in brackets the 95 % bootstrap interval, \
+         which small samples bias upwards; the difference to plain Euler at the same steps is paired over clips.</p>\
+         <table><tr><th>sampling<th>Fréchet distance<th>student − plain{names}<th>mean frame difference</tr>"
+    );
+    for arm in arms {
+        let accuracy = |label: &&String| {
+            let share = arm["accuracy"][label.as_str()].as_f64();
+            share.map_or("<td>–".into(), |share| format!("<td>{:.0} %", 100.0 * share))
+        };
+        let _ = write!(
+            html,
+            "<tr><td>{}<td>{} {}<td>{} {}{}<td>{}</tr>",
+            text(&arm["arm"]),
+            number(&arm["frechet"]["estimate"], 2),
+            interval(&arm["frechet"]),
+            signed(&arm["frechet_minus_plain"]["estimate"]),
+            interval(&arm["frechet_minus_plain"]),
+            labels.iter().map(accuracy).collect::<String>(),
+            number(&arm["mean_frame_difference"], 4),
+        );
+    }
+    html.push_str("</table>");
+    controls(html, record);
+}
+
+/// What the judge says of real clips that were spoilt.
+fn controls(html: &mut String, record: &RunRecord) {
+    let Some(rows) = record.figure("judge", "controls").and_then(Value::as_array) else { return };
+    let distances: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row["clips"].as_str().unwrap_or("?"), number(&row["frechet"], 2)))
+        .collect();
+    let floor = record.figure("judge", "floor").map_or("–".into(), |floor| number(floor, 2));
+    let _ = write!(
+        html,
+        "<p class=\"note\">The judge on real clips and on spoilt ones: {}; real against real {floor}.</p>",
+        escape(&distances.join(", "))
+    );
+}
+
+fn arms<'a>(record: &'a RunRecord, stage: &str) -> Option<&'a Vec<Value>> {
+    record.figure(stage, "arms").and_then(Value::as_array)
+}
+
+fn text(value: &Value) -> String {
+    escape(value.as_str().unwrap_or("–"))
+}
+
+fn number(value: &Value, digits: usize) -> String {
+    value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"))
+}
+
+fn signed(value: &Value) -> String {
+    value.as_f64().map_or("–".into(), |x| format!("{x:+.4}"))
+}
+
+fn interval(value: &Value) -> String {
+    match (value["low"].as_f64(), value["high"].as_f64()) {
+        (Some(low), Some(high)) => format!("[{low:.2}, {high:.2}]"),
+        _ => String::new(),
+    }
+}

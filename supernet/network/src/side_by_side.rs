@@ -1,0 +1,54 @@
+//! Independent runs of graphs at the same time.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use burn::tensor::Device;
+
+/// Does jobs at the same time on the CPU, one after another on other devices; results come in the jobs' order.
+///
+/// Small networks leave most operations to one thread, so a second job is worth more than a second thread for the
+/// first. The number of threads (of rayon's pool) changes which jobs run together, never what they compute. The threads
+/// are the system's, not rayon's: one of rayon's, waiting inside an operation, might begin another job.
+pub fn side_by_side<J: Send, R: Send, E: Send>(
+    device: &Device,
+    jobs: Vec<J>,
+    work: impl Fn(J) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let threads = if on_cpu(device) { rayon::current_num_threads().min(jobs.len()) } else { 1 };
+    if threads < 2 {
+        return jobs.into_iter().map(work).collect();
+    }
+    let jobs: Vec<Mutex<Option<J>>> = jobs.into_iter().map(|job| Mutex::new(Some(job))).collect();
+    let results: Vec<Mutex<Option<Result<R, E>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index).and_then(|slot| held(slot).take()) else { break };
+                    let result = work(job);
+                    *held(&results[index]) = Some(result);
+                }
+            });
+        }
+    });
+    results.into_iter().filter_map(|slot| held(&slot).take()).collect()
+}
+
+fn held<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn on_cpu(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return matches!(device.clone().inner().as_dispatch(), burn::backend::DispatchDevice::Flex(_));
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}

@@ -1,7 +1,6 @@
 //! The command line of tnas: what was typed becomes a validated study, and a study becomes stages.
 
 mod args;
-mod metrics;
 mod model_folder;
 mod progress;
 mod run;

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tnas_study::MetricsLog;
 use tnas_training::Observer;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -69,14 +70,14 @@ fn console_is_terminal() -> bool {
 /// Shows a training loop's figures and records them.
 pub struct Watch<'a> {
     bar: Option<Bar>,
-    metrics: &'a mut crate::metrics::Metrics,
+    metrics: &'a mut MetricsLog,
     smooth: f64,
     figure: &'static str,
 }
 
 impl<'a> Watch<'a> {
     /// Shows this figure on the bar.
-    pub fn new(metrics: &'a mut crate::metrics::Metrics, figure: &'static str) -> Self {
+    pub fn new(metrics: &'a mut MetricsLog, figure: &'static str) -> Self {
         Self { bar: None, metrics, smooth: f64::NAN, figure }
     }
 }
@@ -88,11 +89,16 @@ impl Observer for Watch<'_> {
             self.smooth = if self.smooth.is_nan() { value } else { 0.95 * self.smooth + 0.05 * value };
         }
         bar.set(step, format!("{} {:.4}", self.figure, self.smooth));
-        self.metrics.record(stage, step, figures);
+        // A full disk is not worth losing a run over; the next checkpoint will say so.
+        let _ = self.metrics.append(stage, step, figures.iter().copied());
+    }
+
+    fn before_checkpoint(&mut self) {
+        let _ = self.metrics.sync();
     }
 
     fn resumed(&mut self, stage: &str, step: u64) {
-        self.metrics.truncate_after(stage, step);
+        let _ = self.metrics.truncate_after(stage, step);
     }
 
     fn interrupted(&self) -> bool {

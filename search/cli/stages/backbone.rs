@@ -4,13 +4,13 @@ use tnas_clips::Tokenizer;
 use tnas_space::{DenoiserShape, Genotype, TextEncoder};
 use tnas_training::{TrainSet, train_backbone};
 
-use super::{loop_settings, metrics, staged};
+use super::{loop_settings, staged};
 use crate::{
     model_folder::{self, Pipeline, read_configs},
     progress::Watch,
-    run::content_hash,
     workbench::Workbench,
 };
+use tnas_study::hash_path;
 
 /// Copies the study's image model into the run, or trains one on the frames of its clips.
 pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
@@ -21,7 +21,7 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
         let (backbone, text) = read_configs(&source.path)?;
         json!([backbone.config, text, source.training, bench.study.data, bench.study.autoencoder, bench.study.seed])
     } else {
-        let hash = content_hash(&source.path)
+        let hash = hash_path(&source.path)
             .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
         json!([hash])
     };
@@ -60,7 +60,7 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, settings.ema_decay);
     let run = loop_settings(&bench.run, "backbone", settings.steps);
-    let mut log = metrics(&bench.run);
+    let mut log = bench.run.metrics()?;
     let mut watch = Watch::new(&mut log, "loss");
     train_backbone(
         &backbone,

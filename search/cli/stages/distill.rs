@@ -5,9 +5,10 @@ use tnas_training::{Student, train_student};
 
 use super::{
     finetune::{read_winner, write_pipeline},
-    loop_settings, metrics, staged,
+    loop_settings, staged,
 };
-use crate::{model_folder::read_unet, progress::Watch, run::content_hash, workbench::Workbench};
+use crate::{model_folder::read_unet, progress::Watch, workbench::Workbench};
+use tnas_study::hash_path;
 
 /// Folder name of the few-step student.
 fn folder_name(winner: &Genotype) -> String {
@@ -18,7 +19,7 @@ fn folder_name(winner: &Genotype) -> String {
 pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let settings = &bench.study.distill;
     let teacher = bench.run.model(&winner.arch_id().to_string());
-    let inputs = json!([settings, content_hash(&teacher)?, bench.study.data, bench.study.seed]);
+    let inputs = json!([settings, hash_path(&teacher)?, bench.study.data, bench.study.seed]);
     let folder = bench.run.model(&folder_name(winner));
     let outputs = [folder.join("unet/diffusion_pytorch_model.safetensors")];
     staged(&bench.run, "distill", &inputs, &outputs, &["distill"], || {
@@ -28,7 +29,7 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
         let run = loop_settings(&bench.run, "distill", settings.steps);
-        let mut log = metrics(&bench.run);
+        let mut log = bench.run.metrics()?;
         let mut watch = Watch::new(&mut log, "loss_heads");
         train_student(
             backbone,

@@ -9,7 +9,8 @@ use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
 use super::{distill::read_student, staged};
-use crate::{run::content_hash, workbench::Workbench};
+use crate::workbench::Workbench;
+use tnas_study::hash_path;
 
 /// ONNX Runtime, where its library is found.
 pub fn onnx_runtime(threads: usize) -> anyhow::Result<Box<dyn Runtime>> {
@@ -27,7 +28,7 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let folder = bench.run.export(&id);
     let student = bench.run.model(&format!("{id}-student"));
-    let inputs = json!([winner.to_string(), content_hash(&student)?, onnx_runtime_version()]);
+    let inputs = json!([winner.to_string(), hash_path(&student)?, onnx_runtime_version()]);
     let outputs = ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name));
     staged(&bench.run, "export", &inputs, &outputs, &[], || {
         let model = bench.image_model()?;

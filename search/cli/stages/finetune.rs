@@ -3,21 +3,21 @@ use tnas_space::Genotype;
 use tnas_training::{HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
 
 use super::{
-    loop_settings, metrics, staged,
+    loop_settings, staged,
     supernet::{held_out, read_supernet, teacher},
 };
 use crate::{
     model_folder::{read_unet, save_parameters},
     progress::Watch,
-    run::content_hash,
     workbench::{ImageModel, Latents, Workbench},
 };
+use tnas_study::hash_path;
 
 /// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
 pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let settings = &bench.study.finetune;
-    let supernet = content_hash(&bench.run.supernet())?;
+    let supernet = hash_path(bench.run.supernet())?;
     let inputs =
         json!([winner.to_string(), settings, bench.study.search, supernet, bench.study.data, bench.study.seed]);
     let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
@@ -69,7 +69,7 @@ fn arm(
     set.other_rate = spatial;
     let stage = format!("finetune-{name}");
     let run = loop_settings(&bench.run, &stage, settings.steps);
-    let mut log = metrics(&bench.run);
+    let mut log = bench.run.metrics()?;
     let mut watch = Watch::new(&mut log, "loss");
     train(
         backbone,

@@ -2,7 +2,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_latency::{Accuracy, Outcome};
 use tnas_space::Genotype;
-use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord};
+use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord, hash_path};
 
 use super::{
     profile::{ANCHOR_EVERY, measure_apart, target_profile},
@@ -11,7 +11,6 @@ use super::{
 use crate::{
     model_folder::Pipeline,
     progress::{Bar, interrupted},
-    run::content_hash,
     settings::WinnerRule,
     workbench::Workbench,
 };
@@ -24,7 +23,7 @@ pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
         study.search.remeasure,
         study.profile.target,
         study.profile.threads,
-        content_hash(&bench.run.path("search/candidates.json"))?,
+        hash_path(bench.run.path("search/candidates.json"))?,
     ]);
     staged(&bench.run, "front", &inputs, &[bench.run.path("front.json")], &[], || {
         let model = Pipeline::read(&bench.run.backbone())?;

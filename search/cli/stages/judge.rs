@@ -3,13 +3,13 @@ use tnas_graph::Graph;
 use tnas_network::{Parameters, stream};
 use tnas_training::{Judge, TrainSet, train_judge};
 
-use super::{loop_settings, metrics, staged};
+use super::{loop_settings, staged};
 use crate::{
     model_folder::{read_parameters, save_parameters},
     progress::Watch,
-    run::content_hash,
     workbench::Workbench,
 };
+use tnas_study::hash_path;
 
 /// Trains the classifier that judges clips, and shows that it tells real clips from spoilt ones.
 pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
@@ -23,7 +23,7 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         parameters.init(graph.weights(), bench.study.seed);
         let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
         let run = loop_settings(&bench.run, "judge", settings.steps);
-        let mut log = metrics(&bench.run);
+        let mut log = bench.run.metrics()?;
         let mut watch = Watch::new(&mut log, "loss");
         train_judge(&mut set, &network, &labels, &bench.train, settings, bench.study.seed, &run, &mut watch)?;
         save_parameters(&path, &set.averaged())?;
@@ -60,7 +60,7 @@ fn controls(bench: &Workbench, judge: &Judge) -> anyhow::Result<Value> {
     let worst = [add("shuffled", &shuffled)?, add("frozen", &frozen)?, add("noisy", &noisy)?];
     let valid = worst.iter().all(|&distance| distance > floor);
     Ok(json!({
-        "judge_hash": content_hash(&bench.run.path("judge"))?,
+        "judge_hash": hash_path(bench.run.path("judge"))?,
         "floor": floor,
         "controls": arms,
         "controls_worse_than_floor": valid,

@@ -10,7 +10,8 @@ use tnas_network::stream;
 use tnas_space::Genotype;
 
 use super::{profile::target_profile, staged};
-use crate::{model_folder::Pipeline, run::content_hash, workbench::Workbench};
+use crate::{model_folder::Pipeline, workbench::Workbench};
+use tnas_study::hash_path;
 
 /// A predictor with the device that it speaks of.
 #[derive(Serialize, Deserialize)]
@@ -27,7 +28,7 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
     let profile = target_profile(bench)?;
     let path = Predictor::file(bench)?;
     let source = bench.run.profile(&profile.fingerprint.id());
-    let inputs = json!([content_hash(&source)?, bench.study.profile.held_out, bench.study.seed, 3]);
+    let inputs = json!([hash_path(&source)?, bench.study.profile.held_out, bench.study.seed, 3]);
     staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
         let (features, times) = samples(bench, &profile)?;
         let held_out = bench.study.profile.held_out.min(features.len() / 2);

@@ -48,7 +48,7 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
             fingerprint,
             bench.study.data.frames,
             bench.clip_shape(),
-            crate::run::content_hash(&bench.study.space)?,
+            tnas_study::hash_path(&bench.study.space)?,
             model.backbone.config,
         ]);
         let path = bench.run.profile(&fingerprint.id());

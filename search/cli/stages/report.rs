@@ -11,7 +11,8 @@ pub fn report(run: &Run, study: &Study) -> anyhow::Result<Value> {
         DataKind::Shapes => Value::Null,
         DataKind::Videofolder => attribution(study),
     };
-    run.finish("report", "", &json!({"attribution": attribution}))?;
+    let stage = run.stage("report", &(), &[])?;
+    run.dir().finish(&stage, json!({"attribution": attribution}))?;
     let files = tnas_reports::report(run.root())?;
     let count = files.len();
     for (name, bytes) in files {

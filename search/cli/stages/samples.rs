@@ -11,9 +11,9 @@ use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
 use super::{distill::read_student, finetune::read_winner, judge::read_judge, staged};
 use crate::{
     progress::Bar,
-    run::content_hash,
     workbench::{ImageModel, Latents, Workbench},
 };
+use tnas_study::hash_path;
 
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 100;
@@ -33,9 +33,9 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         bench.study.samples,
         bench.study.data,
         bench.study.seed,
-        content_hash(&bench.run.model(&id))?,
-        content_hash(&bench.run.model(&format!("{id}-student")))?,
-        content_hash(&bench.run.path("judge"))?,
+        hash_path(bench.run.model(&id))?,
+        hash_path(bench.run.model(&format!("{id}-student")))?,
+        hash_path(bench.run.path("judge"))?,
     ]);
     let outputs = [bench.run.path("samples/sheet.png")];
     staged(&bench.run, "samples", &inputs, &outputs, &[], || {

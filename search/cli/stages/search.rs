@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tnas_evolution::{Item, KnapsackFront, Nsga2, Nsga2Settings, Objectives, Rng, Variation};
 use tnas_network::Parameters;
 use tnas_space::{Genome, Genotype, SearchSpace, Usage, Verdict, verdict};
-use tnas_study::{CandidateRecord, CandidateState, CandidateStore};
+use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
 use tnas_training::HeldOut;
 
 use super::{
@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     progress::{Bar, interrupted},
-    run::content_hash,
     workbench::{ImageModel, Workbench},
 };
 
@@ -48,10 +47,15 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
         study.limits,
         study.seed,
         study.data,
-        content_hash(&bench.run.supernet())?,
-        content_hash(&predictor_file)?,
+        hash_path(bench.run.supernet())?,
+        hash_path(&predictor_file)?,
     ]);
-    let outputs = [bench.run.path("search/candidates.json"), bench.run.path("study.sqlite")];
+    // The store grows later by measurements, so it is no output that must stay as it was.
+    let outputs = [bench.run.path("search/candidates.json")];
+    let stamp = bench.run.dir().stamp_file("search")?;
+    if stamp.exists() && !bench.run.dir().store_file().exists() {
+        std::fs::remove_file(stamp)?;
+    }
     let store_key = bench.run.key(&inputs)?;
     staged(&bench.run, "search", &inputs, &outputs, &[], || {
         let scorer = Scorer::open(bench)?;

@@ -3,13 +3,13 @@ use tnas_network::{Parameters, merged_weights};
 use tnas_space::{Backbone, Genotype, SearchSpace};
 use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
 
-use super::{loop_settings, metrics, staged};
+use super::{loop_settings, staged};
 use crate::{
     model_folder::{read_parameters, save_parameters},
     progress::Watch,
-    run::content_hash,
     workbench::{ImageModel, Latents, Workbench},
 };
+use tnas_study::hash_path;
 
 /// Trains the supernet of the study's space over the run's backbone.
 pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
@@ -20,8 +20,8 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         bench.study.autoencoder,
         bench.study.seed,
         bench.study.search.flow,
-        content_hash(&bench.run.backbone())?,
-        content_hash(&bench.study.space)?,
+        hash_path(bench.run.backbone())?,
+        hash_path(&bench.study.space)?,
     ]);
     staged(&bench.run, "supernet", &inputs, &[bench.run.supernet()], &["supernet"], || {
         let (model, latents) = (bench.image_model()?, bench.latents()?);
@@ -39,7 +39,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         }
         let probe = held_out(bench, &model, &latents, 32)?;
         let run = loop_settings(&bench.run, "supernet", settings.steps);
-        let mut log = metrics(&bench.run);
+        let mut log = bench.run.metrics()?;
         let mut watch = Watch::new(&mut log, "loss");
         train_supernet(
             backbone,

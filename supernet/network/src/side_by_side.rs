@@ -52,3 +52,28 @@ fn on_cpu(device: &Device) -> bool {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open_device;
+
+    #[test]
+    fn results_keep_the_order_of_jobs() {
+        let device = open_device("cpu").unwrap();
+        let squares = side_by_side(&device, (0..100).collect(), |x: u64| {
+            // The first jobs take longest.
+            std::thread::sleep(std::time::Duration::from_micros(200 - 2 * x));
+            Ok::<_, ()>(x * x)
+        });
+        assert_eq!(squares.unwrap(), (0..100).map(|x| x * x).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_error_is_the_first_by_order() {
+        let device = open_device("cpu").unwrap();
+        let found = side_by_side(&device, (0..20).collect(), |x| if x % 7 == 6 { Err(x) } else { Ok(x) });
+        assert_eq!(found, Err(6));
+        assert!(side_by_side(&device, Vec::<u8>::new(), Ok::<_, ()>).unwrap().is_empty());
+    }
+}

@@ -194,3 +194,29 @@ pub(crate) fn scalar(loss: &Tensor<1>) -> f64 {
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_the_batch() {
+        let set = LatentSet {
+            shape: [2, 3, 1, 2],
+            clips: (0..4).map(|clip| (0..12).map(|x| (100 * clip + x) as f32).collect()).collect(),
+            captions: vec![3, 2, 1, 0],
+        };
+        for rows in 1..=4 {
+            let indices: Vec<usize> = (0..rows).collect();
+            let times = indices.iter().map(|&i| i as f32 / 8.0).collect();
+            let whole = FlowBatch::of(&set, &indices, times, &mut tnas_network::stream(1, "test", 0));
+            let halves = whole.halves();
+            assert!(halves.len() == rows.min(2) && halves.iter().all(|half| half.shape[0] == half.times.len()));
+            assert_eq!(halves.iter().map(|half| half.share(rows)).sum::<f64>(), 1.0);
+            let joined = |part: fn(&FlowBatch) -> Vec<f32>| halves.iter().flat_map(part).collect::<Vec<_>>();
+            assert_eq!(joined(FlowBatch::noised), whole.noised());
+            assert_eq!(joined(FlowBatch::target), whole.target());
+            assert_eq!(halves.iter().flat_map(|half| half.captions.clone()).collect::<Vec<_>>(), whole.captions);
+        }
+    }
+}

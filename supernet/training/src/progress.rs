@@ -12,6 +12,9 @@ pub trait Observer {
         let _ = (stage, step);
     }
 
+    /// A checkpoint is about to be written: figures up to here must be on the disk before it.
+    fn before_checkpoint(&mut self) {}
+
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool {
         false
@@ -72,10 +75,12 @@ pub fn train_loop<S: Checkpoint>(
             return Err(TrainError::Diverged { stage: stage.clone(), step: done, bad, learning_rate });
         }
         if observer.interrupted() && done < *steps {
+            observer.before_checkpoint();
             save(state, done, bad)?;
             return Err(TrainError::Interrupted { stage: stage.clone(), step: done });
         }
         if done % checkpoint_every == 0 || done == *steps {
+            observer.before_checkpoint();
             save(state, done, bad)?;
         }
     }

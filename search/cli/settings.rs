@@ -214,6 +214,9 @@ pub struct SampleSettings {
     pub many_steps: usize,
     /// Shift of its times.
     pub shift: f32,
+    /// Guidance of the trained model (not of the student): needs an image model and a fine-tuning with
+    /// `flow.caption_dropout`; 1 is none.
+    pub guidance: f32,
     /// Clips at once.
     pub batch: usize,
     /// Pixels per pixel in pictures.
@@ -222,7 +225,7 @@ pub struct SampleSettings {
 
 impl Default for SampleSettings {
     fn default() -> Self {
-        Self { shown: 8, judged: 128, many_steps: 50, shift: 1.0, batch: 16, upscale: 4 }
+        Self { shown: 8, judged: 128, many_steps: 50, shift: 1.0, guidance: 1.0, batch: 16, upscale: 4 }
     }
 }
 

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -32,7 +32,7 @@ pub struct Workbench {
     pub train: Vec<Clip>,
     /// Real clips to validate on.
     pub validation: Vec<Clip>,
-    /// Every distinct caption, sorted.
+    /// Every distinct caption and the empty one, sorted: that one is first ([`tnas_training::EMPTY_CAPTION`]).
     pub captions: Vec<String>,
     /// Pixels to latents, where the study names one.
     pub codec: Option<Codec>,
@@ -73,8 +73,9 @@ impl Workbench {
     pub fn open(study: Study, run: Run, device: &str) -> anyhow::Result<Self> {
         let device = open_device(device)?;
         let (train, validation) = load_clips(&study.data, study.seed)?;
-        let captions: std::collections::BTreeSet<&String> =
-            train.iter().chain(&validation).map(|clip| &clip.caption).collect();
+        let empty = String::new();
+        let captions: BTreeSet<&String> =
+            train.iter().chain(&validation).map(|clip| &clip.caption).chain([&empty]).collect();
         let captions = captions.into_iter().cloned().collect();
         let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
         Ok(Self { study, run, device, train, validation, captions, codec })
@@ -147,6 +148,31 @@ impl Workbench {
             clip.labels = like.labels.clone();
         }
         Ok(clip)
+    }
+
+    /// Real clips as the judge meets them: through the autoencoder where there is one, for sampled clips come through it
+    /// too and its traces are no fault of theirs. `latents` are those of the clips.
+    pub fn seen_by_judge(
+        &self,
+        latents: &LatentSet,
+        statistics: &[(f32, f32)],
+        clips: &[Clip],
+    ) -> anyhow::Result<Vec<Clip>> {
+        if self.codec.is_none() {
+            return Ok(clips.to_vec());
+        }
+        let bar = Mutex::new((0, Bar::new("decode clips", clips.len() as u64)));
+        side_by_side(
+            &self.device,
+            clips.iter().zip(&latents.clips).collect(),
+            |(clip, latent): (&Clip, &Vec<f32>)| {
+                let decoded = self.to_clip(latent, statistics, Some(clip))?;
+                let (done, bar) = &mut *bar.lock().unwrap_or_else(PoisonError::into_inner);
+                *done += 1;
+                bar.set(*done, String::new());
+                Ok(decoded)
+            },
+        )
     }
 
     /// The run's image model.

@@ -14,7 +14,7 @@ use tnas_study::hash_path;
 /// Trains the classifier that judges clips, and shows that it tells real clips from spoilt ones.
 pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.judge;
-    let inputs = json!([settings, bench.study.data, bench.study.seed]);
+    let inputs = json!([settings, bench.study.data, bench.study.autoencoder, bench.study.seed]);
     let path = bench.run.path("judge/judge.safetensors");
     staged(&bench.run, "judge", &inputs, std::slice::from_ref(&path), &["judge"], || {
         let (network, labels) = Judge::network(&bench.train, settings)?;
@@ -25,9 +25,14 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         let run = loop_settings(&bench.run, "judge", settings.steps);
         let mut log = bench.run.metrics()?;
         let mut watch = Watch::new(&mut log, "loss");
-        train_judge(&mut set, &network, &labels, &bench.train, settings, bench.study.seed, &run, &mut watch)?;
+        let latents = bench.latents()?;
+        let count = if bench.codec.is_some() { settings.decoded_clips } else { usize::MAX };
+        let seen = &bench.train[..count.min(bench.train.len())];
+        let seen = bench.seen_by_judge(&latents.train, &latents.statistics, seen)?;
+        train_judge(&mut set, &network, &labels, &seen, settings, bench.study.seed, &run, &mut watch)?;
         save_parameters(&path, &set.averaged())?;
-        controls(bench, &read_judge(bench)?)
+        let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation)?;
+        controls(bench, &read_judge(bench)?, &held_out)
     })
 }
 
@@ -41,9 +46,8 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
 }
 
 /// Distances of spoilt real clips from real ones: each must be worse than real against real.
-fn controls(bench: &Workbench, judge: &Judge) -> anyhow::Result<Value> {
-    let half = bench.validation.len() / 2;
-    let (a, b) = bench.validation.split_at(half);
+fn controls(bench: &Workbench, judge: &Judge, clips: &[tnas_clips::Clip]) -> anyhow::Result<Value> {
+    let (a, b) = clips.split_at(clips.len() / 2);
     let real = judge.judge(a)?;
     let mut rng = stream(bench.study.seed, "controls", 0);
     let mut arms = Vec::new();

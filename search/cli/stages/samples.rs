@@ -32,6 +32,7 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let inputs = json!([
         bench.study.samples,
         bench.study.data,
+        bench.study.autoencoder,
         bench.study.seed,
         hash_path(bench.run.model(&id))?,
         hash_path(bench.run.model(&format!("{id}-student")))?,
@@ -43,6 +44,10 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let mut figures = Vec::new();
         let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
         figures.push(scene.figures("real", &scene.real, &scene.judge.judge(&scene.real)?)?);
+        if bench.codec.is_some() {
+            let decoded = &scene.decoded;
+            figures.push(scene.figures("real, through the autoencoder", decoded, &scene.judge.judge(decoded)?)?);
+        }
         let mut plain = None;
         for arm in arms(bench) {
             let clips = scene.sample(&arm)?;
@@ -112,6 +117,8 @@ struct Scene<'a> {
     student: Parameters,
     judge: Judge,
     real: Vec<Clip>,
+    /// The same as the judge meets them.
+    decoded: Vec<Clip>,
     reference: JudgedClips,
     shown: usize,
 }
@@ -123,7 +130,8 @@ impl<'a> Scene<'a> {
         let count = settings.judged.min(bench.validation.len() / 2).max(2);
         // Real clips to be judged are not the ones that distances are taken to.
         let real = bench.validation[..count].to_vec();
-        let reference = judge.judge(&bench.validation[count..])?;
+        let mut decoded = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation)?;
+        let reference = judge.judge(&decoded.split_off(count))?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
         Ok(Self {
             bench,
@@ -136,6 +144,7 @@ impl<'a> Scene<'a> {
             reference,
             shown: settings.shown.min(count),
             real,
+            decoded,
         })
     }
 
@@ -146,6 +155,7 @@ impl<'a> Scene<'a> {
             steps: arm.steps,
             sampler: arm.sampler,
             shift: if arm.student { self.bench.study.distill.shift } else { settings.shift },
+            guidance: if arm.student { 1.0 } else { settings.guidance },
             seed: self.bench.study.seed,
             batch: settings.batch,
         };
@@ -240,17 +250,20 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
 pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) -> anyhow::Result<Value> {
     let winner = super::front::winner(bench)?;
     let mut model = bench.image_model()?;
-    let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &args.captions)?;
+    let asked: Vec<String> = std::iter::once(String::new()).chain(args.captions.iter().cloned()).collect();
+    let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &asked)?;
     model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
     let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
     let how = GenerateSettings {
         steps: args.steps,
         sampler: student_sampler(bench).filter(|_| args.student).unwrap_or(Sampler::Euler),
         shift: if args.student { bench.study.distill.shift } else { bench.study.samples.shift },
+        guidance: if args.student { 1.0 } else { bench.study.samples.guidance },
         seed: args.seed,
         batch: bench.study.samples.batch,
     };
-    let captions: Vec<usize> = (0..args.captions.len()).collect();
+    // The empty one stands before those asked for.
+    let captions: Vec<usize> = (1..=args.captions.len()).collect();
     let shape = bench.clip_shape();
     let data =
         generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;

@@ -72,7 +72,8 @@ pub fn train_backbone(
             captions: picks.iter().map(|&(clip, _)| data.captions[clip]).collect(),
         };
         let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
-        let batch = FlowBatch::of(&still, &(0..settings.batch).collect::<Vec<_>>(), times, &mut rng);
+        let mut batch = FlowBatch::of(&still, &(0..settings.batch).collect::<Vec<_>>(), times, &mut rng);
+        batch.drop_captions(&settings.flow, &mut rng);
         let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
             let context = encode(texts.of(&half), leaves, captions, &half.captions, leaves.device())?.0;
             let v = velocity(unets.of(&half), leaves, half.inputs_with(context, leaves.device()), leaves.device())?;

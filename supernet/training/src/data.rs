@@ -2,6 +2,9 @@ use tnas_clips::{Clip, Tokenizer};
 
 use crate::TrainError;
 
+/// Number of the empty caption wherever captions are dropped or guided: it sorts before all others.
+pub const EMPTY_CAPTION: usize = 0;
+
 /// Clips as the denoiser sees them: latents, or pixels where there is no autoencoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatentSet {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_network::{Stream, Value, WeightSource, execute, interpolate, normal_vec, shift_time};
 
-use crate::{LatentSet, TextFeatures, TrainError, train_set::PartLoss};
+use crate::{EMPTY_CAPTION, LatentSet, TextFeatures, TrainError, train_set::PartLoss};
 
 /// How times are drawn and what the network is told of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct FlowSettings {
     pub time: TimeLaw,
     /// Shift towards noise: above 1 for larger samples.
     pub shift: f32,
+    /// Share of clips trained with the empty caption, for guidance; held-out losses keep their captions.
+    pub caption_dropout: f64,
 }
 
 /// Logit-normal times (Esser et al. 2024, §3.1): t = sigmoid(n), n ~ N(mean, deviation²).
@@ -37,7 +39,7 @@ impl Default for TimeLaw {
 
 impl Default for FlowSettings {
     fn default() -> Self {
-        Self { time: TimeLaw::default(), shift: 1.0 }
+        Self { time: TimeLaw::default(), shift: 1.0, caption_dropout: 0.0 }
     }
 }
 
@@ -75,7 +77,20 @@ impl FlowBatch {
     pub fn draw(set: &LatentSet, batch: usize, flow: &FlowSettings, rng: &mut Stream) -> Self {
         let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.clips.len())).collect();
         let times = (0..batch).map(|_| flow.draw(rng)).collect();
-        Self::of(set, &indices, times, rng)
+        let mut batch = Self::of(set, &indices, times, rng);
+        batch.drop_captions(flow, rng);
+        batch
+    }
+
+    /// Empties some captions, for guidance (Ho & Salimans 2022).
+    pub fn drop_captions(&mut self, flow: &FlowSettings, rng: &mut Stream) {
+        if flow.caption_dropout > 0.0 {
+            for caption in &mut self.captions {
+                if rng.random_bool(flow.caption_dropout.min(1.0)) {
+                    *caption = EMPTY_CAPTION;
+                }
+            }
+        }
     }
 
     /// These clips at these times, with noise from the stream.

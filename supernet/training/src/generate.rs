@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tnas_network::{Parameters, Sampler, Stream, Value, euler_times, execute, normal_vec, side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
-use crate::{TextFeatures, TrainError, flow_loss::TIME_SCALE};
+use crate::{EMPTY_CAPTION, TextFeatures, TrainError, flow_loss::TIME_SCALE};
 
 /// How clips are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct GenerateSettings {
     pub sampler: Sampler,
     /// Shift of times towards noise.
     pub shift: f32,
+    /// Guidance g: v = v∅ + g·(v − v∅) with the empty caption's v∅ (Ho & Salimans 2022); 1 asks for no second call.
+    pub guidance: f32,
     /// Seed of the noise.
     pub seed: u64,
     /// Clips at once.
@@ -64,14 +66,24 @@ fn sample(
         (0..batch).map(|row| stream(settings.seed, "generate", (first + row) as u64)).collect();
     let mut clips: Vec<Vec<f32>> = streams.iter_mut().map(|rng| normal_vec(length, rng)).collect();
     let device = parameters.device();
-    let context = Value::from_f32(text.gather_context(captions), &[batch, text.tokens, text.width], device);
+    let context = |captions: &[usize]| {
+        Value::from_f32(text.gather_context(captions), &[batch, text.tokens, text.width], device)
+    };
+    let (asked, empty) = (context(captions), context(&vec![EMPTY_CAPTION; batch]));
     for pair in euler_times(settings.steps, settings.shift).windows(2) {
-        let inputs = vec![
-            Value::from_f32(clips.concat(), &[batch, channels, frames, height, width], device),
-            Value::from_f32(vec![pair[0] * TIME_SCALE; batch], &[batch], device),
-            context.clone(),
-        ];
-        let v = execute(graph, parameters, inputs, device)?.remove(0).to_vec();
+        let velocity = |context: &Value| {
+            let inputs = vec![
+                Value::from_f32(clips.concat(), &[batch, channels, frames, height, width], device),
+                Value::from_f32(vec![pair[0] * TIME_SCALE; batch], &[batch], device),
+                context.clone(),
+            ];
+            Ok::<_, TrainError>(execute(graph, parameters, inputs, device)?.remove(0).to_vec())
+        };
+        let mut v = velocity(&asked)?;
+        if settings.guidance != 1.0 {
+            let free = velocity(&empty)?;
+            v.iter_mut().zip(free).for_each(|(v, free)| *v = free + settings.guidance * (*v - free));
+        }
         for ((clip, v), rng) in clips.iter_mut().zip(v.chunks(length)).zip(&mut streams) {
             settings.sampler.step(clip, v, pair[0], pair[1], rng);
         }

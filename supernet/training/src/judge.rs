@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 use tnas_clips::Clip;
-use tnas_network::{Parameters, Stream, Value, execute, side_by_side, stream};
+use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
 use crate::{
@@ -23,6 +23,9 @@ pub struct Judge {
 /// In order or not: a last label of every judge.
 const ORDERS: usize = 2;
 
+/// Its weight beside the labels': with 0.5 a flicker passes for disorder and labels are told worse.
+const ORDER_WEIGHT: f64 = 0.1;
+
 /// Labels that a judge tells, each with its values in order.
 pub type JudgeLabels = Vec<(String, Vec<String>)>;
 
@@ -38,6 +41,11 @@ pub struct JudgeSettings {
     pub batch: usize,
     /// Width of its first stage.
     pub width: usize,
+    /// Frames are learned with noise up to this deviation (values reach from −1 to 1) and half as much of brightness, each
+    /// with its own, so that labels tell what is shown, not how cleanly.
+    pub noise: f32,
+    /// Training clips taken through the autoencoder, where a study has one.
+    pub decoded_clips: usize,
     /// Optimiser.
     pub optimizer: AdamWSettings,
 }
@@ -49,6 +57,8 @@ impl Default for JudgeSettings {
             steps: 300,
             batch: 16,
             width: 16,
+            noise: 0.3,
+            decoded_clips: 800,
             optimizer: AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() },
         }
     }
@@ -97,7 +107,7 @@ impl Judge {
         let device = self.parameters.device();
         let outputs = side_by_side(device, clips.chunks(BATCH).collect(), |chunk: &[Clip]| {
             let graph = self.network.graph(chunk.len())?;
-            let input = batch_of(&chunk.iter().collect::<Vec<_>>(), &self.network, device);
+            let input = batch_of(chunk, &self.network, device);
             let outputs = execute(&graph, &self.parameters, vec![input], device)?;
             Ok::<_, TrainError>((outputs[0].to_vec(), outputs[1].to_vec()))
         })?;
@@ -152,15 +162,18 @@ pub fn train_judge(
             |count: usize| -> Vec<&Clip> { (0..count).map(|_| &clips[rng.random_range(0..clips.len())]).collect() };
         let (real, others) = (picked(settings.batch), picked(disturbed));
         let others: Vec<Clip> = others.into_iter().map(|clip| out_of_order(clip, &mut rng)).collect();
-        let parts = vec![(&graphs[0], real, true), (&graphs[1], others.iter().collect(), false)];
+        let mut flickering = |clip: &Clip| flickering(clip, settings.noise, &mut rng);
+        let real: Vec<Clip> = real.into_iter().map(&mut flickering).collect();
+        let others: Vec<Clip> = others.iter().map(&mut flickering).collect();
+        let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
         let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
-            let input = batch_of(&picked, network, leaves.device());
+            let input = batch_of(picked, network, leaves.device());
             let logits = execute(graph, leaves, vec![input], leaves.device())?.remove(1).rows();
             let told = vec![i64::from(!real); picked.len()];
-            let mut loss = cross_entropy(&logits, order, ORDERS, told).mul_scalar(0.5);
+            let mut loss = cross_entropy(&logits, order, ORDERS, told).mul_scalar(ORDER_WEIGHT);
             let mut start = 0;
             for (label, values) in labels.iter().filter(|_| real) {
-                let truth = |clip: &&Clip| {
+                let truth = |clip: &Clip| {
                     values.iter().position(|value| Some(value) == clip.labels.get(label)).unwrap_or(0) as i64
                 };
                 loss = loss + cross_entropy(&logits, start, values.len(), picked.iter().map(truth).collect());
@@ -183,6 +196,17 @@ fn cross_entropy(logits: &Tensor<2>, start: usize, count: usize, truths: Vec<i64
     shares.gather(1, Tensor::<2, Int>::from_data(data, &logits.device())).mean().neg()
 }
 
+/// A clip whose frames differ in noise and brightness: what it shows is the same.
+fn flickering(clip: &Clip, noise: f32, rng: &mut Stream) -> Clip {
+    let mut pixels = Vec::with_capacity(clip.pixels.len());
+    for frame in clip.pixels.chunks(clip.pixels.len() / clip.frames) {
+        let (deviation, offset) = (noise * rng.random::<f32>(), noise * rng.random_range(-0.5..0.5));
+        let noise = normal_vec(frame.len(), rng);
+        pixels.extend(frame.iter().zip(noise).map(|(x, n)| (x + offset + deviation * n).clamp(-1.0, 1.0)));
+    }
+    Clip { pixels, ..clip.clone() }
+}
+
 /// A clip as no camera films it: its frames in another order, or one frame all the time.
 fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
     let mut frames: Vec<usize> = (0..clip.frames).collect();
@@ -197,7 +221,7 @@ fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
 }
 
 /// `[B, 3, F, H, W]`
-fn batch_of(clips: &[&Clip], network: &JudgeNetwork, device: &burn::tensor::Device) -> Value {
-    let data = clips.iter().flat_map(|clip| frames_inner(clip)).collect();
+fn batch_of(clips: &[Clip], network: &JudgeNetwork, device: &burn::tensor::Device) -> Value {
+    let data = clips.iter().flat_map(frames_inner).collect();
     on(data, &[clips.len(), 3, network.frames, network.size, network.size], device)
 }

@@ -25,7 +25,7 @@ mod train_set;
 pub use adversarial::{AdversarialSettings, Student, train_student};
 pub use backbone::{BackboneSettings, text_features, train_backbone};
 pub use checkpoint::Checkpoint;
-pub use data::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner};
+pub use data::{CaptionTokens, EMPTY_CAPTION, LatentSet, TextFeatures, frames_first, frames_inner};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use evaluate::{Band, HeldOut, HeldOutLoss, Paired};

@@ -161,18 +161,25 @@ impl Workbench {
         if self.codec.is_none() {
             return Ok(clips.to_vec());
         }
-        let bar = Mutex::new((0, Bar::new("decode clips", clips.len() as u64)));
-        side_by_side(
-            &self.device,
-            clips.iter().zip(&latents.clips).collect(),
-            |(clip, latent): (&Clip, &Vec<f32>)| {
-                let decoded = self.to_clip(latent, statistics, Some(clip))?;
-                let (done, bar) = &mut *bar.lock().unwrap_or_else(PoisonError::into_inner);
-                *done += 1;
-                bar.set(*done, String::new());
-                Ok(decoded)
-            },
-        )
+        let pairs = clips.iter().zip(&latents.clips).collect();
+        self.each("decode clips", pairs, |(clip, latent)| self.to_clip(latent, statistics, Some(clip)))
+    }
+
+    /// Does independent things side by side behind a progress bar.
+    fn each<J: Send, R: Send>(
+        &self,
+        name: &str,
+        jobs: Vec<J>,
+        work: impl Fn(J) -> anyhow::Result<R> + Sync,
+    ) -> anyhow::Result<Vec<R>> {
+        let bar = Mutex::new((0, Bar::new(name, jobs.len() as u64)));
+        side_by_side(&self.device, jobs, |job| {
+            let result = work(job)?;
+            let (done, bar) = &mut *bar.lock().unwrap_or_else(PoisonError::into_inner);
+            *done += 1;
+            bar.set(*done, String::new());
+            Ok(result)
+        })
     }
 
     /// The run's image model.
@@ -259,14 +266,7 @@ impl Workbench {
                 return Ok(LatentSet { shape, clips, captions });
             }
         }
-        let bar = Mutex::new((0, Bar::new("encode clips", clips.len() as u64)));
-        let encoded = side_by_side(&self.device, clips.iter().collect(), |clip: &Clip| {
-            let latent = codec.encode(clip)?;
-            let (done, bar) = &mut *bar.lock().unwrap_or_else(PoisonError::into_inner);
-            *done += 1;
-            bar.set(*done, split.to_string());
-            anyhow::Ok(latent)
-        })?;
+        let encoded = self.each(&format!("encode {split}"), clips.iter().collect(), |clip| codec.encode(clip))?;
         let all = [encoded.len(), shape[0], shape[1], shape[2], shape[3]];
         let values = encoded.concat();
         let tensor = tnas_weights::HostTensor::f32(&all, &values);

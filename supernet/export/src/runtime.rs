@@ -17,7 +17,7 @@ use crate::{ExportError, ModelInfo, to_onnx};
 #[derive(Clone, Debug)]
 pub struct OnnxRuntime {
     threads: usize,
-    library: PathBuf,
+    file: PathBuf,
 }
 
 /// A model in ONNX Runtime.
@@ -39,12 +39,12 @@ impl OnnxRuntime {
             return Err(ExportError::NoLibrary { tried: format!(" at {}", library.display()) });
         }
         environment(&library)?;
-        Ok(Self { threads, library })
+        Ok(Self { threads, file: library })
     }
 
     /// Its version, off the library's file name.
     pub fn version(&self) -> String {
-        let name = self.library.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         name.split_once(".so.").map_or(name.clone(), |(_, version)| version.into())
     }
 
@@ -56,7 +56,7 @@ impl OnnxRuntime {
 
     fn session(&self, bytes: &[u8], what: &str) -> Result<OnnxSession, ExportError> {
         let fail = |error: String| ExportError::Runtime { what: what.into(), message: error };
-        let builder = OrtSession::builder(environment(&self.library)?).map_err(|error| fail(error.to_string()))?;
+        let builder = OrtSession::builder(environment(&self.file)?).map_err(|error| fail(error.to_string()))?;
         let builder = builder.with_intra_threads(self.threads).map_err(|error| fail(error.to_string()))?;
         let builder = builder.with_inter_threads(1).map_err(|error| fail(error.to_string()))?;
         let mut builder = builder

@@ -24,6 +24,7 @@ struct Arm {
     student: bool,
     steps: usize,
     sampler: Sampler,
+    shift: f32,
 }
 
 /// Samples clips from validation captions many-step and few-step, judges them, and writes sheets and GIFs.
@@ -49,21 +50,28 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             figures.push(scene.figures("real, through the autoencoder", decoded, &scene.judge.judge(decoded)?)?);
         }
         let mut plain = None;
+        let mut told = serde_json::Map::new();
         for arm in arms(bench) {
             let clips = scene.sample(&arm)?;
             let judged = scene.judge.judge(&clips)?;
+            told.insert(arm.name.clone(), json!(judged.told));
             let mut figure = scene.figures(&arm.name, &clips, &judged)?;
             match &plain {
                 Some(plain) if arm.student => figure["frechet_minus_plain"] = scene.difference(&judged, plain)?,
                 _ => plain = Some(judged),
             }
             figure["steps"] = json!(arm.steps);
+            figure["shift"] = json!(arm.shift);
             figure["sampler"] = json!(arm.sampler);
             figure["student"] = json!(arm.student);
             figures.push(figure);
             shown.push((arm.name.clone(), clips[..scene.shown].to_vec()));
         }
         let chosen = chosen_sampler(&figures, bench.study.distill.student_steps);
+        let asked: Vec<Value> =
+            scene.real.iter().map(|clip| json!({"caption": clip.caption, "labels": clip.labels})).collect();
+        let judged = json!({"format_version": 1, "asked": asked, "told": told});
+        bench.run.write_json("samples/judged.json", &judged)?;
         write_pictures(bench, &shown, chosen)?;
         Ok(json!({
             "clips": scene.real.len(),
@@ -81,10 +89,18 @@ fn arms(bench: &Workbench) -> Vec<Arm> {
         student: false,
         steps: settings.many_steps,
         sampler: Sampler::Euler,
+        shift: settings.shift,
     }];
+    // With few steps the trained model goes through the student's times; its guidance stays its own.
+    let shift = bench.study.distill.shift;
     for steps in [4, 2, 1] {
-        let arm =
-            |name: &str, student, sampler| Arm { name: format!("{steps} steps, {name}"), student, steps, sampler };
+        let arm = |name: &str, student, sampler| Arm {
+            name: format!("{steps} steps, {name}"),
+            student,
+            steps,
+            sampler,
+            shift,
+        };
         arms.push(arm("plain Euler", false, Sampler::Euler));
         arms.push(arm("student, Euler", true, Sampler::Euler));
         if steps > 1 {
@@ -154,7 +170,7 @@ impl<'a> Scene<'a> {
         let how = GenerateSettings {
             steps: arm.steps,
             sampler: arm.sampler,
-            shift: if arm.student { self.bench.study.distill.shift } else { settings.shift },
+            shift: arm.shift,
             guidance: if arm.student { 1.0 } else { settings.guidance },
             seed: self.bench.study.seed,
             batch: settings.batch,

@@ -3,7 +3,7 @@ use tnas_graph::{Dtype, Elastic, Graph, GraphBuilder, Init, Op, ValueId, Weight}
 
 use crate::SpaceError;
 
-/// A small video classifier, trained on real clips, whose features judge generated ones: what is seen, and how much it
+/// A small video classifier, trained on real clips, whose features judge generated ones: what is seen where, and how much it
 /// changes from frame to frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgeNetwork {
@@ -20,6 +20,9 @@ pub struct JudgeNetwork {
 /// Frames up to this size keep their resolution in the first stage: motions are a pixel a frame.
 const SMALL: usize = 32;
 
+/// Cells of the map of features along each side, where its length allows.
+const GRID: usize = 4;
+
 impl JudgeNetwork {
     /// `clips` `[B, 3, F, H, W]` to `features` `[B, 4·width]` and `logits` `[B, Σ classes]`.
     pub fn graph(&self, batch: usize) -> Result<Graph, SpaceError> {
@@ -32,14 +35,15 @@ impl JudgeNetwork {
             x = self.stage(&mut g, &format!("stages.{stage}"), x, factor * self.width, batch);
         }
         let channels = 4 * self.width;
-        let rows = g.shape(x)[2] * g.shape(x)[3];
-        let x = g.reshape("clips.split", x, &[batch, frames, channels, rows]);
-        let appearance = self.pooled(&mut g, "appearance", x);
+        let (height, width) = (g.shape(x)[2], g.shape(x)[3]);
+        let x = g.reshape("clips.split", x, &[batch, frames, channels * height * width]);
         let later = g.node("later", Op::Slice { axis: 1, start: 1, end: frames }, &[x]);
         let earlier = g.node("earlier", Op::Slice { axis: 1, start: 0, end: frames - 1 }, &[x]);
         let change = g.node("change", Op::Sub, &[later, earlier]);
         let change = g.node("change.squared", Op::Mul, &[change, change]);
-        let motion = self.pooled(&mut g, "motion", change);
+        let map = [batch, channels, height, width];
+        let appearance = self.pooled(&mut g, "appearance", x, map);
+        let motion = self.pooled(&mut g, "motion", change, map);
         let x = g.node("both", Op::Concat { axis: 1 }, &[appearance, motion]);
         let x = g.linear("project", x, channels, true, Init::FanIn);
         let features = g.silu("features", x);
@@ -47,13 +51,16 @@ impl JudgeNetwork {
         Ok(g.finish(&[("features", features), ("logits", logits)])?)
     }
 
-    /// Mean over frames and pixels: `[B, F, C, pixels]` to `[B, C]`.
-    fn pooled(&self, g: &mut GraphBuilder, path: &str, x: ValueId) -> ValueId {
-        let &[batch, frames, channels, pixels] = g.shape(x) else { return x };
-        let x = g.transpose(&format!("{path}.rows"), x, &[0, 1, 3, 2]);
-        let x = g.reshape(&format!("{path}.tokens"), x, &[batch, frames * pixels, channels]);
-        let x = g.node(&format!("{path}.mean"), Op::Mean { axes: vec![1] }, &[x]);
-        g.reshape(path, x, &[batch, channels])
+    /// Mean over frames, and over the cells of a grid so that it is known where: `[B, F, C·H·W]` to `[B, C·cells]`.
+    fn pooled(&self, g: &mut GraphBuilder, path: &str, x: ValueId, map: [usize; 4]) -> ValueId {
+        let [batch, channels, height, width] = map;
+        let side = |length: usize| (1..=GRID.min(length)).rev().find(|side| length % side == 0).unwrap_or(1);
+        let (rows, columns) = (side(height), side(width));
+        let x = g.node(&format!("{path}.frames"), Op::Mean { axes: vec![1] }, &[x]);
+        let cells = [batch * channels * rows, height / rows, columns, width / columns];
+        let x = g.reshape(&format!("{path}.split"), x, &cells);
+        let x = g.node(&format!("{path}.cells"), Op::Mean { axes: vec![1, 3] }, &[x]);
+        g.reshape(path, x, &[batch, channels * rows * columns])
     }
 
     /// Convolution with stride 2 per frame (1 in the first stage of small frames), then a convolution over three frames, as a residual.

@@ -4,13 +4,13 @@ use burn::tensor::{Device, Tensor, activation};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
-use tnas_network::{Leaves, Parameters, Stream, Value, euler_times, execute, normal_vec, stream};
+use tnas_network::{Leaves, Parameters, Stream, Value, WeightSource, euler_times, execute, normal_vec, stream};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
     AdamWSettings, Checkpoint, LatentSet, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
     checkpoint::{load_sets, save_sets},
-    flow_loss::{FlowBatch, TIME_SCALE, on, scalar, velocity},
+    flow_loss::{FlowBatch, HalfGraphs, TIME_SCALE, on, part_loss, velocity},
     learning_rate, train_loop,
 };
 
@@ -129,9 +129,12 @@ pub fn train_student(
     data.check(text.context.len())?;
     let [_, frames, height, width] = data.shape;
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
+    let rows = |batch| DenoiserShape { batch, ..shape };
     let game = Game {
-        denoiser: backbone.denoiser(genotype, shape)?,
-        discriminator: discriminator_graph(backbone, genotype, shape)?,
+        denoisers: HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, rows(batch)))?,
+        discriminators: HalfGraphs::new(settings.batch, |batch| {
+            discriminator_graph(backbone, genotype, rows(batch))
+        })?,
         data,
         text,
         settings,
@@ -170,29 +173,63 @@ fn discriminator_graph(
 
 /// What a round needs besides the two networks.
 struct Game<'a> {
-    denoiser: Graph,
-    discriminator: Graph,
+    denoisers: HalfGraphs,
+    discriminators: HalfGraphs,
     data: &'a LatentSet,
     text: &'a TextFeatures,
     settings: &'a AdversarialSettings,
 }
 
+/// A batch noised to times of the student's, and what the discriminator looks at it through. Rows are clips.
+struct Round {
+    batch: FlowBatch,
+    /// Times t'.
+    look: Vec<f32>,
+    /// Their noise ε'.
+    noise: Vec<f32>,
+    /// ξ of the penalty.
+    xi: Vec<f32>,
+}
+
+impl Round {
+    fn halves(&self) -> Vec<Self> {
+        let (mut row, mut element) = (0, 0);
+        let half = |batch: FlowBatch| {
+            let rows = row..row + batch.captions.len();
+            let elements = element..element + batch.data.len();
+            (row, element) = (rows.end, elements.end);
+            let (noise, xi) = (self.noise[elements.clone()].to_vec(), self.xi[elements].to_vec());
+            Self { batch, look: self.look[rows].to_vec(), noise, xi }
+        };
+        self.batch.halves().into_iter().map(half).collect()
+    }
+}
+
 impl Game<'_> {
-    /// A batch noised to times drawn evenly from the student's.
-    fn batch(&self, rng: &mut Stream) -> FlowBatch {
-        let times = euler_times(self.settings.student_steps, self.settings.shift);
-        let batch = self.settings.batch;
-        let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..self.data.clips.len())).collect();
-        let drawn = (0..batch).map(|_| times[rng.random_range(0..self.settings.student_steps)]).collect();
-        FlowBatch::of(self.data, &indices, drawn, rng)
+    /// Clips at times drawn evenly from the student's.
+    fn draw(&self, rng: &mut Stream) -> Round {
+        let settings = self.settings;
+        let times = euler_times(settings.student_steps, settings.shift);
+        let rows = settings.batch;
+        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.clips.len())).collect();
+        let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
+        let batch = FlowBatch::of(self.data, &indices, drawn, rng);
+        let look = (0..rows).map(|_| settings.noise.draw(rng)).collect();
+        let noise = normal_vec(batch.data.len(), rng);
+        let xi = normal_vec(batch.data.len(), rng);
+        Round { batch, look, noise, xi }
     }
 
     /// x̂0 = x_t − t·v.
-    fn predicted_data(&self, batch: &FlowBatch, weights: &Leaves) -> Result<Value, TrainError> {
-        let device = weights.device();
+    fn predicted_data(
+        &self,
+        batch: &FlowBatch,
+        weights: &dyn WeightSource,
+        device: &Device,
+    ) -> Result<Value, TrainError> {
         let inputs = batch.inputs(self.text, device);
         let x_t = inputs[0].clone();
-        let v = velocity(&self.denoiser, weights, inputs, device)?;
+        let v = velocity(self.denoisers.of(batch), weights, inputs, device)?;
         let times = on(batch.times.clone(), &[batch.times.len()], device);
         Ok(subtract_scaled(x_t, v, times))
     }
@@ -206,25 +243,24 @@ impl Game<'_> {
         rng: &mut Stream,
     ) -> Result<(f64, f64), TrainError> {
         let settings = self.settings;
-        let batch = self.batch(rng);
-        let fake = self.predicted_data(&batch, &student.generator.frozen_leaves())?.inner().to_vec();
-        let (look, noise) = self.look(rng, batch.data.len());
-        let leaves = student.discriminator.leaves();
-        let device = leaves.device().clone();
-        let real_input = mix(&batch.data, &noise, &look);
-        let fake_input = mix(&fake, &noise, &look);
-        let d = |input: Vec<f32>| self.logits(&leaves, on(input, &batch.shape, &device), &batch, &look, &device);
-        let real = d(real_input.clone())?;
-        let mut loss = activation::relu(real.clone().neg().add_scalar(1.0)).mean()
-            + activation::relu(d(fake_input)?.add_scalar(1.0)).mean();
-        if settings.r1 > 0.0 {
-            let xi = normal_vec(real_input.len(), rng);
-            let moved = real_input.iter().zip(xi).map(|(y, xi)| y + settings.r1_noise * xi).collect();
-            let penalty = (real - d(moved)?).square().mean();
-            loss = loss + penalty.mul_scalar(settings.r1 / f64::from(settings.r1_noise).powi(2));
-        }
-        let value = scalar(&loss);
-        let gradients = leaves.gradients(&mut loss.backward());
+        let generator = &student.generator.parameters;
+        let (value, gradients) = student.discriminator.gradients(self.draw(rng).halves(), |leaves, round| {
+            let device = leaves.device();
+            let Round { batch, look, noise, xi } = &round;
+            let fake = self.predicted_data(batch, generator, generator.device())?.to_vec();
+            let real_input = mix(&batch.data, noise, look);
+            let fake_input = mix(&fake, noise, look);
+            let d = |input: Vec<f32>| self.logits(leaves, on(input, &batch.shape, device), batch, look, device);
+            let real = d(real_input.clone())?;
+            let mut loss = activation::relu(real.clone().neg().add_scalar(1.0)).mean()
+                + activation::relu(d(fake_input)?.add_scalar(1.0)).mean();
+            if settings.r1 > 0.0 {
+                let moved = real_input.iter().zip(xi).map(|(y, xi)| y + settings.r1_noise * xi).collect();
+                let penalty = (real - d(moved)?).square().mean();
+                loss = loss + penalty.mul_scalar(settings.r1 / f64::from(settings.r1_noise).powi(2));
+            }
+            Ok(part_loss(loss, batch.share(settings.batch)))
+        })?;
         let rate = learning_rate(
             settings.heads.learning_rate,
             update,
@@ -244,28 +280,22 @@ impl Game<'_> {
         rng: &mut Stream,
     ) -> Result<(f64, f64, bool), TrainError> {
         let settings = self.settings;
-        let batch = self.batch(rng);
-        let leaves = student.generator.leaves();
-        let device = leaves.device().clone();
-        let fake = self.predicted_data(&batch, &leaves)?;
-        let (look, noise) = self.look(rng, batch.data.len());
-        let judged =
-            mix_values(fake.clone(), on(noise, &batch.shape, &device), on(look.clone(), &[look.len()], &device));
-        let judge = student.discriminator.frozen_leaves();
-        let adversarial = self.logits(&judge, judged, &batch, &look, &device)?.mean().neg();
-        let distance = pseudo_huber(fake, on(batch.data.clone(), &batch.shape, &device), settings.huber);
-        let loss = adversarial + distance.mul_scalar(settings.reconstruction);
-        let value = scalar(&loss);
-        let gradients = leaves.gradients(&mut loss.backward());
+        let discriminator = &student.discriminator;
+        let (value, gradients) = student.generator.gradients(self.draw(rng).halves(), |leaves, round| {
+            let device = leaves.device();
+            let Round { batch, look, noise, .. } = &round;
+            let fake = self.predicted_data(batch, leaves, device)?;
+            let noise = on(noise.clone(), &batch.shape, device);
+            let judged = mix_values(fake.clone(), noise, on(look.clone(), &[look.len()], device));
+            let adversarial =
+                self.logits(&discriminator.frozen_leaves(), judged, batch, look, device)?.mean().neg();
+            let distance = pseudo_huber(fake, on(batch.data.clone(), &batch.shape, device), settings.huber);
+            let loss = adversarial + distance.mul_scalar(settings.reconstruction);
+            Ok(part_loss(loss, batch.share(settings.batch)))
+        })?;
         let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps);
         let report = student.generator.apply(gradients, rate, update);
         Ok((value, report.gradient_norm, report.moved && value.is_finite()))
-    }
-
-    /// Times t' at which the discriminator looks, and their noise.
-    fn look(&self, rng: &mut Stream, length: usize) -> (Vec<f32>, Vec<f32>) {
-        let times = (0..self.settings.batch).map(|_| self.settings.noise.draw(rng)).collect();
-        (times, normal_vec(length, rng))
     }
 
     /// Logits `[B, heads]` of noised clips.
@@ -283,7 +313,7 @@ impl Game<'_> {
             on(self.text.gather_context(&batch.captions), &[rows, self.text.tokens, self.text.width], device);
         let pooled = on(self.text.gather_pooled(&batch.captions), &[rows, self.text.width], device);
         let inputs = vec![sample, on(times, &[rows], device), context, pooled];
-        let mut outputs = execute(&self.discriminator, weights, inputs, device)?;
+        let mut outputs = execute(self.discriminators.of(batch), weights, inputs, device)?;
         let logits = outputs.pop().ok_or_else(|| TrainError::Data("the discriminator has no output".into()))?;
         Ok(logits.rows())
     }

@@ -44,6 +44,8 @@ pub struct JudgeSettings {
     /// Frames are learned with noise up to this deviation (values reach from −1 to 1) and half as much of brightness, each
     /// with its own, so that labels tell what is shown, not how cleanly.
     pub noise: f32,
+    /// Share of clips of which a box is hidden, so that labels are told by all that shows them.
+    pub hidden: f64,
     /// Training clips taken through the autoencoder, where a study has one.
     pub decoded_clips: usize,
     /// Optimiser.
@@ -58,6 +60,7 @@ impl Default for JudgeSettings {
             batch: 16,
             width: 16,
             noise: 0.3,
+            hidden: 0.5,
             decoded_clips: 800,
             optimizer: AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() },
         }
@@ -69,6 +72,8 @@ impl Default for JudgeSettings {
 pub struct JudgedClips {
     /// Features per clip.
     pub features: Vec<Vec<f64>>,
+    /// What is told of each clip, by label.
+    pub told: Vec<BTreeMap<String, String>>,
     /// Share of clips whose label is told rightly, by label.
     pub accuracy: BTreeMap<String, f64>,
 }
@@ -111,33 +116,37 @@ impl Judge {
             let outputs = execute(&graph, &self.parameters, vec![input], device)?;
             Ok::<_, TrainError>((outputs[0].to_vec(), outputs[1].to_vec()))
         })?;
-        let (mut features, mut right) = (Vec::new(), vec![(0usize, 0usize); self.labels.len()]);
+        let (mut features, mut told) = (Vec::new(), Vec::new());
         let classes: usize = self.network.classes.iter().sum();
-        for (chunk, (found, logits)) in clips.chunks(BATCH).zip(outputs) {
+        for (found, logits) in outputs {
             let rows = found.chunks(4 * self.network.width);
             features.extend(rows.map(|row| row.iter().map(|&x| f64::from(x)).collect()));
-            for (clip, row) in chunk.iter().zip(logits.chunks(classes)) {
-                self.count_right(clip, row, &mut right);
-            }
+            told.extend(logits.chunks(classes).map(|row| self.told(row)));
         }
-        let share = |(&(right, all), (label, _)): (&(usize, usize), &(String, Vec<String>))| {
-            (label.clone(), right as f64 / all.max(1) as f64)
-        };
-        Ok(JudgedClips { features, accuracy: right.iter().zip(&self.labels).map(share).collect() })
+        let accuracy =
+            self.labels.iter().map(|(label, _)| (label.clone(), accuracy(label, clips, &told))).collect();
+        Ok(JudgedClips { features, told, accuracy })
     }
 
-    fn count_right(&self, clip: &Clip, row: &[f32], right: &mut [(usize, usize)]) {
+    /// The likeliest value of each label.
+    fn told(&self, logits: &[f32]) -> BTreeMap<String, String> {
         let mut start = 0;
-        for ((label, values), count) in self.labels.iter().zip(right) {
-            let logits = &row[start..start + values.len()];
+        let mut likeliest = |(label, values): &(String, Vec<String>)| {
+            let logits = &logits[start..start + values.len()];
             start += values.len();
-            let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-            if let Some(truth) = clip.labels.get(label) {
-                count.1 += 1;
-                count.0 += usize::from(best.map(|best| &values[best]) == Some(truth));
-            }
-        }
+            let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]))?;
+            Some((label.clone(), values[best].clone()))
+        };
+        self.labels.iter().filter_map(&mut likeliest).collect()
     }
+}
+
+/// Share of the clips with this label of which it is told rightly.
+fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f64 {
+    let pairs = clips.iter().zip(told).filter_map(|(clip, told)| Some((clip.labels.get(label)?, told.get(label)?)));
+    let (right, all) =
+        pairs.fold((0usize, 0usize), |(right, all), (truth, told)| (right + usize::from(truth == told), all + 1));
+    right as f64 / all.max(1) as f64
 }
 
 /// Trains the classifier by cross-entropy on real clips, and on telling them from clips whose frames are out of order:
@@ -153,18 +162,18 @@ pub fn train_judge(
     run: &LoopSettings,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let disturbed = settings.batch.div_ceil(2);
-    let graphs = [network.graph(settings.batch)?, network.graph(disturbed)?];
+    let spoilt = settings.batch.div_ceil(2);
+    let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
     let order = labels.iter().map(|(_, values)| values.len()).sum();
     train_loop(run, set, observer, |set, step| {
         let mut rng = stream(seed, "judge", step);
         let mut picked =
             |count: usize| -> Vec<&Clip> { (0..count).map(|_| &clips[rng.random_range(0..clips.len())]).collect() };
-        let (real, others) = (picked(settings.batch), picked(disturbed));
+        let (real, others) = (picked(settings.batch), picked(spoilt));
         let others: Vec<Clip> = others.into_iter().map(|clip| out_of_order(clip, &mut rng)).collect();
-        let mut flickering = |clip: &Clip| flickering(clip, settings.noise, &mut rng);
-        let real: Vec<Clip> = real.into_iter().map(&mut flickering).collect();
-        let others: Vec<Clip> = others.iter().map(&mut flickering).collect();
+        let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
+        let real: Vec<Clip> = real.into_iter().map(&mut disturbed).collect();
+        let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
         let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
         let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
             let input = batch_of(picked, network, leaves.device());
@@ -196,13 +205,35 @@ fn cross_entropy(logits: &Tensor<2>, start: usize, count: usize, truths: Vec<i64
     shares.gather(1, Tensor::<2, Int>::from_data(data, &logits.device())).mean().neg()
 }
 
-/// A clip whose frames differ in noise and brightness: what it shows is the same.
-fn flickering(clip: &Clip, noise: f32, rng: &mut Stream) -> Clip {
+/// A clip that shows the same less cleanly: moved by a pixel or two, a box of it hidden, frames that differ in noise and
+/// brightness.
+fn disturbed(clip: &Clip, settings: &JudgeSettings, rng: &mut Stream) -> Clip {
+    let reach = (clip.height / 16).max(1) as i64;
+    let moved = [rng.random_range(-reach..=reach), rng.random_range(-reach..=reach)];
+    let hidden = rng.random_bool(settings.hidden.clamp(0.0, 1.0)).then(|| {
+        let mut span = |length: usize| {
+            let extent = rng.random_range(length / 8..=length / 3);
+            let start = rng.random_range(0..=length - extent);
+            start..start + extent
+        };
+        (span(clip.height), span(clip.width), rng.random_range(-1.0..1.0))
+    });
+    let (height, width) = (clip.height, clip.width);
+    let clamped = |at: usize, by: i64, length: usize| (at as i64 + by).clamp(0, length as i64 - 1) as usize;
     let mut pixels = Vec::with_capacity(clip.pixels.len());
     for frame in clip.pixels.chunks(clip.pixels.len() / clip.frames) {
+        let noise = settings.noise;
         let (deviation, offset) = (noise * rng.random::<f32>(), noise * rng.random_range(-0.5..0.5));
         let noise = normal_vec(frame.len(), rng);
-        pixels.extend(frame.iter().zip(noise).map(|(x, n)| (x + offset + deviation * n).clamp(-1.0, 1.0)));
+        for (index, n) in noise.into_iter().enumerate() {
+            let (plane, row, column) = (index / (height * width), index / width % height, index % width);
+            let from = (clamped(row, moved[0], height), clamped(column, moved[1], width));
+            let x = match &hidden {
+                Some((rows, columns, grey)) if rows.contains(&row) && columns.contains(&column) => *grey,
+                _ => frame[(plane * height + from.0) * width + from.1],
+            };
+            pixels.push((x + offset + deviation * n).clamp(-1.0, 1.0));
+        }
     }
     Clip { pixels, ..clip.clone() }
 }
@@ -224,4 +255,56 @@ fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
 fn batch_of(clips: &[Clip], network: &JudgeNetwork, device: &burn::tensor::Device) -> Value {
     let data = clips.iter().flat_map(frames_inner).collect();
     on(data, &[clips.len(), 3, network.frames, network.size, network.size], device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clip() -> Clip {
+        let pixels = (0..2 * 3 * 16 * 16).map(|x| (x % 97) as f32 / 97.0).collect();
+        let mut clip = Clip::new(2, 16, 16, pixels).unwrap();
+        clip.labels.insert("action".into(), "walk".into());
+        clip
+    }
+
+    fn spoilt(hidden: f64, noise: f32, seed: u64) -> Clip {
+        let settings = JudgeSettings { hidden, noise, ..JudgeSettings::default() };
+        disturbed(&clip(), &settings, &mut stream(seed, "test", 0))
+    }
+
+    #[test]
+    fn a_clean_disturbance_only_moves() {
+        let real = clip();
+        for seed in 0..20 {
+            let moved = spoilt(0.0, 0.0, seed);
+            assert_eq!((&moved.labels, moved.pixels.len()), (&real.labels, real.pixels.len()));
+            // All frames and channels by the same pixel or none.
+            let inner = |clip: &Clip, by: [usize; 2]| -> Vec<f32> {
+                let planes = clip.pixels.chunks(256);
+                planes
+                    .flat_map(|p| {
+                        (1..15).flat_map(move |r| (1..15).map(move |c| p[(r + by[0] - 1) * 16 + c + by[1] - 1]))
+                    })
+                    .collect()
+            };
+            let offsets = (0..3).flat_map(|row| (0..3).map(move |column| [row, column]));
+            let fitting = offsets.filter(|&by| inner(&real, by) == inner(&moved, [1, 1])).count();
+            assert_eq!(fitting, 1, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_box_is_one_grey_in_all_frames() {
+        for seed in 0..20 {
+            let (moved, boxed) = (spoilt(0.0, 0.0, seed), spoilt(1.0, 0.0, seed));
+            let share = |clip: &Clip, grey: f32| clip.pixels.iter().filter(|&&x| x == grey).count() as f64 / 1536.0;
+            let greys: std::collections::BTreeSet<u32> =
+                boxed.pixels.iter().filter(|x| !moved.pixels.contains(x)).map(|x| x.to_bits()).collect();
+            assert_eq!(greys.len(), 1);
+            let hidden = share(&boxed, f32::from_bits(*greys.first().unwrap()));
+            assert!(hidden > 0.0 && hidden <= 1.0 / 9.0, "{hidden}");
+        }
+        assert!(spoilt(1.0, 1.0, 3).pixels.iter().all(|x| x.abs() <= 1.0));
+    }
 }

@@ -84,7 +84,8 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {
-            Ok(json!({"search": stages::search::search(bench)?, "front": stages::front::front(bench)?}))
+            let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);
+            Ok(json!({"search": search, "hypervolume": hypervolume, "front": stages::front::front(bench)?}))
         }),
         Command::Finetune(args) => {
             with(&args, "finetune", |bench| stages::finetune::finetune(bench, &stages::front::winner(bench)?))
@@ -112,6 +113,7 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     done("profile", stages::profile::profile(bench)?);
     done("latency", stages::latency::latency(bench)?);
     done("search", stages::search::search(bench)?);
+    done("hypervolume", stages::search::hypervolume(bench)?);
     done("front", stages::front::front(bench)?);
     let winner = stages::front::winner(bench)?;
     done("finetune", stages::finetune::finetune(bench, &winner)?);
@@ -141,6 +143,7 @@ fn with(
     let lock = tnas_study::RunDir::create(run.root())?.lock()?;
     let bench = Workbench::open(study, run, &args.device)?;
     let figures = work(&bench)?;
+    write_resolved(&bench.study, &bench.run)?;
     drop(lock);
     finish(args, name, figures)
 }
@@ -149,8 +152,16 @@ fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
     let study: Study = tnas_study::load(&args.study, &args.overrides)?;
     study.validate(&args.study)?;
     let run = Run::open(&args.runs.join(&study.name))?;
-    run.write("study.toml", tnas_study::to_toml_string(&study)?.as_bytes())?;
+    write_resolved(&study, &run)?;
     Ok((study, run))
+}
+
+/// The run's own study.toml: every setting, and the reference point of its hypervolumes as soon as there is one.
+fn write_resolved(study: &Study, run: &Run) -> anyhow::Result<()> {
+    let mut resolved = study.clone();
+    resolved.search.reference_point = resolved.search.reference_point.or_else(|| run.reference_point());
+    let head = concat!("# Resolved settings, by tnas ", env!("CARGO_PKG_VERSION"), ".\n");
+    run.write("study.toml", (head.to_string() + &tnas_study::to_toml_string(&resolved)?).as_bytes())
 }
 
 fn finish(args: &StudyArgs, name: &str, figures: Value) -> anyhow::Result<()> {

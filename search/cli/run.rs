@@ -96,6 +96,11 @@ impl Run {
         self.dir.summary(stage).ok().flatten()
     }
 
+    /// The point that the search's hypervolumes were taken to.
+    pub fn reference_point(&self) -> Option<[f64; 2]> {
+        serde_json::from_value(self.summary("hypervolume")?.get("reference_point")?.clone()).ok()
+    }
+
     /// Writes JSON whole or not at all.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value)? + "\n";

@@ -170,6 +170,10 @@ pub struct SearchSettings {
     pub remeasure: usize,
     /// Held-out clips on which trained models are compared.
     pub compared_clips: usize,
+    /// Loss and milliseconds that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
+    /// where not given. The run's study.toml tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference_point: Option<[f64; 2]>,
 }
 
 impl Default for SearchSettings {
@@ -182,6 +186,7 @@ impl Default for SearchSettings {
             batch: 16,
             remeasure: 24,
             compared_clips: 256,
+            reference_point: None,
         }
     }
 }
@@ -256,6 +261,11 @@ impl Study {
             if value == 0 {
                 return fail(format!("{name} must not be 0"));
             }
+        }
+        if let Some(point) = self.search.reference_point
+            && !point.iter().all(|x| x.is_finite() && *x > 0.0)
+        {
+            return fail(format!("search.reference_point = {point:?} must be a loss and milliseconds above 0"));
         }
         if self.search.population < 4 || self.search.population % 2 == 1 {
             return fail(format!("search.population = {} must be even and at least 4", self.search.population));

@@ -7,13 +7,13 @@ use crate::{ReportError, RunRecord};
 
 /// Hypervolume of the archive after each generation.
 pub fn plot(record: &RunRecord) -> Result<Option<Plot>, ReportError> {
-    let values = record.figure("search", "hypervolume_by_generation").and_then(|v| v.as_array());
+    let values = record.figure("hypervolume", "by_generation").and_then(|v| v.as_array());
     let points: Vec<(f64, f64)> =
         values.into_iter().flatten().enumerate().filter_map(|(i, v)| Some(((i + 1) as f64, v.as_f64()?))).collect();
     if points.is_empty() {
         return Ok(None);
     }
-    let reference = record.figure("search", "reference_point").map(ToString::to_string).unwrap_or_default();
+    let reference = record.figure("hypervolume", "reference_point").map(ToString::to_string).unwrap_or_default();
     let caption = format!("Hypervolume of all candidates so far, reference point [loss, latency] = {reference}.");
     let series = vec![Series { name: "archive".into(), points }];
     render("hypervolume", caption, &Curves { x: "generation", y: "hypervolume".into(), series }).map(Some)

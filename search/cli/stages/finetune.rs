@@ -18,8 +18,9 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let settings = &bench.study.finetune;
     let supernet = hash_path(bench.run.supernet())?;
-    let inputs =
-        json!([winner.to_string(), settings, bench.study.search, supernet, bench.study.data, bench.study.seed]);
+    let search = &bench.study.search;
+    let compared = (&search.flow, search.batch, search.compared_clips);
+    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.study.data, bench.study.seed]);
     let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
     let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
     staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tnas_evolution::{Item, KnapsackFront, Nsga2, Nsga2Settings, Objectives, Rng, Variation};
 use tnas_network::Parameters;
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     progress::{Bar, interrupted},
+    settings::SearchSettings,
     workbench::{ImageModel, Workbench},
 };
 
@@ -43,7 +45,7 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
     let study = &bench.study;
     let predictor_file = Predictor::file(bench)?;
     let inputs = json!([
-        study.search,
+        SearchSettings { reference_point: None, ..study.search.clone() },
         study.limits,
         study.seed,
         study.data,
@@ -241,17 +243,6 @@ fn finish(
     // Candidates beyond the limits have no loss: they are counted, not drawn.
     let rows: Vec<Value> = records.iter().filter(feasible).map(row).collect();
     bench.run.write_json("search/candidates.json", &json!({"format_version": 1, "rows": rows}))?;
-    let reference = reference_point(&records);
-    let mut by_generation: BTreeMap<u32, Vec<Vec<f64>>> = BTreeMap::new();
-    for record in records.iter().filter(feasible) {
-        by_generation.entry(record.generation).or_default().push(record.objectives.clone());
-    }
-    let mut so_far: Vec<Vec<f64>> = Vec::new();
-    let mut hypervolumes = Vec::new();
-    for points in by_generation.into_values() {
-        so_far.extend(points);
-        hypervolumes.push(tnas_evolution::hypervolume(&so_far, &reference)?);
-    }
     let slots: Vec<Value> = scorer
         .space
         .slots()
@@ -265,18 +256,52 @@ fn finish(
         "front": front,
         "generations": evolution.generation(),
         "stop_reason": evolution.stop_reason(),
-        "hypervolume_by_generation": hypervolumes,
-        "reference_point": reference,
         "limit_latency_ms": bench.study.limits.latency_ms,
         "slots": slots,
     }))
 }
 
-/// A twentieth beyond the worst feasible value of each objective.
-fn reference_point(records: &[CandidateRecord]) -> Vec<f64> {
-    let worst = |index: usize| {
-        let feasible = records.iter().filter(|record| record.state == CandidateState::Evaluated);
-        feasible.map(|record| record.objectives[index]).fold(f64::NEG_INFINITY, f64::max)
-    };
-    [0, 1].map(|index| 1.05 * worst(index).max(1e-9)).to_vec()
+/// Hypervolume of all candidates so far by generation.
+pub fn hypervolume(bench: &Workbench) -> anyhow::Result<Value> {
+    let path = bench.run.path("search/candidates.json");
+    // The point that a run's own study.toml tells is the one that was found: nothing changes.
+    let found = bench.run.reference_point();
+    let asked = bench.study.search.reference_point.filter(|&point| Some(point) != found);
+    staged(&bench.run, "hypervolume", &json!([asked, hash_path(&path)?]), &[], &[], || {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        let candidates: Candidates =
+            serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
+        let reference = bench.study.search.reference_point.unwrap_or_else(|| candidates.beyond_the_worst());
+        let mut by_generation: BTreeMap<u32, Vec<[f64; 2]>> = BTreeMap::new();
+        for row in &candidates.rows {
+            by_generation.entry(row.generation).or_default().push([row.loss, row.latency_ms]);
+        }
+        let mut so_far = Vec::new();
+        let volumes = by_generation.into_values().map(|points| {
+            so_far.extend(points);
+            tnas_evolution::hypervolume(&so_far, &reference)
+        });
+        Ok(json!({"reference_point": reference, "by_generation": volumes.collect::<Result<Vec<f64>, _>>()?}))
+    })
+}
+
+/// What hypervolumes need of search/candidates.json.
+#[derive(Deserialize)]
+struct Candidates {
+    rows: Vec<Candidate>,
+}
+
+#[derive(Deserialize)]
+struct Candidate {
+    generation: u32,
+    loss: f64,
+    latency_ms: f64,
+}
+
+impl Candidates {
+    /// A twentieth beyond the worst loss and latency.
+    fn beyond_the_worst(&self) -> [f64; 2] {
+        let worst = |of: fn(&Candidate) -> f64| 1.05 * self.rows.iter().map(of).fold(1e-9, f64::max);
+        [worst(|row| row.loss), worst(|row| row.latency_ms)]
+    }
 }

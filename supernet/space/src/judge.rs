@@ -54,7 +54,8 @@ impl JudgeNetwork {
     /// Mean over frames, and over the cells of a grid so that it is known where: `[B, F, C·H·W]` to `[B, C·cells]`.
     fn pooled(&self, g: &mut GraphBuilder, path: &str, x: ValueId, map: [usize; 4]) -> ValueId {
         let [batch, channels, height, width] = map;
-        let side = |length: usize| (1..=GRID.min(length)).rev().find(|&side| length.is_multiple_of(side)).unwrap_or(1);
+        let side =
+            |length: usize| (1..=GRID.min(length)).rev().find(|&side| length.is_multiple_of(side)).unwrap_or(1);
         let (rows, columns) = (side(height), side(width));
         let x = g.node(&format!("{path}.frames"), Op::Mean { axes: vec![1] }, &[x]);
         let cells = [batch * channels * rows, height / rows, columns, width / columns];

@@ -27,7 +27,7 @@ fn inputs(backbone: &Backbone, shape: DenoiserShape, rng: &mut Stream, parameter
     let mut random =
         |shape: &[usize]| Value::from_f32(normal_vec(shape.iter().product(), rng), shape, parameters.device());
     let sample = random(&[batch, backbone.config.in_channels, frames, height, width]);
-    let context = random(&[batch, tokens, backbone.config.cross_attention_dim]);
+    let context = random(&[batch, tokens, backbone.config.text_width()]);
     vec![sample, Value::from_f32(vec![321.0; batch], &[batch], parameters.device()), context]
 }
 

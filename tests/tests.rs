@@ -12,3 +12,6 @@ mod onnx;
 
 /// Mistakes in settings point at their place and name the way out.
 mod settings;
+
+/// Any UNet of diffusers that a config can describe is a backbone.
+mod backbones;

@@ -49,6 +49,21 @@ pub enum Command {
 pub enum BackboneCommand {
     /// Train an image model on single frames of the study's clips.
     Train(StudyArgs),
+    /// Prove a diffusers UNet against outputs that another implementation gave; exits 3 where one differs.
+    Check(CheckArgs),
+}
+
+/// A model with inputs and outputs.
+#[derive(Args, Clone)]
+pub struct CheckArgs {
+    /// Folder with config.json, model.safetensors (or diffusers' own name, sharded or not) and io.safetensors.
+    pub folder: PathBuf,
+    /// Where tensors are computed: cpu, gpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Parts of the supernet stage.

@@ -1,6 +1,7 @@
 //! The command line of tnas: what was typed becomes a validated study, and a study becomes stages.
 
 mod args;
+mod check;
 mod model_folder;
 mod progress;
 mod run;
@@ -61,6 +62,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || e.is::<tnas_space::SpaceError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()
+            || e.is::<tnas_network::ParametersError>()
+            || e.is::<check::Differs>()
     };
     if error.chain().any(data) { 3 } else { 1 }
 }
@@ -80,6 +83,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=true".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
+        Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),

@@ -188,7 +188,7 @@ impl Workbench {
         let pipeline = Pipeline::read(&folder)?;
         let unet = model_folder::read_unet(&folder, &self.device)?;
         let text = model_folder::read_text(&folder, &self.device)?;
-        self.check_channels(&pipeline.backbone)?;
+        self.check_inputs(&pipeline.backbone)?;
         let tokens = self.caption_tokens(&pipeline.tokenizer, &pipeline.encoder)?;
         let features = text_features(&pipeline.encoder, &text, &tokens)?;
         Ok(ImageModel { pipeline, unet, text, features })
@@ -229,9 +229,21 @@ impl Workbench {
         SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
     }
 
-    fn check_channels(&self, backbone: &Backbone) -> anyhow::Result<()> {
+    /// An error where a study cannot feed the backbone.
+    fn check_inputs(&self, backbone: &Backbone) -> anyhow::Result<()> {
         let [channels, ..] = self.clip_shape();
         let config = &backbone.config;
+        anyhow::ensure!(
+            config.context.is_some(),
+            "failed to use the backbone: it takes no text, and a study's clips are asked for by captions; use a \
+             UNet2DConditionModel"
+        );
+        let extra = config.extra_inputs();
+        anyhow::ensure!(
+            extra.is_empty(),
+            "failed to use the backbone: it asks for {}, which a study does not have: it has captions alone",
+            extra.join(", ")
+        );
         anyhow::ensure!(
             config.in_channels == channels && config.out_channels == channels,
             "failed to use the backbone: it takes {} channels and makes {}, the data has {channels}{}",

@@ -29,10 +29,10 @@ impl Discriminator {
         let config = &self.backbone.config;
         let mut unet = UNetBuilder::inputs(&mut g, config, &self.genotype, shape);
         let (x, _, mut features) = unet.encode();
-        if config.mid_block {
+        if config.mid.is_some() {
             features.push(unet.middle(x));
         }
-        let pooled = g.input("pooled", &[shape.batch, config.cross_attention_dim], tnas_graph::Dtype::F32);
+        let pooled = g.input("pooled", &[shape.batch, config.text_width()], tnas_graph::Dtype::F32);
         let head = |(index, &feature): (usize, &ValueId)| (format!("{HEAD_PREFIX}{index}"), feature);
         let heads: Vec<_> = features.iter().enumerate().map(head).collect();
         let logits: Vec<ValueId> =
@@ -53,12 +53,7 @@ impl Discriminator {
     ) -> ValueId {
         let &[images, channels, height, width] = g.shape(feature) else { return feature };
         let DenoiserShape { batch, frames, .. } = shape;
-        let settings = ResnetSettings {
-            out_channels: channels,
-            groups: self.backbone.config.norm_num_groups,
-            eps: 1e-5,
-            images_per_embedding: frames,
-        };
+        let settings = ResnetSettings::new(channels, self.backbone.config.norm_num_groups, 1e-5, frames);
         let x = resnet(g, &format!("{path}.spatial"), feature, None, &settings);
         let x = g.reshape(&format!("{path}.split"), x, &[batch, frames, channels, height * width]);
         let x = g.transpose(&format!("{path}.to_tokens"), x, &[0, 3, 1, 2]); // [B, H·W, F, C]

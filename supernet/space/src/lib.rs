@@ -20,7 +20,10 @@ mod slot;
 mod text_encoder;
 
 pub use autoencoder::{Autoencoder, LatentLayout};
-pub use backbone::{Backbone, DenoiserShape, UNetConfig};
+pub use backbone::{
+    Activation, Attention, Backbone, Block, ClassEmbedding, Context, DenoiserShape, Embedding, TextNorm, TextTime,
+    UNetConfig,
+};
 pub use choice::{Arg, Choice, OperatorSpec};
 pub use discriminator::{Discriminator, HEAD_PREFIX};
 pub use error::SpaceError;

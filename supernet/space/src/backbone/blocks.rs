@@ -1,9 +1,13 @@
 //! Down, middle and up blocks, with the slots' insertions between their layers.
 
-use tnas_graph::ValueId;
+use tnas_graph::{Op, ValueId};
 
 use super::{
-    layers::{ResnetSettings, conv3, resnet, transformer},
+    config::{Attention, Block},
+    layers::{
+        AddedText, PixelAttention, Resample, ResnetSettings, TransformerSettings, conv3, halving, pixel_attention,
+        resnet, transformer,
+    },
     unet::UNetBuilder,
 };
 
@@ -16,94 +20,108 @@ impl UNetBuilder<'_> {
         skips: &mut Vec<ValueId>,
     ) -> (ValueId, ValueId) {
         let config = self.config;
+        let block = &config.down[level];
         let path = format!("down_blocks.{level}");
-        for layer in 0..config.layers_per_block {
-            let slot = format!("down.{level}.{layer}");
-            let attention = config.down_attention[level];
-            x = self.layer(
-                &path,
-                &slot,
-                layer,
-                x,
-                config.block_out_channels[level],
-                config.heads[level],
-                attention,
-            );
+        for layer in 0..block.layers {
+            x = self.layer(&path, &format!("down.{level}.{layer}"), layer, x, block);
             skips.push(x);
         }
         let feature = x;
         if level + 1 < config.levels() {
-            let channels = config.block_out_channels[level];
-            x = conv3(self.g, &format!("{path}.downsamplers.0.conv"), x, channels, 2);
+            let sampler = format!("{path}.downsamplers.0");
+            x = if block.resnet_resampler {
+                self.resnet(&sampler, x, block, Some(Resample::Halve))
+            } else {
+                halving(self.g, &format!("{sampler}.conv"), x, block.channels, config.downsample_padding)
+            };
             skips.push(x);
         }
         (x, feature)
     }
 
-    /// Middle block: resnet, transformer, resnet.
-    pub(super) fn mid_block(&mut self, x: ValueId) -> ValueId {
-        let level = self.config.levels() - 1;
-        let (channels, heads) = (self.config.block_out_channels[level], self.config.heads[level]);
-        let x = self.layer("mid_block", "mid.0", 0, x, channels, heads, true);
-        self.layer("mid_block", "mid.1", 1, x, channels, heads, false)
+    /// Middle block: resnet, attention where there is one, resnet.
+    pub(super) fn mid_block(&mut self, block: &Block, x: ValueId) -> ValueId {
+        let x = self.layer("mid_block", "mid.0", 0, x, block);
+        if block.layers == 1 {
+            return x;
+        }
+        let x = self.resnet("mid_block.resnets.1", x, block, None);
+        self.insert("mid.1.r", x)
     }
 
     /// Up block `index`, lowest resolution first: each layer takes a skip; then a doubling unless it is the last.
     pub(super) fn up_block(&mut self, index: usize, mut x: ValueId, skips: &mut Vec<ValueId>) -> ValueId {
         let config = self.config;
-        let level = config.levels() - 1 - index;
+        let block = &config.up[index];
         let path = format!("up_blocks.{index}");
-        for layer in 0..=config.layers_per_block {
+        for layer in 0..block.layers {
             if let Some(skip) = skips.pop() {
                 x = self.g.concat(&format!("{path}.resnets.{layer}.concat"), &[x, skip], 1);
             }
-            let slot = format!("up.{index}.{layer}");
-            let attention = config.up_attention[index];
-            x = self.layer(
-                &path,
-                &slot,
-                layer,
-                x,
-                config.block_out_channels[level],
-                config.heads[level],
-                attention,
-            );
+            x = self.layer(&path, &format!("up.{index}.{layer}"), layer, x, block);
         }
-        if level > 0 {
+        if index + 1 < config.levels() {
+            let name = format!("{path}.upsamplers.0");
+            if block.resnet_resampler {
+                return self.resnet(&name, x, block, Some(Resample::Double));
+            }
             // The size of the skip that comes next, so that odd sizes meet again.
             let size = skips.last().map(|&skip| self.g.shape(skip)).map_or([0, 0], |shape| [shape[2], shape[3]]);
-            let resize = tnas_graph::Op::ResizeNearest { size };
-            let name = format!("{path}.upsamplers.0");
-            x = self.g.node(&name, resize, &[x]);
-            x = conv3(self.g, &format!("{name}.conv"), x, config.block_out_channels[level], 1);
+            x = self.g.node(&name, Op::ResizeNearest { size }, &[x]);
+            x = conv3(self.g, &format!("{name}.conv"), x, block.channels, 1);
         }
         x
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn layer(
-        &mut self,
-        path: &str,
-        slot: &str,
-        layer: usize,
-        x: ValueId,
-        channels: usize,
-        heads: usize,
-        attention: bool,
-    ) -> ValueId {
-        let settings = ResnetSettings {
-            out_channels: channels,
-            groups: self.config.norm_num_groups,
-            eps: self.config.norm_eps,
-            images_per_embedding: self.frames,
-        };
-        let x = resnet(self.g, &format!("{path}.resnets.{layer}"), x, Some(self.embedding), &settings);
+    fn layer(&mut self, path: &str, slot: &str, layer: usize, x: ValueId, block: &Block) -> ValueId {
+        let x = self.resnet(&format!("{path}.resnets.{layer}"), x, block, None);
         let x = self.insert(&format!("{slot}.r"), x);
-        if !attention {
+        if !block.attention.is_some() {
             return x;
         }
-        let name = format!("{path}.attentions.{layer}");
-        let x = transformer(self.g, &name, x, self.context, heads, self.config);
+        let x = self.attention(&format!("{path}.attentions.{layer}"), layer, x, &block.attention);
         self.insert(&format!("{slot}.a"), x)
+    }
+
+    fn resnet(&mut self, path: &str, x: ValueId, block: &Block, resample: Option<Resample>) -> ValueId {
+        let config = self.config;
+        let settings = ResnetSettings {
+            activation: config.activation,
+            scale_shift: config.scale_shift,
+            out_scale: block.out_scale,
+            resample,
+            ..ResnetSettings::new(block.channels, config.norm_num_groups, config.norm_eps, self.frames)
+        };
+        let embedding = self.embedding(block.skip_time_activation);
+        resnet(self.g, path, x, Some(embedding), &settings)
+    }
+
+    fn attention(&mut self, path: &str, layer: usize, x: ValueId, attention: &Attention) -> ValueId {
+        let config = self.config;
+        match (attention, self.context) {
+            (&Attention::Pixels { heads, depth, groups, out_scale }, _) => {
+                let norm = groups.map(|groups| (groups, config.norm_eps));
+                pixel_attention(self.g, path, x, &PixelAttention { heads, depth, norm, out_scale, text: None })
+            }
+            (Attention::Transformer { heads, depth, blocks, only_cross }, Some(context)) => {
+                let settings = TransformerSettings {
+                    heads: *heads,
+                    depth: *depth,
+                    blocks: blocks[layer],
+                    only_cross: *only_cross,
+                    linear: config.linear_projection,
+                    groups: config.norm_num_groups,
+                };
+                transformer(self.g, path, x, context, &settings)
+            }
+            (&Attention::AddedKeys { heads, depth, only_cross, norm }, Some(context)) => {
+                let text = AddedText { context, norm, only: only_cross };
+                let norm = Some((config.norm_num_groups, 1e-5));
+                let settings = PixelAttention { heads, depth, norm, out_scale: 1.0, text: Some(&text) };
+                pixel_attention(self.g, path, x, &settings)
+            }
+            // A config without text has no attention to it.
+            _ => x,
+        }
     }
 }

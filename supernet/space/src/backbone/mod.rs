@@ -1,9 +1,12 @@
 mod blocks;
 mod config;
 mod layers;
+mod options;
 mod unet;
 
-pub use config::UNetConfig;
+pub use config::{
+    Activation, Attention, Block, ClassEmbedding, Context, Embedding, TextNorm, TextTime, UNetConfig,
+};
 pub use unet::{Backbone, DenoiserShape};
 
 pub(crate) use layers::{ResnetSettings, resnet};

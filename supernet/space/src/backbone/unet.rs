@@ -1,6 +1,10 @@
-use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId};
+use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
 
-use super::UNetConfig;
+use super::{
+    UNetConfig,
+    config::{Activation, Block, ClassEmbedding, Embedding, TextTime},
+    layers::activate,
+};
 use crate::{Genotype, Insertion, Slot, SlotInfo, SpaceError, temporal_prefix};
 
 /// An image UNet with slots for temporal operators.
@@ -35,41 +39,45 @@ impl Backbone {
     pub fn slots(&self) -> Vec<SlotInfo> {
         let config = &self.config;
         let mut slots = Vec::new();
-        let mut add = |name: String, level: usize| {
-            slots.push(SlotInfo { slot: Slot::new(name), channels: config.block_out_channels[level], level });
-        };
-        add("in".into(), 0);
         let last = config.levels() - 1;
-        for level in 0..=last {
-            for layer in 0..config.layers_per_block {
-                add(format!("down.{level}.{layer}.r"), level);
-                if config.down_attention[level] {
-                    add(format!("down.{level}.{layer}.a"), level);
+        slots.push(SlotInfo { slot: Slot::new("in"), channels: config.block_out_channels[0], level: 0 });
+        let mut add = |name: String, block: &Block, level: usize| {
+            slots.push(SlotInfo { slot: Slot::new(name), channels: block.channels, level });
+        };
+        let layer = |add: &mut dyn FnMut(String, &Block, usize), name: &str, block: &Block, level: usize| {
+            for index in 0..block.layers {
+                add(format!("{name}.{index}.r"), block, level);
+                if block.attention.is_some() {
+                    add(format!("{name}.{index}.a"), block, level);
                 }
             }
+        };
+        for (level, block) in config.down.iter().enumerate() {
+            layer(&mut add, &format!("down.{level}"), block, level);
         }
-        if config.mid_block {
-            for name in ["mid.0.r", "mid.0.a", "mid.1.r"] {
-                add(name.into(), last);
+        // Attention stands between the middle block's two resnets.
+        if let Some(block) = &config.mid {
+            add("mid.0.r".into(), block, last);
+            if block.attention.is_some() {
+                add("mid.0.a".into(), block, last);
+            }
+            if block.layers > 1 {
+                add("mid.1.r".into(), block, last);
             }
         }
-        for index in 0..=last {
-            for layer in 0..=config.layers_per_block {
-                add(format!("up.{index}.{layer}.r"), last - index);
-                if config.up_attention[index] {
-                    add(format!("up.{index}.{layer}.a"), last - index);
-                }
-            }
+        for (index, block) in config.up.iter().enumerate() {
+            layer(&mut add, &format!("up.{index}"), block, last - index);
         }
         slots
     }
 
-    /// The denoiser: `sample` `[B, C, F, H, W]`, `timestep` `[B]` and `encoder_hidden_states` `[B, L, X]` to `out`,
-    /// shaped as `sample`.
+    /// The denoiser: `sample` `[B, C, F, H, W]`, `timestep` `[B]` and, where the config asks for them,
+    /// `encoder_hidden_states` `[B, L, X]`, `timestep_cond` `[B, G]`, `class_labels` `[B]`, `[B, 1]` (of a table) or `[B, K]`,
+    /// `added_cond_kwargs.text_embeds` `[B, E]` and `added_cond_kwargs.time_ids` `[B, 6]`, to `out`, shaped as `sample`.
     pub fn denoiser(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, SpaceError> {
         self.check_slots(genotype)?;
         let mut g = GraphBuilder::new();
-        let DenoiserShape { batch, frames, height, width, .. } = shape;
+        let DenoiserShape { batch, frames, .. } = shape;
         let mut unet = UNetBuilder::inputs(&mut g, &self.config, genotype, shape);
         let (mut x, mut skips, _) = unet.encode();
         x = unet.middle(x);
@@ -77,8 +85,9 @@ impl Backbone {
             x = unet.up_block(index, x, &mut skips);
         }
         let x = g.group_norm("conv_norm_out", x, self.config.norm_num_groups, self.config.norm_eps);
-        let x = g.silu("conv_act", x);
-        let x = g.conv2d("conv_out", x, self.config.out_channels, [3, 3], [1, 1], [1, 1], Init::FanIn);
+        let x = activate(&mut g, "conv_act", x, self.config.out_activation);
+        let x = conv_same(&mut g, "conv_out", x, self.config.out_channels, self.config.conv_out_kernel);
+        let &[_, _, height, width] = g.shape(x) else { return Ok(g.finish(&[("out", x)])?) };
         let out = [batch, frames, self.config.out_channels, height, width];
         let x = g.reshape("out.split", x, &out);
         let x = g.transpose("out.to_clips", x, &[0, 2, 1, 3, 4]); // [B, C, F, H, W]
@@ -105,9 +114,12 @@ pub(crate) struct UNetBuilder<'a> {
     pub config: &'a UNetConfig,
     genotype: &'a Genotype,
     sample: ValueId,
-    pub context: ValueId,
-    /// Time embedding after silu `[B, 4·C₀]`.
-    pub embedding: ValueId,
+    /// Text `[B, L, X]`.
+    pub context: Option<ValueId>,
+    /// Time embedding `[B, 4·C₀]`.
+    plain_embedding: ValueId,
+    /// The same after the activation that nearly every resnet puts before it: once is enough.
+    active_embedding: Option<ValueId>,
     pub batch: usize,
     pub frames: usize,
 }
@@ -123,9 +135,25 @@ impl<'a> UNetBuilder<'a> {
         let DenoiserShape { batch, frames, height, width, tokens } = shape;
         let sample = g.input("sample", &[batch, config.in_channels, frames, height, width], Dtype::F32);
         let timestep = g.input("timestep", &[batch], Dtype::F32);
-        let context = g.input("encoder_hidden_states", &[batch, tokens, config.cross_attention_dim], Dtype::F32);
-        let embedding = time_embedding(g, config, timestep);
-        Self { g, config, genotype, sample, context, embedding, batch, frames }
+        let mut context = config
+            .context
+            .as_ref()
+            .map(|text| g.input("encoder_hidden_states", &[batch, tokens, text.given], Dtype::F32));
+        let plain_embedding = embedding(g, &config.embedding, config.block_out_channels[0], timestep);
+        if let (Some(given), Some(width)) = (context, config.context.as_ref().and_then(|text| text.projected)) {
+            context = Some(g.linear("encoder_hid_proj", given, width, true, Init::FanIn));
+        }
+        Self { g, config, genotype, sample, context, plain_embedding, active_embedding: None, batch, frames }
+    }
+
+    /// The embedding as resnets take it.
+    pub(super) fn embedding(&mut self, skip_activation: bool) -> ValueId {
+        if skip_activation {
+            return self.plain_embedding;
+        }
+        let (plain, activation) = (self.plain_embedding, self.config.activation);
+        let g = &mut *self.g;
+        *self.active_embedding.get_or_insert_with(|| activate(g, "embedding.active", plain, activation))
     }
 
     /// `conv_in` and the down blocks: the last value, the skips, and each block's feature before its halving.
@@ -138,9 +166,11 @@ impl<'a> UNetBuilder<'a> {
         } else {
             self.g.transpose("sample.to_frames", self.sample, &[0, 2, 1, 3, 4])
         };
-        let x = self.g.reshape("sample.images", x, &[batch * frames, channels, height, width]);
-        let width0 = self.config.block_out_channels[0];
-        let x = self.g.conv2d("conv_in", x, width0, [3, 3], [1, 1], [1, 1], Init::FanIn);
+        let mut x = self.g.reshape("sample.images", x, &[batch * frames, channels, height, width]);
+        if self.config.center_input {
+            x = self.g.affine("sample.centred", x, 2.0, -1.0);
+        }
+        let x = conv_same(self.g, "conv_in", x, self.config.block_out_channels[0], self.config.conv_in_kernel);
         let mut x = self.insert("in", x);
         let (mut skips, mut features) = (vec![x], Vec::new());
         for level in 0..self.config.levels() {
@@ -153,7 +183,8 @@ impl<'a> UNetBuilder<'a> {
 
     /// The middle block, where there is one.
     pub fn middle(&mut self, x: ValueId) -> ValueId {
-        if self.config.mid_block { self.mid_block(x) } else { x }
+        let config = self.config;
+        config.mid.as_ref().map_or(x, |block| self.mid_block(block, x))
     }
 
     /// What the genotype puts at a slot.
@@ -164,14 +195,82 @@ impl<'a> UNetBuilder<'a> {
     }
 }
 
-fn time_embedding(g: &mut GraphBuilder, config: &UNetConfig, timestep: ValueId) -> ValueId {
-    let channels = config.block_out_channels[0];
-    let sinusoid =
-        Op::Sinusoid { channels, flip_sin_to_cos: config.flip_sin_to_cos, frequency_shift: config.freq_shift };
-    let e = g.node("time_proj", sinusoid, &[timestep]);
-    let e = g.linear("time_embedding.linear_1", e, 4 * channels, true, Init::FanIn);
-    let e = g.silu("time_embedding.act", e);
-    let e = g.linear("time_embedding.linear_2", e, 4 * channels, true, Init::FanIn);
-    // Every resnet takes silu of the embedding: once is enough.
-    g.silu("time_embedding.silu", e)
+/// Convolution whose odd kernels keep the size.
+fn conv_same(g: &mut GraphBuilder, path: &str, x: ValueId, out: usize, kernel: usize) -> ValueId {
+    let padding = (kernel - 1) / 2;
+    g.conv2d(path, x, out, [kernel, kernel], [1, 1], [padding, padding], Init::FanIn)
+}
+
+/// The embedding of time, class and sizes `[B, channels]`, before resnets' activation.
+fn embedding(g: &mut GraphBuilder, settings: &Embedding, first: usize, timestep: ValueId) -> ValueId {
+    let batch = g.shape(timestep)[0];
+    let sinusoids = |g: &mut GraphBuilder, path: &str, numbers: ValueId, channels: usize| {
+        let op = Op::Sinusoid {
+            channels,
+            flip_sin_to_cos: settings.flip_sin_to_cos,
+            frequency_shift: settings.freq_shift,
+        };
+        g.node(path, op, &[numbers])
+    };
+    let two_layers = |g: &mut GraphBuilder, path: &str, x: ValueId, activation: Activation| {
+        let x = g.linear(&format!("{path}.linear_1"), x, settings.channels, true, Init::FanIn);
+        let x = activate(g, &format!("{path}.act"), x, activation);
+        g.linear(&format!("{path}.linear_2"), x, settings.channels, true, Init::FanIn)
+    };
+    let mut e = sinusoids(g, "time_proj", timestep, first);
+    if let Some(width) = settings.condition {
+        let condition = g.input("timestep_cond", &[batch, width], Dtype::F32);
+        let condition = g.linear("time_embedding.cond_proj", condition, first, false, Init::FanIn);
+        e = g.add("time_embedding.conditioned", e, condition);
+    }
+    e = two_layers(g, "time_embedding", e, settings.activation);
+    if let Some(activation) = settings.post_activation {
+        e = activate(g, "time_embedding.post_act", e, activation);
+    }
+    let path = "class_embedding";
+    let labels = |g: &mut GraphBuilder, width: usize| g.input("class_labels", &[batch, width], Dtype::F32);
+    let class = settings.class.map(|class| match class {
+        ClassEmbedding::Table(classes) => {
+            let weight = Weight::new(format!("{path}.weight"), &[classes, settings.channels], Init::Normal(1.0));
+            let labels = g.input("class_labels", &[batch, 1], Dtype::I64);
+            let rows = g.node(path, Op::Embedding { weight }, &[labels]);
+            g.reshape("class_embedding.rows", rows, &[batch, settings.channels])
+        }
+        ClassEmbedding::Time => {
+            let labels = g.input("class_labels", &[batch], Dtype::F32);
+            let labels = sinusoids(g, "class_proj", labels, first);
+            two_layers(g, path, labels, settings.activation)
+        }
+        ClassEmbedding::Identity => labels(g, settings.channels),
+        ClassEmbedding::Projection(width) => {
+            let labels = labels(g, width);
+            two_layers(g, path, labels, Activation::Silu)
+        }
+        ClassEmbedding::Linear(width) => {
+            let labels = labels(g, width);
+            g.linear(path, labels, settings.channels, true, Init::FanIn)
+        }
+    });
+    if let Some(class) = class {
+        e = if settings.concat_class {
+            g.concat("embedding.with_class", &[e, class], 1)
+        } else {
+            g.add("embedding.with_class", e, class)
+        };
+    }
+    if let Some(TextTime { time_channels, channels, ids }) = settings.text_time {
+        let pooled = channels - ids * time_channels;
+        let text = g.input("added_cond_kwargs.text_embeds", &[batch, pooled], Dtype::F32);
+        let numbers = g.input("added_cond_kwargs.time_ids", &[batch, ids], Dtype::F32);
+        let numbers = g.reshape("add_time_proj.numbers", numbers, &[batch * ids]);
+        let sizes = sinusoids(g, "add_time_proj", numbers, time_channels);
+        let sizes = g.reshape("add_time_proj.rows", sizes, &[batch, ids * time_channels]);
+        let both = g.concat("add_embedding.input", &[text, sizes], 1);
+        let added = two_layers(g, "add_embedding", both, Activation::Silu);
+        e = g.add("embedding.with_text_time", e, added);
+    }
+    match settings.sum_activation {
+        Some(activation) => activate(g, "time_embed_act", e, activation),
+        None => e,
+    }
 }

@@ -5,10 +5,10 @@ fn repository(path: &str) -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-fn quickstart() -> (Backbone, SearchSpace) {
+fn with_space(name: &str) -> (Backbone, SearchSpace) {
     let backbone =
         Backbone::new(UNetConfig::from_json(&repository("configs/backbones/quickstart/unet/config.json")).unwrap());
-    let file: SpaceFile = toml::from_str(&repository("configs/spaces/quickstart.toml")).unwrap();
+    let file: SpaceFile = toml::from_str(&repository(&format!("configs/spaces/{name}.toml"))).unwrap();
     let space = SearchSpace::new(&backbone, &file).unwrap();
     (backbone, space)
 }
@@ -33,7 +33,13 @@ fn inputs(backbone: &Backbone, shape: DenoiserShape, rng: &mut Stream, parameter
 
 #[test]
 fn an_untrained_supernet_is_the_image_model_for_every_genotype() {
-    let (backbone, space) = quickstart();
+    for name in ["quickstart", "full"] {
+        untrained_equals_image_model(name);
+    }
+}
+
+fn untrained_equals_image_model(name: &str) {
+    let (backbone, space) = with_space(name);
     let shape = DenoiserShape { batch: 2, frames: 4, height: 8, width: 8, tokens: 5 };
     let parameters = supernet(&backbone, &space, shape);
     let mut rng = stream(1, "identity", 0);
@@ -51,7 +57,13 @@ fn an_untrained_supernet_is_the_image_model_for_every_genotype() {
 
 #[test]
 fn the_extracted_network_is_the_supernet_path() {
-    let (backbone, space) = quickstart();
+    for name in ["quickstart", "full"] {
+        extracted_equals_path(name);
+    }
+}
+
+fn extracted_equals_path(name: &str) {
+    let (backbone, space) = with_space(name);
     let shape = DenoiserShape { batch: 1, frames: 4, height: 8, width: 8, tokens: 5 };
     let mut parameters = supernet(&backbone, &space, shape);
     let mut rng = stream(2, "extract", 0);

@@ -1,6 +1,6 @@
 use tnas_graph::{GraphBuilder, ValueId};
 
-use super::{Allowed, Insertion, OperatorKind, Param, position::sinusoidal, tokens};
+use super::{Allowed, Insertion, OperatorKind, Param, position::sinusoidal, tokens, tokens::Tokens};
 use crate::OperatorSpec;
 
 /// Self-attention over the frames at each pixel (the motion module of Guo et al. 2023, one attention), with an optional
@@ -10,7 +10,7 @@ pub const ATTN1D: OperatorKind = OperatorKind {
     params: &[
         Param { name: "heads", default: "4", allowed: Allowed::Between(1, 64) },
         Param { name: "ff", default: "0", allowed: Allowed::Between(0, 8) },
-        Param { name: "pos", default: "sin", allowed: Allowed::Words(&["sin", "none"]) },
+        Param { name: "pos", default: "sin", allowed: Allowed::Words(&["sin", "rotary", "none"]) },
     ],
     build,
 };
@@ -25,7 +25,8 @@ fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, 
         let code = sinusoidal(frames, channels);
         g.constant(&format!("{path}.position_code"), &[1, frames, channels], code)
     });
-    let y = tokens::self_attention(g, path, tokens, spec.number("heads"), position);
+    let how = Tokens { position, rotary: spec.is("pos", "rotary"), pooled: None };
+    let y = tokens::self_attention(g, path, tokens, spec.number("heads"), &how);
     let y = tokens::feed_forward(g, path, y, spec.number("ff"));
     let y = g.reshape(&format!("{path}.pixels"), y, &[batch, pixels, frames, channels]);
     let y = g.transpose(&format!("{path}.to_frames"), y, &[0, 2, 3, 1]); // [B, F, C, H·W]

@@ -47,7 +47,7 @@ fn convolve(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, x: ValueId) -
 }
 
 /// Pointwise projection back to `channels`, zero at the start.
-fn project(g: &mut GraphBuilder, path: &str, channels: usize, x: ValueId) -> ValueId {
+pub(super) fn project(g: &mut GraphBuilder, path: &str, channels: usize, x: ValueId) -> ValueId {
     let hidden = g.shape(x)[1];
     let shape = [channels, hidden, 1, 1];
     let weight = Weight::new(format!("{path}.weight"), &shape, Init::Zeros).with_elastic(Elastic::Prefix);

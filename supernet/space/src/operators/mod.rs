@@ -1,6 +1,10 @@
 mod attn1d;
 mod attn3d;
 mod conv1d;
+mod conv2p1d;
+mod conv3d;
+mod cross;
+mod linear3d;
 mod position;
 mod tokens;
 
@@ -9,7 +13,16 @@ use tnas_graph::{GraphBuilder, ValueId};
 use crate::{Arg, OperatorSpec, Slot};
 
 /// Every temporal operator. To add one, write its file and its line here.
-pub const OPERATORS: &[OperatorKind] = &[conv1d::CONV1D, attn1d::ATTN1D, attn3d::ATTN3D];
+pub const OPERATORS: &[OperatorKind] = &[
+    conv1d::CONV1D,
+    conv3d::CONV3D,
+    conv2p1d::CONV2P1D,
+    attn1d::ATTN1D,
+    attn3d::ATTN3D,
+    cross::CROSS1D,
+    cross::CROSS3D,
+    linear3d::LINEAR3D,
+];
 
 /// A temporal operator: its name, its parameters and how it adds itself to a graph.
 pub struct OperatorKind {

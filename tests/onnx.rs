@@ -47,7 +47,7 @@ fn a_denoiser_with_every_operator() {
     let config = UNetConfig::from_json(&repository("configs/backbones/quickstart/unet/config.json")).unwrap();
     let genotype = "in=conv1d(k=5,expand=2);down.0.0.r=conv1d(depthwise=true);down.1.0.a=attn1d(ff=2,heads=2);\
         mid.0.a=attn3d(heads=4,ff=1,kv_stride=2);mid.0.r=cross3d(ff=1)+cross1d(heads=2);mid.1.r=linear3d(ff=1);\
-        up.0.0.r=conv3d(k=5)+conv2p1d(k=3);up.0.1.a=attn1d(pos=rotary);\
+        up.0.0.r=conv3d(k=5)+conv2p1d(k=3);up.0.1.a=attn1d(pos=rotary)+shift(fraction=1/4);\
         up.1.1.r=conv1d(k=3)+attn1d(pos=none)";
     let shape = DenoiserShape { batch: 2, frames: 4, height: 8, width: 8, tokens: 5 };
     check("denoiser", &Backbone::new(config).denoiser(&genotype.parse().unwrap(), shape).unwrap(), &[]);

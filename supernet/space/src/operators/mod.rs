@@ -6,6 +6,7 @@ mod conv3d;
 mod cross;
 mod linear3d;
 mod position;
+mod shift;
 mod tokens;
 
 use tnas_graph::{GraphBuilder, ValueId};
@@ -22,6 +23,7 @@ pub const OPERATORS: &[OperatorKind] = &[
     cross::CROSS1D,
     cross::CROSS3D,
     linear3d::LINEAR3D,
+    shift::SHIFT,
 ];
 
 /// A temporal operator: its name, its parameters and how it adds itself to a graph.

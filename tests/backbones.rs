@@ -119,3 +119,17 @@ fn a_clip_without_temporal_layers_is_its_frames() {
         }
     }
 }
+
+#[test]
+fn published_geometries_have_the_published_sizes() {
+    let shape = DenoiserShape { batch: 1, frames: 1, height: 64, width: 64, tokens: 77 };
+    for (name, millions) in
+        [("sd15", 859.5), ("bk-sdm-base", 579.4), ("bk-sdm-small", 482.3), ("bk-sdm-tiny", 323.4)]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/backbones/{name}/unet/config.json"));
+        let backbone = Backbone::new(UNetConfig::from_json(&std::fs::read_to_string(path).unwrap()).unwrap());
+        let cost = tnas_graph::cost(&backbone.denoiser(&Genotype::none(), shape).unwrap());
+        println!("{name}: {} parameters, {} MACs", cost.parameters, cost.macs);
+        assert_eq!(format!("{:.1}", cost.parameters as f64 / 1e6), format!("{millions:.1}"), "{name}");
+    }
+}

@@ -22,6 +22,9 @@ pub enum Command {
     /// The supernet.
     #[command(subcommand)]
     Supernet(TrainCommand),
+    /// Search spaces.
+    #[command(subcommand)]
+    Space(SpaceCommand),
     /// Measure architectures of the space on this machine.
     Profile(StudyArgs),
     /// The latency predictor.
@@ -61,6 +64,35 @@ pub struct CheckArgs {
     /// Where tensors are computed: cpu, gpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be asked of a search space.
+#[derive(Subcommand)]
+pub enum SpaceCommand {
+    /// Print slots, choices, how many architectures there are, and the least and the most that one costs.
+    Show(SpaceArgs),
+}
+
+/// A search space over a backbone.
+#[derive(Args, Clone)]
+pub struct SpaceArgs {
+    /// The space's TOML file.
+    pub space: PathBuf,
+    /// Folder with the UNet's config.json, or with unet/config.json.
+    #[arg(long)]
+    pub backbone: PathBuf,
+    /// Frames of a clip.
+    #[arg(long, default_value_t = 16)]
+    pub frames: usize,
+    /// Rows and columns of the sample (of latents, where there is an autoencoder).
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// Text tokens.
+    #[arg(long, default_value_t = 77)]
+    pub tokens: usize,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

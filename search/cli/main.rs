@@ -6,13 +6,14 @@ mod model_folder;
 mod progress;
 mod run;
 mod settings;
+mod space;
 mod stages;
 mod workbench;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, StudyArgs, TrainCommand};
+use args::{BackboneCommand, Cli, Command, LatencyCommand, SpaceCommand, StudyArgs, TrainCommand};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
@@ -85,6 +86,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
+        Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {

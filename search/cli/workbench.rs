@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use tnas_clips::{CaptionPolicy, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
 use tnas_graph::HostTensor;
 use tnas_network::{Device, Parameters, Value, execute, open_device, side_by_side};
-use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, SpaceFile, TextEncoder};
+use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, TextEncoder};
 use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};
 use tnas_weights::{SafeTensors, write_safetensors};
 
@@ -221,12 +221,7 @@ impl Workbench {
 
     /// The study's search space over a backbone.
     pub fn space(&self, backbone: &Backbone) -> anyhow::Result<SearchSpace> {
-        let path = &self.study.space;
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
-        let file: SpaceFile = toml::from_str(&text)
-            .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
-        SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
+        crate::space::read_space(&self.study.space, backbone)
     }
 
     /// An error where a study cannot feed the backbone.

@@ -1,0 +1,148 @@
+//! `tnas space show`: what a search space holds, before anything is trained or measured.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_graph::{Cost, cost};
+use tnas_space::{Backbone, DenoiserShape, Genome, SearchSpace, SpaceFile, UNetConfig};
+
+use crate::args::SpaceArgs;
+
+/// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
+pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
+    let backbone = read_backbone(&args.backbone)?;
+    let space = read_space(&args.space, &backbone)?;
+    let shape =
+        DenoiserShape { batch: 1, frames: args.frames, height: args.size, width: args.size, tokens: args.tokens };
+    let costs = Costs::count(&backbone, &space, shape)?;
+    if args.json {
+        println!("{}", costs.to_json(args, &space));
+    } else {
+        costs.print(args, &space);
+    }
+    Ok(())
+}
+
+/// A UNet's config, of a pipeline's folder or its own.
+pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
+    let inner = folder.join("unet/config.json");
+    let path = if inner.exists() { inner } else { folder.join("config.json") };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    Ok(Backbone::new(UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?))
+}
+
+/// A search space over a backbone.
+pub fn read_space(path: &Path, backbone: &Backbone) -> anyhow::Result<SearchSpace> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
+    let file: SpaceFile = toml::from_str(&text)
+        .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
+    SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
+}
+
+/// Costs of the cheapest and the dearest architecture, by one quantity.
+struct Extremes {
+    name: &'static str,
+    least: (Genome, Cost),
+    most: (Genome, Cost),
+}
+
+/// What a space costs.
+struct Costs {
+    /// The image model.
+    none: Cost,
+    extremes: Vec<Extremes>,
+}
+
+impl Costs {
+    /// Parameters and multiply-accumulates are sums over slots, so the best choice of each slot alone is the best of all.
+    fn count(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> anyhow::Result<Self> {
+        let of = |genome: &Genome| -> anyhow::Result<Cost> {
+            Ok(cost(&backbone.denoiser(&space.genotype(genome), shape)?))
+        };
+        let start: Genome = vec![0; space.slots().len()];
+        let mut alone = Vec::new();
+        for (slot, choices) in space.slots().iter().enumerate() {
+            let row = (0..choices.choices.len() as u16).map(|choice| {
+                let mut genome = start.clone();
+                genome[slot] = choice;
+                of(&genome)
+            });
+            alone.push(row.collect::<anyhow::Result<Vec<Cost>>>()?);
+        }
+        let picked = |value: fn(&Cost) -> u64, most: bool| -> anyhow::Result<(Genome, Cost)> {
+            let best = |row: &Vec<Cost>| {
+                let order = |&a: &usize, &b: &usize| value(&row[a]).cmp(&value(&row[b]));
+                let index = if most { (0..row.len()).max_by(order) } else { (0..row.len()).min_by(order) };
+                index.unwrap_or(0) as u16
+            };
+            let genome: Genome = alone.iter().map(best).collect();
+            let cost = of(&genome)?;
+            Ok((genome, cost))
+        };
+        let quantity = |name, value: fn(&Cost) -> u64| -> anyhow::Result<Extremes> {
+            Ok(Extremes { name, least: picked(value, false)?, most: picked(value, true)? })
+        };
+        let extremes = vec![quantity("parameters", |c| c.parameters)?, quantity("macs", |c| c.macs)?];
+        Ok(Self { none: cost(&backbone.denoiser(&tnas_space::Genotype::none(), shape)?), extremes })
+    }
+
+    fn print(&self, args: &SpaceArgs, space: &SearchSpace) {
+        println!("{:<14} {:>8} {:>6} {:>8}", "slot", "channels", "level", "choices");
+        for slot in space.slots() {
+            println!(
+                "{:<14} {:>8} {:>6} {:>8}",
+                slot.info.slot.to_string(),
+                slot.info.channels,
+                slot.info.level,
+                slot.choices.len()
+            );
+        }
+        println!("{} slots, {:.3e} architectures", space.slots().len(), space.cardinality());
+        println!("one call on {} frames of {}×{}, {} text tokens:", args.frames, args.size, args.size, args.tokens);
+        println!("{:<22} {}", "no temporal layers", described(&self.none));
+        for Extremes { name, least, most } in &self.extremes {
+            println!("{:<22} {}", format!("least {name}"), described(&least.1));
+            println!("{:<22} {}", format!("most {name}"), described(&most.1));
+        }
+    }
+
+    fn to_json(&self, args: &SpaceArgs, space: &SearchSpace) -> Value {
+        let slots: Vec<Value> = space
+            .slots()
+            .iter()
+            .map(|slot| {
+                let choices: Vec<String> = slot.choices.iter().map(ToString::to_string).collect();
+                json!({"slot": slot.info.slot, "channels": slot.info.channels, "level": slot.info.level,
+                    "choices": choices})
+            })
+            .collect();
+        let row = |(genome, cost): &(Genome, Cost)| json!({"genotype": space.genotype(genome).to_string(), "cost": figures(cost)});
+        let extremes: serde_json::Map<String, Value> = self
+            .extremes
+            .iter()
+            .map(|e| (e.name.to_string(), json!({"least": row(&e.least), "most": row(&e.most)})))
+            .collect();
+        json!({"format_version": 1, "command": "space show", "architectures": space.cardinality(), "slots": slots,
+            "frames": args.frames, "size": args.size, "tokens": args.tokens, "none": figures(&self.none),
+            "extremes": extremes})
+    }
+}
+
+/// Bytes of weights and live activations, in f32.
+fn memory(cost: &Cost) -> u64 {
+    4 * cost.parameters + cost.peak_activation_bytes
+}
+
+fn figures(cost: &Cost) -> Value {
+    json!({"parameters": cost.parameters, "macs": cost.macs, "peak_memory_bytes": memory(cost)})
+}
+
+fn described(cost: &Cost) -> String {
+    format!(
+        "{:>9.2} M parameters {:>10.2} GMACs {:>8.3} GB of weights and live activations in f32",
+        cost.parameters as f64 / 1e6,
+        cost.macs as f64 / 1e9,
+        memory(cost) as f64 / 1e9
+    )
+}

@@ -2,6 +2,7 @@ mod blocks;
 mod config;
 mod layers;
 mod options;
+mod resolve;
 mod unet;
 
 pub use config::{

@@ -17,7 +17,7 @@ pub const ATTN3D: OperatorKind = OperatorKind {
 };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
-    let &[images, channels, height, width] = g.shape(x) else { return x };
+    let &[_, channels, height, width] = g.shape(x) else { return x };
     let (batch, frames, pixels) = (at.batch, at.frames, height * width);
     let clip = g.reshape(&format!("{path}.split"), x, &[batch, frames, channels, pixels]);
     let tokens = g.transpose(&format!("{path}.to_tokens"), clip, &[0, 1, 3, 2]); // [B, F, H·W, C]
@@ -28,7 +28,5 @@ fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, 
     let how = Tokens { position: Some(position), rotary: false, pooled };
     let y = tokens::self_attention(g, path, tokens, spec.number("heads"), &how);
     let y = tokens::feed_forward(g, path, y, spec.number("ff"));
-    let y = g.reshape(&format!("{path}.pixels"), y, &[batch, frames, pixels, channels]);
-    let y = g.transpose(&format!("{path}.to_frames"), y, &[0, 1, 3, 2]); // [B, F, C, H·W]
-    g.reshape(&format!("{path}.merge"), y, &[images, channels, height, width])
+    tokens::to_images(g, path, y, at, [height, width])
 }

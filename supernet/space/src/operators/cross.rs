@@ -33,7 +33,7 @@ fn build(
     x: ValueId,
     lists: usize,
 ) -> ValueId {
-    let &[images, channels, height, width] = g.shape(x) else { return x };
+    let &[_, channels, height, width] = g.shape(x) else { return x };
     let (batch, frames, pixels, heads) = (at.batch, at.frames, height * width, spec.number("heads"));
     let inner = heads * tokens::head_depth(channels);
     let clip = g.reshape(&format!("{path}.flat"), x, &[batch, frames, channels, pixels]);
@@ -67,9 +67,7 @@ fn build(
     let y = g.elastic_linear(&format!("{path}.to_out"), y, channels, true, Init::Zeros, Elastic::Prefix);
     let y = g.add(&format!("{path}.residual"), rows, y);
     let y = tokens::feed_forward(g, path, y, spec.number("ff"));
-    let y = g.reshape(&format!("{path}.pixels"), y, &[batch, frames, pixels, channels]);
-    let y = g.transpose(&format!("{path}.to_frames"), y, &[0, 1, 3, 2]); // [B, F, C, H·W]
-    g.reshape(&format!("{path}.merge"), y, &[images, channels, height, width])
+    tokens::to_images(g, path, y, at, [height, width])
 }
 
 /// The first frame for every frame, and the frame before each (the first before itself): `[B, F, …]` alike.

@@ -2,9 +2,25 @@
 
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId};
 
+use super::Insertion;
+
 /// Depth of a head: eight heads span the channels, as in the published motion modules.
 pub(super) fn head_depth(channels: usize) -> usize {
     (channels / 8).max(8)
+}
+
+/// Tokens `[B, F·H·W, C]`, frame by frame, as images `[B·F, C, H, W]`.
+pub(super) fn to_images(
+    g: &mut GraphBuilder,
+    path: &str,
+    x: ValueId,
+    at: &Insertion,
+    [height, width]: [usize; 2],
+) -> ValueId {
+    let channels = g.shape(x).last().copied().unwrap_or(1);
+    let y = g.reshape(&format!("{path}.pixels"), x, &[at.batch, at.frames, height * width, channels]);
+    let y = g.transpose(&format!("{path}.to_frames"), y, &[0, 1, 3, 2]); // [B, F, C, H·W]
+    g.reshape(&format!("{path}.merge"), y, &[at.batch * at.frames, channels, height, width])
 }
 
 /// How queries and keys know their places, and which keys there are.

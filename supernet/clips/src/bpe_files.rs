@@ -20,8 +20,7 @@ const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 
 /// How CLIP cuts a text into words (Radford et al. 2021): contractions, runs of letters, single digits, runs of the rest.
-const WORDS: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Settings that change no ids.
 const NEUTRAL: &[&str] = &[
@@ -123,8 +122,8 @@ impl BpeFiles {
         if self.texts.contains_key(MODEL) {
             let model = Value::Object(self.json(MODEL)?);
             let kind = model["model"].get("type").and_then(Value::as_str);
-            if kind.is_some_and(|kind| kind != "BPE") {
-                return Err(self.refuse(MODEL, format!("its model is of type {kind:?}, not \"BPE\"")));
+            if let Some(kind) = kind.filter(|kind| *kind != "BPE") {
+                return Err(self.refuse(MODEL, format!("its model is of type {kind:?}, neither WordLevel nor BPE")));
             }
             if model["model"].get("dropout").and_then(Value::as_f64).is_some_and(|dropout| dropout > 0.0) {
                 return Err(self.refuse(MODEL, format!("dropout = {} is not supported", model["model"]["dropout"])));
@@ -194,7 +193,8 @@ impl BpeFiles {
             }
             None => {
                 config.extend(self.json(SPECIAL)?);
-                let specials: Vec<String> = config.values().filter_map(|value| Some(token(value, true)?.content)).collect();
+                let specials: Vec<String> =
+                    config.values().filter_map(|value| Some(token(value, true)?.content)).collect();
                 for (content, id) in self.json(ADDED)? {
                     let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
                         return Err(self.refuse(ADDED, format!("{content:?} has the id {id}")));
@@ -236,7 +236,8 @@ impl BpeFiles {
     }
 
     fn extra(&self, config: &Map<String, Value>) -> Result<Vec<AddedToken>, ClipError> {
-        let lists = ["additional_special_tokens", "extra_special_tokens"].map(|option| (option, config.get(option)));
+        let lists =
+            ["additional_special_tokens", "extra_special_tokens"].map(|option| (option, config.get(option)));
         let mut found = Vec::new();
         for (option, list) in lists {
             match list {
@@ -248,7 +249,9 @@ impl BpeFiles {
                         found.push(token.ok_or_else(|| self.refuse(CONFIG, format!("{option} holds {value}")))?);
                     }
                 }
-                Some(other) => return Err(self.refuse(CONFIG, format!("{option} = {other} is not a list of tokens"))),
+                Some(other) => {
+                    return Err(self.refuse(CONFIG, format!("{option} = {other} is not a list of tokens")));
+                }
             }
         }
         Ok(found)
@@ -260,7 +263,8 @@ impl BpeFiles {
         if let Some(class) = config.get("tokenizer_class").and_then(Value::as_str)
             && !CLASSES.contains(&class)
         {
-            let message = format!("tokenizer_class = {class:?} is not supported; supported: {}", CLASSES.join(", "));
+            let message =
+                format!("tokenizer_class = {class:?} is not supported; supported: {}", CLASSES.join(", "));
             return Err(self.refuse(CONFIG, message));
         }
         for (option, value) in config {

@@ -109,7 +109,10 @@ fn add(engine: &mut Engine, settings: &BpeSettings) -> Result<(), String> {
         }
         let found = engine.token_to_id(&token.content);
         if id.is_some() && *id != found {
-            return Err(format!("the added token {:?} should have the id {id:?}, and gets {found:?}", token.content));
+            return Err(format!(
+                "the added token {:?} should have the id {id:?}, and gets {found:?}",
+                token.content
+            ));
         }
     }
     Ok(())

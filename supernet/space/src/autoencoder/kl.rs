@@ -231,13 +231,3 @@ fn conv1(g: &mut GraphBuilder, path: &str, x: ValueId) -> ValueId {
     let channels = g.shape(x)[1];
     g.conv2d(path, x, channels, [1, 1], [1, 1], [0, 0], Init::FanIn)
 }
-
-/// Checkpoints from before diffusers 0.15 name the parts of an attention `query`, `key`, `value` and `proj_attn`.
-pub(super) fn weight_name(stored: &str) -> String {
-    const RENAMED: [(&str, &str); 4] =
-        [(".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")];
-    if !stored.contains(".attentions.") {
-        return stored.into();
-    }
-    RENAMED.iter().fold(stored.into(), |name: String, (old, new)| name.replace(old, new))
-}

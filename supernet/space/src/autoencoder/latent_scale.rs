@@ -53,14 +53,7 @@ impl LatentScale {
         self.channelwise(g, "latent.unscale", x, &inverse, self.shift.clone())
     }
 
-    fn channelwise(
-        &self,
-        g: &mut GraphBuilder,
-        path: &str,
-        x: ValueId,
-        gain: &[f32],
-        offset: Vec<f32>,
-    ) -> ValueId {
+    fn channelwise(&self, g: &mut GraphBuilder, path: &str, x: ValueId, gain: &[f32], offset: Vec<f32>) -> ValueId {
         if let ([gain], [offset]) = (gain, &offset[..]) {
             return if (*gain, *offset) == (1.0, 0.0) { x } else { g.affine(path, x, *gain, *offset) };
         }

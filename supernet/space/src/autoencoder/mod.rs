@@ -92,24 +92,11 @@ impl Autoencoder {
         }
     }
 
-    /// The name under which the graphs read a stored tensor: old checkpoints name the parts of an attention otherwise.
-    pub fn weight_name(&self, stored: &str) -> String {
-        match &self.kind {
-            Kind::Kl(_) => kl::weight_name(stored),
-            Kind::Tiny(_) | Kind::Sequence(_) => stored.into(),
-        }
-    }
-
     /// `image` `[B, 3, H, W]`, −1 to 1, to `latent` `[B, C, H/d, W/d]`: the mean where a distribution is encoded.
     pub fn encoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
         let mut g = GraphBuilder::new();
-        let x = g.input("image", &[batch, self.layout().image[0], height, width], Dtype::F32);
-        let x = match &self.kind {
-            Kind::Kl(kl) => kl.encode(&mut g, x),
-            Kind::Tiny(tiny) => tiny.encode(&mut g, x),
-            Kind::Sequence(sequence) => sequence.encode(&mut g, x)?,
-        };
-        let x = self.scale.to_denoiser(&mut g, x);
+        let x = self.image_input(&mut g, batch, height, width);
+        let x = self.encode(&mut g, x)?;
         Ok(g.finish(&[("latent", x)])?)
     }
 
@@ -117,14 +104,40 @@ impl Autoencoder {
     pub fn decoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
         let mut g = GraphBuilder::new();
         let x = g.input("latent", &[batch, self.layout().channels, height, width], Dtype::F32);
-        let x = self.scale.to_decoder(&mut g, x);
-        let x = match &self.kind {
-            Kind::Kl(kl) => kl.decode(&mut g, x),
-            Kind::Tiny(tiny) => tiny.decode(&mut g, x),
-            Kind::Sequence(sequence) => sequence.decode(&mut g, x)?,
-        };
-        let x = if self.clamps { clamp(&mut g, x) } else { x };
+        let x = self.decode(&mut g, x)?;
         Ok(g.finish(&[("image", x)])?)
+    }
+
+    /// `image` to `latent` and to what `image` it is decoded to.
+    pub fn round_trip(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
+        let mut g = GraphBuilder::new();
+        let x = self.image_input(&mut g, batch, height, width);
+        let latent = self.encode(&mut g, x)?;
+        let image = self.decode(&mut g, latent)?;
+        Ok(g.finish(&[("latent", latent), ("image", image)])?)
+    }
+
+    fn image_input(&self, g: &mut GraphBuilder, batch: usize, height: usize, width: usize) -> ValueId {
+        g.input("image", &[batch, self.layout().image[0], height, width], Dtype::F32)
+    }
+
+    fn encode(&self, g: &mut GraphBuilder, image: ValueId) -> Result<ValueId, SpaceError> {
+        let latent = match &self.kind {
+            Kind::Kl(kl) => kl.encode(g, image),
+            Kind::Tiny(tiny) => tiny.encode(g, image),
+            Kind::Sequence(sequence) => sequence.encode(g, image)?,
+        };
+        Ok(self.scale.to_denoiser(g, latent))
+    }
+
+    fn decode(&self, g: &mut GraphBuilder, latent: ValueId) -> Result<ValueId, SpaceError> {
+        let latent = self.scale.to_decoder(g, latent);
+        let image = match &self.kind {
+            Kind::Kl(kl) => kl.decode(g, latent),
+            Kind::Tiny(tiny) => tiny.decode(g, latent),
+            Kind::Sequence(sequence) => sequence.decode(g, latent)?,
+        };
+        Ok(if self.clamps { clamp(g, image) } else { image })
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod args;
 mod check;
+mod import;
 mod model_folder;
+mod motion_weights;
 mod progress;
 mod run;
 mod settings;
@@ -85,6 +87,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&args, "backbone", stages::backbone::backbone)
         }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
+        Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),

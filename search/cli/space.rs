@@ -135,14 +135,16 @@ fn memory(cost: &Cost) -> u64 {
 }
 
 fn figures(cost: &Cost) -> Value {
-    json!({"parameters": cost.parameters, "macs": cost.macs, "peak_memory_bytes": memory(cost)})
+    json!({"parameters": cost.parameters, "macs": cost.macs,
+        "attention_macs": cost.attention_macs, "peak_memory_bytes": memory(cost)})
 }
 
 fn described(cost: &Cost) -> String {
     format!(
-        "{:>9.2} M parameters {:>10.2} GMACs {:>8.3} GB of weights and live activations in f32",
+        "{:>9.2} M parameters {:>10.2} GMACs ({:.2} of attention's products) {:>8.3} GB of weights and live activations in f32",
         cost.parameters as f64 / 1e6,
         cost.macs as f64 / 1e9,
+        cost.attention_macs as f64 / 1e9,
         memory(cost) as f64 / 1e9
     )
 }

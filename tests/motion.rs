@@ -8,7 +8,9 @@ use std::{
 
 use tnas_graph::{Dtype, Graph, HostTensor};
 use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, MotionModel, NameMap, UNetConfig};
+use tnas_space::{
+    Backbone, DenoiserShape, Genotype, MotionAdapter, MotionModel, NameMap, SearchSpace, SpaceFile, UNetConfig,
+};
 use tnas_weights::{HostTensor as Stored, SafeTensors, write_safetensors};
 
 fn shared(name: &str) -> Option<PathBuf> {
@@ -309,6 +311,27 @@ fn published_blocks_have_the_published_sizes() {
         assert_eq!(added("animatediff"), module, "{channels}");
         assert_eq!(added("modelscope(block=conv)"), convolution, "{channels}");
         println!("{channels}: {module} M and {convolution} M, attention {} M", added("modelscope(block=attn)"));
+    }
+}
+
+#[test]
+fn published_models_are_in_the_space_that_ships() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file: SpaceFile = toml::from_str(&read(&root.join("configs/spaces/published.toml"))).unwrap();
+    let image =
+        Backbone::new(UNetConfig::from_json(&read(&root.join("configs/backbones/sd15/unet/config.json"))).unwrap());
+    let over = |adapter: &str| MotionAdapter::from_json(adapter).unwrap().over(&image).unwrap();
+    let first = r#"{"motion_max_seq_length": 24, "use_motion_mid_block": false}"#;
+    let model_scope = MotionModel::from_json(r#"{"_class_name": "UNet3DConditionModel"}"#).unwrap();
+    let shape = DenoiserShape { batch: 1, frames: 16, height: 64, width: 64, tokens: 77 };
+    for (name, model) in
+        [("AnimateDiff 1", over(first)), ("AnimateDiff 2", over("{}")), ("ModelScope", model_scope)]
+    {
+        let space = SearchSpace::new(&model.backbone, &file).unwrap();
+        assert!(space.genome(&model.genotype).is_ok(), "{name}: {}", model.genotype);
+        let count = |genotype| tnas_graph::cost(&model.backbone.denoiser(genotype, shape).unwrap()).parameters;
+        let (whole, image) = (count(&model.genotype), count(&Genotype::none()));
+        println!("{name}: {whole} parameters, {} of them temporal", whole - image);
     }
 }
 

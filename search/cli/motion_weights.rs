@@ -14,7 +14,8 @@ const PLACES: &str = ".pos_embed.pe";
 
 /// Weights of a folder under one of the stems that diffusers and its users write.
 pub fn read_published(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
-    let own = |stem: &str| folder.join(format!("{stem}.safetensors")).exists();
+    const ENDS: [&str; 3] = [".safetensors", ".fp16.safetensors", ".safetensors.index.json"];
+    let own = |stem: &str| ENDS.iter().any(|end| folder.join(format!("{stem}{end}")).exists());
     read_parameters(folder, if own("model") && !own(UNET_STEM) { "model" } else { UNET_STEM }, device)
 }
 

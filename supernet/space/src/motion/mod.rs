@@ -75,23 +75,17 @@ pub fn is_sinusoidal(shape: &[usize], values: &[f32]) -> bool {
 fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, SpaceError> {
     let levels = backbone.config.levels();
     let option = "motion_num_attention_heads";
-    let heads: Vec<Value> = options.per_level(option, levels)?.unwrap_or_else(|| vec![Value::from(8); levels]);
+    let heads: Vec<usize> = options.per_level(option, levels)?.unwrap_or_else(|| vec![8; levels]);
     let length = options.number("motion_max_seq_length", 32)?;
     let mut modules = Modules { length, pairs: Vec::new() };
     for (side, blocks) in [("Down", &backbone.config.down), ("Up", &backbone.config.up)] {
         for (index, block) in blocks.iter().enumerate() {
             let level = if side == "Down" { index } else { levels - 1 - index };
-            // Lists of heads per layer are for down blocks without attention alone.
-            let listed = side == "Down" && !block.attention.is_some();
-            let heads = match &heads[level] {
-                list @ Value::Array(_) if listed => options.each_of(option, list, block.layers)?,
-                one => vec![options.parse(option, one)?; block.layers],
-            };
             let blocks = options.transformer_blocks("temporal_", side, [level, levels], block.layers)?;
             let last = if block.attention.is_some() { "a" } else { "r" };
             for layer in 0..block.layers {
                 let slot = format!("{}.{index}.{layer}.{last}", side.to_lowercase());
-                modules.add(options, option, slot, block.channels, heads[layer], blocks[layer])?;
+                modules.add(options, option, slot, block.channels, heads[level], blocks[layer])?;
             }
         }
     }
@@ -102,7 +96,7 @@ fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, Sp
         let one = Value::from(1);
         let given = options.value("temporal_transformer_layers_per_mid_block").unwrap_or(&one);
         let blocks = options.each_of("temporal_transformer_layers_per_mid_block", given, between)?;
-        let heads = options.parse(option, &heads[levels - 1])?;
+        let heads = heads[levels - 1];
         for (layer, &blocks) in blocks.iter().enumerate() {
             modules.add(options, option, format!("mid.{layer}.a"), mid.channels, heads, blocks)?;
         }

@@ -131,8 +131,7 @@ fn save(path: &Path, weights: &Parameters, rename: impl Fn(&str) -> String) {
         .iter()
         .map(|(name, weight)| (rename(name), weight.shape.clone(), weights.values(name).unwrap().into_owned()))
         .collect();
-    let tensors =
-        values.iter().map(|(name, shape, values)| (name.clone(), Stored::f32(shape, values))).collect();
+    let tensors = values.iter().map(|(name, shape, values)| (name.clone(), Stored::f32(shape, values))).collect();
     write_safetensors(path, &tensors, &Default::default()).unwrap();
 }
 

@@ -3,7 +3,10 @@
 mod args;
 mod check;
 mod codec;
+mod import;
+mod model;
 mod model_folder;
+mod motion_weights;
 mod progress;
 mod run;
 mod settings;
@@ -14,7 +17,7 @@ mod workbench;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, SpaceCommand, StudyArgs, TrainCommand};
+use args::{BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SpaceCommand, StudyArgs, TrainCommand};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
@@ -86,8 +89,11 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&args, "backbone", stages::backbone::backbone)
         }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
+        Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
+        Command::Model(ModelCommand::New(args)) => model::new(&args),
+        Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {

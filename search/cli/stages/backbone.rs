@@ -38,24 +38,23 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let mut pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
     let text = model_folder::read_text(folder, &bench.device)?;
+    // Temporal weights that come with the folder are where the supernet's begin.
+    let genotype = model_folder::read_genotype(folder)?;
     let layer = bench.study.backbone.text_layer.unwrap_or(pipeline.encoder.layer);
     pipeline.encoder = pipeline.encoder.with_layer(layer).for_weights(text.names());
-    check(&pipeline, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), 1.0)?;
+    check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, 1.0)?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
     Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
 }
 
 /// Missing, extra and misshapen weights are errors.
-fn check(pipeline: &Pipeline, unet: &Parameters, text: &Parameters) -> anyhow::Result<()> {
+fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Parameters) -> anyhow::Result<()> {
     let shape = DenoiserShape { batch: 1, frames: 1, height: 8, width: 8, tokens: 4 };
-    let graph = pipeline.backbone.denoiser(&Genotype::none(), shape)?;
-    unet.refuse_extra(&[&graph])?;
-    unet.extract(&graph)?;
+    let graph = pipeline.backbone.denoiser(genotype, shape)?;
+    model_folder::check_weights(unet, &[&graph], str::to_owned)?;
     let graph = pipeline.encoder.whole_graph(1, 1)?;
-    text.refuse_extra(&[&graph])?;
-    text.extract(&graph)?;
-    Ok(())
+    model_folder::check_weights(text, &[&graph], str::to_owned)
 }
 
 fn train(bench: &Workbench) -> anyhow::Result<Value> {

@@ -55,6 +55,8 @@ pub enum Command {
 pub enum BackboneCommand {
     /// Train an image model on single frames of the study's clips.
     Train(StudyArgs),
+    /// Copy the study's image model into the run, once every file of it is found to fit.
+    Take(StudyArgs),
     /// Prove a model of diffusers or transformers (UNet, autoencoder, CLIP text encoder) against outputs that another
     /// implementation gave; exits 3 where one differs.
     Check(CheckArgs),

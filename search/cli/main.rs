@@ -88,6 +88,10 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=true".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
+        Command::Backbone(BackboneCommand::Take(mut args)) => {
+            args.overrides.push("backbone.train=false".into());
+            with(&args, "backbone", stages::backbone::backbone)
+        }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),

@@ -6,11 +6,15 @@ use anyhow::Context;
 use tnas_clips::Tokenizer;
 use tnas_graph::Weights;
 use tnas_network::{Device, Parameters};
+use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_weights::{HostTensor, WeightFiles, write_safetensors};
 
 /// File stem of a UNet's weights.
 pub const UNET_STEM: &str = "diffusion_pytorch_model";
+
+/// What the sampler of a pipeline is.
+pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
 /// The image half of a pipeline.
 pub struct Pipeline {
@@ -32,7 +36,18 @@ pub fn read_configs(folder: &Path) -> anyhow::Result<(Backbone, TextEncoderConfi
         .with_context(|| format!("failed to use {}", folder.join("unet/config.json").display()))?;
     let text = TextEncoderConfig::from_json(&read("text_encoder/config.json")?)
         .with_context(|| format!("failed to use {}", folder.join("text_encoder/config.json").display()))?;
-    Ok((Backbone::new(unet), text))
+    Ok((parameterised(Backbone::new(unet), folder)?, text))
+}
+
+/// A backbone with what its folder's scheduler says of it; a flow where there is none.
+pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbone> {
+    let path = folder.join(SCHEDULER);
+    if !path.exists() {
+        return Ok(backbone);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let config = SchedulerConfig::from_json(&text).and_then(Parameterisation::new);
+    Ok(backbone.parameterised(config.with_context(|| format!("failed to use {}", path.display()))?))
 }
 
 impl Pipeline {
@@ -50,6 +65,15 @@ impl Pipeline {
         Ok(Self { backbone, encoder: TextEncoder::new(text), tokenizer })
     }
 
+    /// The scheduler by which others sample this model: a flow's with the shift, else the backbone's own.
+    fn scheduler(&self, shift: Option<f32>) -> anyhow::Result<SchedulerConfig> {
+        let own = self.backbone.parameterisation.config();
+        Ok(match shift {
+            Some(shift) if own.class() == Class::FlowMatchEuler => own.with("shift", shift)?,
+            _ => own.clone(),
+        })
+    }
+
     /// Writes configs, tokenizer, scheduler and weights. UNet weights are the denoiser's, text weights the encoder's.
     pub fn write(
         &self,
@@ -57,7 +81,7 @@ impl Pipeline {
         unet: &Parameters,
         text: &Parameters,
         genotype: &Genotype,
-        shift: f32,
+        shift: Option<f32>,
     ) -> anyhow::Result<()> {
         let json = |path: &str, text: String| -> anyhow::Result<()> {
             tnas_weights::write_atomic(folder.join(path), text.as_bytes())
@@ -67,12 +91,7 @@ impl Pipeline {
         json("text_encoder/config.json", self.encoder.config.to_json())?;
         fs::create_dir_all(folder.join("tokenizer"))?;
         self.tokenizer.save(folder.join("tokenizer"))?;
-        let scheduler = serde_json::json!({
-            "_class_name": "FlowMatchEulerDiscreteScheduler",
-            "num_train_timesteps": 1000,
-            "shift": shift,
-        });
-        json("scheduler/scheduler_config.json", format!("{scheduler:#}\n"))?;
+        json(SCHEDULER, self.scheduler(shift)?.to_json())?;
         let genotype_json = serde_json::json!({
             "format_version": 1,
             "arch_id": genotype.arch_id().to_string(),

@@ -2,6 +2,7 @@
 
 mod golden;
 mod row;
+pub mod scheduler;
 mod unet;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
+use tnas_schedulers::Parameterisation;
 use tnas_space::{DenoiserShape, Genotype, TextEncoder};
 use tnas_training::{TrainSet, train_backbone};
 
@@ -19,7 +20,19 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
     let inputs = if source.train {
         // Only the configs are read.
         let (backbone, text) = read_configs(&source.path)?;
-        json!([backbone.config, text, source.training, bench.study.data, bench.study.autoencoder, bench.study.seed])
+        let study = &bench.study;
+        let mut inputs = vec![
+            json!(backbone.config),
+            json!(text),
+            json!(source.training),
+            json!(study.data),
+            json!(study.autoencoder),
+            json!(study.seed),
+        ];
+        if *backbone.parameterisation != Parameterisation::default() {
+            inputs.push(json!(backbone.parameterisation.config().options()));
+        }
+        json!(inputs)
     } else {
         let hash = hash_path(&source.path)
             .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
@@ -39,7 +52,7 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let graph = pipeline.backbone.denoiser(&Genotype::none(), shape)?;
     unet.refuse_extra(&[&graph]).with_context(|| format!("failed to use {}", folder.display()))?;
     unet.extract(&graph).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), 1.0)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), None)?;
     Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count()}))
 }
 
@@ -76,7 +89,7 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), settings.flow.shift)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(settings.flow.shift))?;
     Ok(
         json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}),
     )

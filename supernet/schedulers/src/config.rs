@@ -149,10 +149,10 @@ impl SchedulerConfig {
         Self::new(options)
     }
 
-    /// Another scheduler for the same model: what the classes share (noise levels, prediction) stays, what only this one reads
-    /// falls away, `more` is set.
-    pub fn converted(&self, class: Class, more: Map<String, Value>) -> Result<Self, SchedulerError> {
-        const SHARED: &[&str] = &[
+    /// Another scheduler for the same model. Noise levels, prediction, spacing and clipping stay; what only the other class reads
+    /// falls away. A flow has a solver besides its own, which is given `shift`.
+    pub fn converted(&self, class: Class, shift: f32) -> Result<Self, SchedulerError> {
+        const KEPT: &[&str] = &[
             "num_train_timesteps",
             "beta_start",
             "beta_end",
@@ -163,11 +163,28 @@ impl SchedulerConfig {
             "steps_offset",
             "timestep_spacing",
         ];
-        let shared = |(name, _): &(&String, &Value)| SHARED.contains(&name.as_str());
+        let refuse = |message: &str| SchedulerError::Flow { class: class.name(), message: message.into() };
         let mut options: Map<String, Value> =
-            self.options.iter().filter(shared).map(|(name, value)| (name.clone(), value.clone())).collect();
+            self.options.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).map(owned).collect();
         options.insert("_class_name".into(), class.name().into());
-        options.extend(more);
+        match (class, &self.settings) {
+            (Class::DpmSolver, Settings::FlowMatchEuler(_)) => {
+                options.insert("use_flow_sigmas".into(), true.into());
+                options.insert("prediction_type".into(), "flow_prediction".into());
+                options.insert("flow_shift".into(), shift.into());
+            }
+            (_, Settings::FlowMatchEuler(_)) => {
+                return Err(refuse("the model is a flow: flow, own or dpm++ would do"));
+            }
+            (_, Settings::Euler(euler)) if euler.told_log_sigma => {
+                return Err(refuse("the model is told log sigma: flow or own would do"));
+            }
+            (Class::Ddim | Class::Ddpm | Class::Lcm, _) => {
+                let clips = self.options.get("clip_sample").cloned().unwrap_or(false.into());
+                options.insert("clip_sample".into(), clips);
+            }
+            _ => {}
+        }
         Self::new(options)
     }
 
@@ -225,4 +242,8 @@ pub fn read_object(text: &str) -> Result<Map<String, Value>, SchedulerError> {
         Ok(other) => Err(config(format!("an object is expected, not {other}"))),
         Err(error) => Err(config(error.to_string())),
     }
+}
+
+fn owned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
 }

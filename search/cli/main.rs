@@ -17,7 +17,10 @@ mod workbench;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SpaceCommand, StudyArgs, TrainCommand};
+use args::{
+    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SchedulerCommand, SpaceCommand, StudyArgs,
+    TrainCommand,
+};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
@@ -65,6 +68,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let data = |e: &(dyn std::error::Error + 'static)| {
         e.is::<tnas_weights::WeightsError>()
             || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_schedulers::SchedulerError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
@@ -94,6 +98,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
+        Command::Scheduler(SchedulerCommand::Check(args)) => check::scheduler::check(&args.folder, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tnas_clips::CaptionTokenizer;
 use tnas_graph::{Graph, WeightError, Weights};
 use tnas_network::{Device, Parameters, ParametersError};
+use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
 use tnas_weights::{HostTensor, WeightFiles, write_safetensors};
 
@@ -22,6 +23,9 @@ const GENOTYPE: &str = "genotype.json";
 
 /// What it calls the layer of the text encoder that the UNet reads.
 const TEXT_LAYER: &str = "text_layer";
+
+/// What the sampler of a pipeline is.
+pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
 /// The image half of a pipeline.
 pub struct Pipeline {
@@ -43,7 +47,18 @@ pub fn read_configs(folder: &Path) -> anyhow::Result<(Backbone, TextEncoderConfi
         .with_context(|| format!("failed to use {}", folder.join("unet/config.json").display()))?;
     let text = TextEncoderConfig::from_json(&read("text_encoder/config.json")?)
         .with_context(|| format!("failed to use {}", folder.join("text_encoder/config.json").display()))?;
-    Ok((Backbone::new(unet), text))
+    Ok((parameterised(Backbone::new(unet), folder)?, text))
+}
+
+/// A backbone with what its folder's scheduler says of it; a flow where there is none.
+pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbone> {
+    let path = folder.join(SCHEDULER);
+    if !path.exists() {
+        return Ok(backbone);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let config = SchedulerConfig::from_json(&text).and_then(Parameterisation::new);
+    Ok(backbone.parameterised(config.with_context(|| format!("failed to use {}", path.display()))?))
 }
 
 /// Which layer of its text encoder a pipeline's UNet reads: what its genotype.json says, else what its kind does.
@@ -82,6 +97,15 @@ impl Pipeline {
         Ok(Self { backbone, encoder, tokenizer })
     }
 
+    /// The scheduler by which others sample this model: a flow's with the shift, else the backbone's own.
+    fn scheduler(&self, shift: Option<f32>) -> anyhow::Result<SchedulerConfig> {
+        let own = self.backbone.parameterisation.config();
+        Ok(match shift {
+            Some(shift) if own.class() == Class::FlowMatchEuler => own.with("shift", shift)?,
+            _ => own.clone(),
+        })
+    }
+
     /// Writes configs, tokenizer, scheduler and weights. UNet weights are the denoiser's, text weights the encoder's.
     pub fn write(
         &self,
@@ -89,7 +113,7 @@ impl Pipeline {
         unet: &Parameters,
         text: &Parameters,
         genotype: &Genotype,
-        shift: f32,
+        shift: Option<f32>,
     ) -> anyhow::Result<()> {
         let json = |path: &str, text: String| -> anyhow::Result<()> {
             tnas_weights::write_atomic(folder.join(path), text.as_bytes())
@@ -99,12 +123,7 @@ impl Pipeline {
         json("text_encoder/config.json", self.encoder.config.to_json())?;
         fs::create_dir_all(folder.join("tokenizer"))?;
         self.tokenizer.save(folder.join("tokenizer"))?;
-        let scheduler = serde_json::json!({
-            "_class_name": "FlowMatchEulerDiscreteScheduler",
-            "num_train_timesteps": 1000,
-            "shift": shift,
-        });
-        json("scheduler/scheduler_config.json", format!("{scheduler:#}\n"))?;
+        json(SCHEDULER, self.scheduler(shift)?.to_json())?;
         write_genotype(folder, genotype, self.encoder.layer)?;
         save_parameters(&folder.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), unet)?;
         save_parameters(&folder.join("text_encoder/model.safetensors"), text)

@@ -4,6 +4,7 @@ mod autoencoder;
 mod golden;
 mod motion;
 mod row;
+pub mod scheduler;
 mod text;
 mod unet;
 

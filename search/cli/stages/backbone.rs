@@ -2,6 +2,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
 use tnas_network::Parameters;
+use tnas_schedulers::Parameterisation;
 use tnas_space::{DenoiserShape, Genotype, TextEncoder};
 use tnas_training::{TrainSet, train_backbone};
 
@@ -21,8 +22,19 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
     let inputs = if source.train {
         // Only the configs are read.
         let (backbone, text) = read_configs(&source.path)?;
-        let what = (&backbone.config, &text, source.text_layer);
-        json!([what, source.training, bench.study.data, bench.study.autoencoder, bench.study.seed])
+        let study = &bench.study;
+        let mut inputs = vec![
+            json!(backbone.config),
+            json!((&text, source.text_layer)),
+            json!(source.training),
+            json!(study.data),
+            json!(study.autoencoder),
+            json!(study.seed),
+        ];
+        if *backbone.parameterisation != Parameterisation::default() {
+            inputs.push(json!(backbone.parameterisation.config().options()));
+        }
+        json!(inputs)
     } else {
         let hash = hash_path(&source.path)
             .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
@@ -43,7 +55,7 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let layer = bench.study.backbone.text_layer.unwrap_or(pipeline.encoder.layer);
     pipeline.encoder = pipeline.encoder.with_layer(layer).for_weights(text.names());
     check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, 1.0)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, None)?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
     Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
 }
@@ -91,7 +103,7 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), settings.flow.shift)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(settings.flow.shift))?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
         json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}),

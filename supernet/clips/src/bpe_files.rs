@@ -292,10 +292,7 @@ impl BpeFiles {
 
 /// Tokens that stand in no list of added ones. Two names may have one token: of those written alike (as a text, or out as an
 /// object) the first says how it is found in a text, of the two ways of writing the later.
-fn add_named(
-    tokens: &mut Vec<(AddedToken, Option<u32>)>,
-    named: impl Iterator<Item = (AddedToken, bool)>,
-) {
+fn add_named(tokens: &mut Vec<(AddedToken, Option<u32>)>, named: impl Iterator<Item = (AddedToken, bool)>) {
     let listed = tokens.len();
     let mut ways: Vec<(String, bool)> = Vec::new();
     for (token, written_out) in named {

@@ -106,7 +106,8 @@ impl TrainSet {
             let leaves = self.leaves();
             let PartLoss { loss, value } = loss(&leaves, part)?;
             // A path without temporal layers over frozen image weights trains nothing.
-            let gradients = if loss.is_tracked() { leaves.gradients(&mut loss.backward()) } else { BTreeMap::new() };
+            let gradients =
+                if loss.is_tracked() { leaves.gradients(&mut loss.backward()) } else { BTreeMap::new() };
             Ok::<_, TrainError>((value, gradients))
         })?;
         let (mut value, mut sum) = (0.0, BTreeMap::new());

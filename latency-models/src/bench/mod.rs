@@ -1,0 +1,25 @@
+//! Learning latency from tables of published measurements, and transfer between their devices.
+//!
+//! A [`Table`] is read with what its [`Card`] says of the columns; a [`Protocol`] names devices and rows; [`run`] learns each
+//! target from few of its rows and from other devices, and gives a [`Report`].
+
+mod beliefs;
+mod card;
+mod choose;
+mod coregion;
+mod encoding;
+mod error;
+mod figures;
+mod model;
+mod process;
+mod protocol;
+mod run;
+mod source;
+mod table;
+
+pub use card::{Card, PublishedFigure};
+pub use error::BenchError;
+pub use figures::{Both, DeviceFigures, Figures};
+pub use protocol::{Asked, Protocol, Rows};
+pub use run::{Report, run};
+pub use table::{Device, Feature, Table};

@@ -9,6 +9,7 @@ mod choose;
 mod coregion;
 mod encoding;
 mod error;
+mod factor;
 mod figures;
 mod model;
 mod process;

@@ -65,11 +65,11 @@ pub struct Guess {
 /// Squared lengths of [`Near`], in mean squared distances of rows.
 const LENGTHS: [f64; 2] = [0.5, 2.0];
 /// Rows over which a device's speed changes.
-const DRIFT_ROWS: [f64; 2] = [40.0, 400.0];
+const DRIFT_ROWS: [f64; 3] = [20.0, 300.0, 5000.0];
 /// Share that intervals should hold.
 const COVERAGE: f64 = 0.9;
-/// 90 % of a normal distribution.
-const NORMAL_QUANTILE: f64 = 1.645;
+/// 90 % of a t distribution with 8 degrees of freedom.
+const FEW_QUANTILE: f64 = 1.86;
 /// Fewest rows from which interactions of any order are learned.
 const NEAR_FROM: usize = 40;
 
@@ -108,11 +108,14 @@ impl Model {
         }
         if measured.in_order {
             for length in DRIFT_ROWS {
-                kernels.push(DMatrix::from_fn(n, n, |i, j| drift(measured.rows[i], measured.rows[j], length)));
+                kernels.push(DMatrix::from_fn(n, n, |i, j| {
+                    scale[i] * scale[j] * drift(measured.rows[i], measured.rows[j], length)
+                }));
                 expected.kernels.push(1e-4);
             }
         }
         let process = Process::fit(&kernels, &y, &scale, &expected)?;
+        if std::env::var("DBG").is_ok() { eprintln!("{:?} infl>2 {}", process.settings, process.inflation.iter().filter(|i| **i > 2.0).count()); }
         let amplitudes = &process.settings.kernels;
         let mut weights = DVector::zeros(encoding.width());
         let pulled = measured.x.tr_mul(&process.alpha);
@@ -128,9 +131,10 @@ impl Model {
         let drift = measured.in_order.then(|| Drift {
             rows: measured.rows.to_vec(),
             amplitudes: rest,
-            alpha: process.alpha.clone(),
+            // A slower device is slower by a share of each row's latency.
+            alpha: process.alpha.component_mul(&DVector::from_column_slice(&scale)),
         });
-        let quantile = quantile(&process);
+        let quantile = quantile(&process, measured.in_order)?;
         let least = measured.latency_ms.iter().copied().fold(f64::INFINITY, f64::min);
         Some(Self {
             unit_ms,
@@ -154,7 +158,9 @@ impl Model {
             relative += self.near.of(x, &self.learned);
         }
         if let Some(drift) = &self.drift {
-            relative.iter_mut().zip(rows).for_each(|(sum, &row)| *sum += drift.of(row));
+            let scale = self.level.of(&self.beliefs, x);
+            let drifts = rows.iter().zip(scale).map(|(&row, scale)| scale * drift.of(row));
+            relative.iter_mut().zip(drifts).for_each(|(sum, drift)| *sum += drift);
         }
         relative.iter().map(|relative| (relative * self.unit_ms).max(self.floor_ms)).collect()
     }
@@ -189,11 +195,12 @@ impl Model {
             own.iter_mut().for_each(|own| *own += self.near.amplitudes.iter().sum::<f64>());
         }
         if let Some(path) = &self.drift {
+            let (learned, new) = (self.level.of(&self.beliefs, &self.learned), self.level.of(&self.beliefs, x));
             for (j, &row) in rows.iter().enumerate() {
-                for (i, &learned) in path.rows.iter().enumerate() {
-                    cross[(i, j)] += path.kernel(learned, row);
+                for (i, &other) in path.rows.iter().enumerate() {
+                    cross[(i, j)] += learned[i] * new[j] * path.kernel(other, row);
                 }
-                own[j] += path.amplitudes.iter().sum::<f64>();
+                own[j] += new[j].powi(2) * path.amplitudes.iter().sum::<f64>();
             }
         }
         (cross, own)
@@ -280,19 +287,24 @@ impl Level {
     }
 }
 
-/// Between the normal quantile and the conformal one of the rows' errors when left out (Barber et al. 2021): with few rows,
-/// which were chosen for being unlike the others, more the first.
-fn quantile(process: &Process) -> f64 {
-    let mut errors: Vec<f64> = process.left_out().iter().map(|z| z.abs()).collect();
+/// From as many rows on, intervals are wholly conformal.
+const CONFORMAL_FROM: usize = 100;
+/// Blocks of rows that are left out where a device drifts: what is predicted lies beyond what is learned from.
+const DRIFT_BLOCKS: usize = 5;
+
+/// What deviations are multiplied with: with few rows, which were chosen for being unlike the others, a quantile of a t
+/// distribution; with many, the conformal one of their errors when left out (Barber et al. 2021).
+fn quantile(process: &Process, in_order: bool) -> Option<f64> {
+    let n = process.alpha.len();
+    if n < CONFORMAL_FROM {
+        return Some(FEW_QUANTILE);
+    }
+    let mut errors = if in_order { process.blocks_left_out(DRIFT_BLOCKS)? } else { process.left_out() };
     // An outlier was given a larger deviation: back in units of the usual one.
-    errors.iter_mut().zip(&process.inflation).for_each(|(z, inflation)| *z *= inflation.sqrt());
+    errors.iter_mut().zip(&process.inflation).for_each(|(z, inflation)| *z = z.abs() * inflation.sqrt());
     errors.sort_by(f64::total_cmp);
-    let n = errors.len();
     let rank = ((n + 1) as f64 * COVERAGE).ceil() as usize;
-    let conformal = errors[rank.clamp(1, n) - 1].max(0.2);
-    let share = n as f64 / (n as f64 + 30.0);
-    let share = if n >= 100 { 1.0 } else { share };
-    NORMAL_QUANTILE * (conformal / NORMAL_QUANTILE).powf(share)
+    Some(errors[rank.clamp(1, n) - 1])
 }
 
 pub(crate) fn median(values: &[f64]) -> f64 {

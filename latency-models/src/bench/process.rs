@@ -1,11 +1,14 @@
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use nalgebra::{DMatrix, DVector};
+
+use super::factor::factor;
 
 /// A Gaussian process whose kernel is a sum of given ones, each with an amplitude of its own.
 ///
 /// Row i is seen with deviation `noise · scale[i]`: errors of measurement grow with what is measured.
 pub(crate) struct Process {
     pub(crate) settings: Amplitudes,
-    cholesky: Cholesky<f64, Dyn>,
+    /// Inverse of the Cholesky factor of K.
+    whitening: DMatrix<f64>,
     /// K⁻¹·y.
     pub(crate) alpha: DVector<f64>,
     /// Rows that the likelihood takes for outliers have a noise larger by this.
@@ -49,9 +52,9 @@ impl Process {
             let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
             settings = search(&part, &part_y, &deviations, expected, settings)?;
             let deviations: Vec<f64> = scale.iter().zip(&inflation).map(|(s, i)| s * i.sqrt()).collect();
-            let cholesky = covariance(kernels, &settings, &deviations).cholesky()?;
-            let alpha = cholesky.solve(y);
-            let fitted = Self { settings: settings.clone(), cholesky, alpha, inflation: inflation.clone() };
+            let (_, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
+            let alpha = whitening.tr_mul(&(&whitening * y));
+            let fitted = Self { settings: settings.clone(), whitening, alpha, inflation: inflation.clone() };
             for (inflation, z) in inflation.iter_mut().zip(fitted.left_out()) {
                 *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
             }
@@ -62,13 +65,35 @@ impl Process {
 
     /// Standardised error of each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
     pub(crate) fn left_out(&self) -> Vec<f64> {
-        let diagonal = self.cholesky.inverse().diagonal();
-        self.alpha.iter().zip(diagonal.iter()).map(|(alpha, k)| alpha / k.sqrt()).collect()
+        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
+        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision.sqrt()).collect()
+    }
+
+    /// The same when its whole block of successive rows is left out.
+    pub(crate) fn blocks_left_out(&self, blocks: usize) -> Option<Vec<f64>> {
+        let n = self.alpha.len();
+        let mut errors = Vec::with_capacity(n);
+        for block in 0..blocks {
+            let (start, end) = (n * block / blocks, n * (block + 1) / blocks);
+            let columns = self.whitening.columns(start, end - start);
+            // The block of K⁻¹; its inverse is the covariance of the block, given the rest.
+            let (_, root) = factor(&columns.tr_mul(&columns))?;
+            let covariance = root.tr_mul(&root);
+            let error = &covariance * self.alpha.rows(start, end - start);
+            errors.extend(error.iter().zip(covariance.diagonal().iter()).map(|(error, v)| error / v.sqrt()));
+        }
+        Some(errors)
+    }
+
+    /// Error of each row when the others predict it.
+    pub(crate) fn errors_left_out(&self) -> Vec<f64> {
+        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
+        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision).collect()
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
     pub(crate) fn variance(&self, cross: &DMatrix<f64>, own: &[f64]) -> Vec<f64> {
-        let whitened = self.cholesky.l_dirty().solve_lower_triangular(cross).unwrap_or_else(|| cross.clone());
+        let whitened = &self.whitening * cross;
         own.iter().zip(whitened.column_iter()).map(|(own, w)| (own - w.norm_squared()).max(0.0)).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod latency_bench;
 mod model_folder;
 mod progress;
 mod run;
@@ -18,6 +19,7 @@ use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
 use settings::Study;
+use tnas_latency::bench::BenchError;
 use tnas_study::SettingsError;
 use workbench::Workbench;
 
@@ -55,7 +57,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(interrupted) {
         return 75;
     }
-    if error.chain().any(|e| e.is::<SettingsError>() || e.is::<tnas_network::DeviceError>()) {
+    let settings = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<SettingsError>()
+            || e.is::<tnas_network::DeviceError>()
+            || matches!(e.downcast_ref(), Some(BenchError::Protocol(_) | BenchError::Card { .. }))
+    };
+    if error.chain().any(settings) {
         return 2;
     }
     let data = |e: &(dyn std::error::Error + 'static)| {
@@ -65,6 +72,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
             || e.is::<check::Differs>()
+            || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }
 }
@@ -88,6 +96,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
+        Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {
             let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);

@@ -14,8 +14,6 @@ pub(crate) struct Beliefs {
 
 /// One random function.
 pub(crate) struct Part {
-    /// What it speaks of.
-    pub(crate) name: &'static str,
     /// `[numbers of a row, q]`: the function is a row's numbers times this, times q normal numbers.
     pub(crate) root: DMatrix<f64>,
     /// Variance that is expected of each of these, in relative latency.
@@ -36,10 +34,10 @@ impl Beliefs {
             .zip(agreement)
             .map(|(weights, a)| (weights - &mean) * (a / total * n as f64).sqrt())
             .collect();
-        let mut parts = vec![Part { name: "mean of the sources", root: column_matrix(&[mean]), expected: 1.0 }];
+        let mut parts = vec![Part { root: column_matrix(&[mean]), expected: 1.0 }];
         if n > 1 {
             let root = column_matrix(&deviations) / (n as f64).sqrt();
-            parts.push(Part { name: "as a source differs", root, expected: 0.5 });
+            parts.push(Part { root, expected: 0.5 });
             parts.extend(table_part(encoding, &deviations));
             parts.extend(other_part(encoding, &deviations));
         } else {
@@ -52,14 +50,10 @@ impl Beliefs {
 
     /// Nothing but that few numbers matter less than pairs of them, at `rows` (encoded).
     pub(crate) fn alone(encoding: &Encoding, rows: &DMatrix<f64>) -> Self {
-        let groups: [(&'static str, &[Group], f64); 4] = [
-            ("table", &[Group::Table], 0.05),
-            ("amounts", &[Group::Amount], 0.05),
-            ("structure", &[Group::Live], 0.01),
-            ("pairs", &[Group::Pair], 0.003),
-        ];
+        let groups: [(&[Group], f64); 4] =
+            [(&[Group::Table], 0.05), (&[Group::Amount], 0.05), (&[Group::Live], 0.01), (&[Group::Pair], 0.003)];
         let mut parts = Vec::new();
-        for (name, kinds, expected) in groups {
+        for (kinds, expected) in groups {
             let mut root = selection(encoding, |column| kinds.contains(&column.group));
             if root.ncols() == 0 {
                 continue;
@@ -67,7 +61,7 @@ impl Beliefs {
             // Variance 1 on average over the rows.
             let size = (rows * &root).norm_squared() / rows.nrows().max(1) as f64;
             root /= size.max(1e-12).sqrt();
-            parts.push(Part { name, root, expected });
+            parts.push(Part { root, expected });
         }
         Self { parts }
     }
@@ -105,7 +99,7 @@ fn table_part(encoding: &Encoding, deviations: &[DVector<f64>]) -> Option<Part> 
     }
     let small = Coregion::learn(encoding, deviations)?.root(&columns, encoding.choices)?;
     let place = selection(encoding, |column| column.group == Group::Table);
-    Some(Part { name: "slots and choices", root: place * small, expected: 0.5 })
+    Some(Part { root: place * small, expected: 0.5 })
 }
 
 /// Everything but the table, each number with the variance that devices have there.
@@ -121,5 +115,5 @@ fn other_part(encoding: &Encoding, deviations: &[DVector<f64>]) -> Option<Part> 
         let mean = of.iter().map(|&j| variance(j)).sum::<f64>() / of.len().max(1) as f64;
         of.iter().for_each(|&j| root[(j, j)] = (0.5 * (variance(j) + mean)).sqrt());
     }
-    Some(Part { name: "amounts and structure", root: root * place, expected: 0.1 })
+    Some(Part { root: root * place, expected: 0.1 })
 }

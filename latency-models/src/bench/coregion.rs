@@ -29,7 +29,8 @@ impl Coregion {
                 table
             })
             .collect();
-        let mut found = Self { slots: DMatrix::identity(slots, slots), choices: DMatrix::identity(choices, choices) };
+        let mut found =
+            Self { slots: DMatrix::identity(slots, slots), choices: DMatrix::identity(choices, choices) };
         for _ in 0..ROUNDS {
             let inverse = found.slots.clone().cholesky()?.inverse();
             let zero = DMatrix::zeros(choices, choices);

@@ -156,10 +156,37 @@ impl Encoding {
         encoded
     }
 
+    /// Some of the numbers of rows of feature values, `[rows, columns]`.
+    pub(crate) fn encode_some(&self, rows: &[Vec<f64>], columns: &[usize]) -> DMatrix<f64> {
+        let mut place = vec![None; self.width()];
+        columns.iter().enumerate().for_each(|(k, &j)| place[j] = Some(k));
+        let start = |k: usize| {
+            let column = &self.columns[columns[k]];
+            -column.mean * column.scale
+        };
+        let mut encoded = DMatrix::from_fn(rows.len(), columns.len(), |_, k| start(k));
+        for (i, row) in rows.iter().enumerate() {
+            self.each(row, |column, value| {
+                if let Some(j) = self.kept[column]
+                    && let Some(k) = place[j as usize]
+                {
+                    encoded[(i, k)] += value * self.columns[j as usize].scale;
+                }
+            });
+        }
+        encoded
+    }
+
+    /// Numbers of a row before any was dropped.
+    pub(crate) fn numbers(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Weights over columns, with the centre folded into a constant, laid out for [`Self::dot`].
     pub(crate) fn folded(&self, weights: &[f64]) -> (f64, Vec<f64>) {
         let constant = -self.columns.iter().zip(weights).map(|(c, w)| c.mean * c.scale * w).sum::<f64>();
-        let weight = |kept: &Option<u32>| kept.map_or(0.0, |j| weights[j as usize] * self.columns[j as usize].scale);
+        let weight =
+            |kept: &Option<u32>| kept.map_or(0.0, |j| weights[j as usize] * self.columns[j as usize].scale);
         (constant, self.kept.iter().map(weight).collect())
     }
 

@@ -3,6 +3,7 @@ use nalgebra::{DMatrix, DVector};
 use super::{
     beliefs::Beliefs,
     encoding::{Column, Encoding, Group},
+    predictor::{NearRows, Sum, TablePredictor},
     process::{Amplitudes, Process},
 };
 
@@ -70,6 +71,8 @@ const DRIFT_ROWS: [f64; 3] = [20.0, 300.0, 5000.0];
 const COVERAGE: f64 = 0.9;
 /// 90 % of a t distribution with 8 degrees of freedom.
 const FEW_QUANTILE: f64 = 1.86;
+/// Errors do not become smaller than those of a network that takes this share of a typical latency.
+pub(crate) const LEAST_LEVEL: f64 = 0.3;
 /// Fewest rows from which interactions of any order are learned.
 const NEAR_FROM: usize = 40;
 
@@ -115,7 +118,6 @@ impl Model {
             }
         }
         let process = Process::fit(&kernels, &y, &scale, &expected)?;
-        if std::env::var("DBG").is_ok() { eprintln!("{:?} infl>2 {}", process.settings, process.inflation.iter().filter(|i| **i > 2.0).count()); }
         let amplitudes = &process.settings.kernels;
         let mut weights = DVector::zeros(encoding.width());
         let pulled = measured.x.tr_mul(&process.alpha);
@@ -179,6 +181,46 @@ impl Model {
         means.into_iter().zip(known).zip(scale).map(guess).collect()
     }
 
+    /// What predicts without intervals of its own.
+    pub(crate) fn into_predictor(self, device: &str, encoding: &Encoding) -> TablePredictor {
+        let sum = |constant: f64, weights: &DVector<f64>| {
+            let (centre, weights) = encoding.folded(weights.as_slice());
+            Sum { constant: constant + centre, weights }
+        };
+        let drift = self.drift.as_ref().map(|drift| {
+            let now = drift.rows.iter().max().map_or(0.0, |&last| drift.of(last + 1));
+            let level = match &self.level {
+                Level::Believed => sum(0.0, &self.beliefs.parts[0].root.column(0).clone_owned()),
+                Level::Fitted { constant, weights } => sum(*constant, weights),
+            };
+            (now, level)
+        });
+        let near = (!self.near.amplitudes.is_empty()).then(|| {
+            let rows = self.learned.select_columns(&self.near.columns);
+            let rows = rows.row_iter().map(|row| row.iter().copied().collect::<Vec<f64>>());
+            NearRows {
+                columns: self.near.columns.clone(),
+                shrink: self.near.shrink,
+                curves: self.near.amplitudes.iter().copied().zip(LENGTHS).collect(),
+                rows: rows.zip(self.near.weights.iter().copied()).collect(),
+            }
+        });
+        let places = self.drift.as_ref().map_or_else(|| vec![0; self.learned.nrows()], |drift| drift.rows.clone());
+        let widths = self.predict(&self.learned, &places);
+        let relative: Vec<f64> = widths.iter().map(|guess| guess.high_ms / guess.mean_ms - 1.0).collect();
+        TablePredictor {
+            format_version: TablePredictor::FORMAT_VERSION,
+            device: device.into(),
+            relative_interval: median(&relative),
+            unit_ms: self.unit_ms,
+            floor_ms: self.floor_ms,
+            encoding: encoding.clone(),
+            relative: sum(self.constant, &self.weights),
+            drift,
+            near,
+        }
+    }
+
     /// Kernel of new rows with the learned ones `[learned, new]`, and with themselves.
     fn kernels(&self, x: &DMatrix<f64>, rows: &[usize]) -> (DMatrix<f64>, Vec<f64>) {
         let amplitudes = &self.process.settings.kernels;
@@ -221,7 +263,8 @@ impl Near {
     fn squared_distances(&self, a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
         let (a, b) = (a.select_columns(&self.columns), b.select_columns(&self.columns));
         let mut squared = &a * b.transpose() * (-2.0 * self.shrink);
-        let norms = |m: &DMatrix<f64>| m.row_iter().map(|row| row.norm_squared() * self.shrink).collect::<Vec<f64>>();
+        let norms =
+            |m: &DMatrix<f64>| m.row_iter().map(|row| row.norm_squared() * self.shrink).collect::<Vec<f64>>();
         let (a, b) = (norms(&a), norms(&b));
         for (j, mut column) in squared.column_iter_mut().enumerate() {
             column.iter_mut().zip(&a).for_each(|(d, a)| *d = (*d + a + b[j]).max(0.0));
@@ -235,7 +278,11 @@ impl Near {
     }
 
     fn sum(&self, squared: f64) -> f64 {
-        self.amplitudes.iter().zip(LENGTHS).map(|(amplitude, length)| amplitude * Self::kernel(squared, length)).sum()
+        self.amplitudes
+            .iter()
+            .zip(LENGTHS)
+            .map(|(amplitude, length)| amplitude * Self::kernel(squared, length))
+            .sum()
     }
 
     fn of(&self, x: &DMatrix<f64>, learned: &DMatrix<f64>) -> DVector<f64> {
@@ -278,12 +325,11 @@ impl Level {
 
     /// Relative latency, never near 0.
     fn of(&self, beliefs: &Beliefs, x: &DMatrix<f64>) -> Vec<f64> {
-        const LEAST: f64 = 0.3;
         let (relative, constant) = match self {
             Self::Believed => (x * beliefs.parts[0].root.column(0), 0.0),
             Self::Fitted { constant, weights } => (x * weights, *constant),
         };
-        relative.iter().map(|relative| (1.0 + constant + relative).max(LEAST)).collect()
+        relative.iter().map(|relative| (1.0 + constant + relative).max(LEAST_LEVEL)).collect()
     }
 }
 

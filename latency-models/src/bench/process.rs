@@ -85,12 +85,6 @@ impl Process {
         Some(errors)
     }
 
-    /// Error of each row when the others predict it.
-    pub(crate) fn errors_left_out(&self) -> Vec<f64> {
-        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
-        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision).collect()
-    }
-
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
     pub(crate) fn variance(&self, cross: &DMatrix<f64>, own: &[f64]) -> Vec<f64> {
         let whitened = &self.whitening * cross;

@@ -61,7 +61,8 @@ impl Protocol {
         let card = card.cloned().unwrap_or_default();
         let take_card = !own || asked.protocol.is_some();
         // A published protocol is run as far as its devices are in the table.
-        let present = |names: &[String]| names.iter().filter(|name| table.devices.contains_key(*name)).cloned().collect();
+        let present =
+            |names: &[String]| names.iter().filter(|name| table.devices.contains_key(*name)).cloned().collect();
         let names = |asked: &Option<Vec<String>>, card: &[String]| -> Result<Vec<String>, BenchError> {
             match asked {
                 Some(names) => names.iter().map(|name| Ok(table.device(name)?.0.to_string())).collect(),
@@ -104,14 +105,19 @@ impl Protocol {
             }
         }
         if self.seeds == 0 || !(0.0..0.5).contains(&self.trim) {
-            return fail(format!("seeds = {} must be above 0, trim = {} from 0 to below 0.5", self.seeds, self.trim));
+            return fail(format!(
+                "seeds = {} must be above 0, trim = {} from 0 to below 0.5",
+                self.seeds, self.trim
+            ));
         }
         for name in self.sources.iter().chain(&self.targets) {
             let (_, device) = table.device(name)?;
             let (train, test) = (self.train.of(device)?, self.test.of(device)?);
             if let Some(row) = test.iter().find(|row| train.contains(row)) {
                 let row = row - device.rows.start;
-                return fail(format!("row {row} is to be learned from and to be predicted; let the ranges not overlap"));
+                return fail(format!(
+                    "row {row} is to be learned from and to be predicted; let the ranges not overlap"
+                ));
             }
             let least = LEAST_MEASUREMENTS.max(self.measurements.unwrap_or(0));
             if train.len() < least {
@@ -144,9 +150,8 @@ enum Edge {
 
 impl Rows {
     fn parse(text: &str) -> Result<Self, BenchError> {
-        let fail = || {
-            BenchError::Protocol(format!("rows '{text}' are no range; write 0..4000, 80%.. or 0..10,20..30"))
-        };
+        let fail =
+            || BenchError::Protocol(format!("rows '{text}' are no range; write 0..4000, 80%.. or 0..10,20..30"));
         let edge = |text: &str, open: Edge| match text.trim() {
             "" => Some(open),
             share if share.ends_with('%') => share.trim_end_matches('%').parse().ok().map(Edge::Share),

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use serde::Serialize;
 
 use super::{
-    BenchError, Protocol, Table,
+    BenchError, Protocol, Table, TablePredictor,
     beliefs::Beliefs,
     choose::choose,
     encoding::Encoding,
@@ -55,6 +55,15 @@ pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, BenchError> {
         fit_seconds: bench.fit_seconds / bench.fits.max(1) as f64,
         devices,
     })
+}
+
+/// The predictor of a target that one seed gives, by a protocol.
+pub fn learn(table: &Table, protocol: &Protocol, target: &str, seed: u64) -> Result<TablePredictor, BenchError> {
+    let bench = Bench::new(table, protocol)?;
+    let (name, device) = table.device(target)?;
+    let train = protocol.train.of(device)?;
+    let rows = bench.choose(&train, protocol.measurements.unwrap_or(train.len()), seed)?;
+    Ok(bench.learn(name, device, &rows)?.0.into_predictor(name, &bench.encoding))
 }
 
 struct Bench<'a> {
@@ -117,8 +126,8 @@ impl<'a> Bench<'a> {
         });
         let ours = both(|trial| trial.ours);
         let similar = all.iter().filter(|trial| trial.agreement.iter().any(|&a| a >= SIMILAR)).count();
-        let variance =
-            all.iter().map(|t| (t.ours.trimmed.spearman - ours.trimmed.spearman).powi(2)).sum::<f64>() / all.len() as f64;
+        let variance = all.iter().map(|t| (t.ours.trimmed.spearman - ours.trimmed.spearman).powi(2)).sum::<f64>()
+            / all.len() as f64;
         Ok(DeviceFigures {
             measurements: all[0].measured,
             test_rows: test.len(),
@@ -156,10 +165,11 @@ impl<'a> Bench<'a> {
         self.fit_seconds += started.elapsed().as_secs_f64();
         self.fits += 1;
         let guesses = model.predict(test.1, test.0);
+        let predictor = model.into_predictor(name, &self.encoding);
+        let candidates = values(self.table, test.0);
         let started = Instant::now();
-        let means = model.mean_ms(test.1, test.0);
+        self.predicted += predictor.predict_ms(&candidates).len();
         self.predict_seconds += started.elapsed().as_secs_f64();
-        self.predicted += means.len();
         let x = self.encoding.encode(&self.table.features, rows);
         let linear = source::baseline(&x, self.encoding.columns(), &latency(device, rows));
         let linear = linear.ok_or_else(|| singular(name))?.predict(test.1);
@@ -242,6 +252,11 @@ fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Res
         indices.iter().zip(fits).for_each(|(&index, fit)| sources[index] = Some(fit));
     }
     Ok(sources.into_iter().flatten().collect())
+}
+
+/// Feature values of some rows.
+pub(crate) fn values(table: &Table, rows: &[usize]) -> Vec<Vec<f64>> {
+    rows.iter().map(|&row| table.features.iter().map(|feature| feature.values[row]).collect()).collect()
 }
 
 fn latency(device: &Device, rows: &[usize]) -> Vec<f64> {

@@ -71,7 +71,11 @@ impl Table {
         let found = self.devices.get_key_value(name).or_else(|| self.devices.get_key_value(stem_of(name)));
         found.map(|(name, device)| (name.as_str(), device)).ok_or_else(|| {
             let names: Vec<&str> = self.devices.keys().map(String::as_str).collect();
-            BenchError::Protocol(format!("device {name} is not in {}; it has {}", self.path.display(), names.join(", ")))
+            BenchError::Protocol(format!(
+                "device {name} is not in {}; it has {}",
+                self.path.display(),
+                names.join(", ")
+            ))
         })
     }
 
@@ -224,9 +228,8 @@ impl Columns {
         let ignored = find(&card.ignore)?;
         let id = card.id.as_ref().and_then(|id| header.iter().position(|name| name == id));
         let summed = find(&card.sums.values().flatten().cloned().collect::<Vec<_>>())?;
-        let taken = |i: &usize| {
-            categorical.contains(i) || numeric.contains(i) || ignored.contains(i) || id == Some(*i)
-        };
+        let taken =
+            |i: &usize| categorical.contains(i) || numeric.contains(i) || ignored.contains(i) || id == Some(*i);
         let mut devices = find(&card.devices)?;
         if devices.is_empty() && card.sums.is_empty() {
             devices = (0..header.len()).filter(|i| !taken(i)).collect();
@@ -270,7 +273,8 @@ impl Columns {
             }
             // One device in a file: the file's name says which.
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_string()).unwrap_or_default();
-            let name = if card.sums.len() == 1 && devices.is_empty() { stem_of(&stem).into() } else { name.clone() };
+            let name =
+                if card.sums.len() == 1 && devices.is_empty() { stem_of(&stem).into() } else { name.clone() };
             devices.insert(name, Device { rows: 0..rows, latency_ms });
         }
         Table { path: path.to_path_buf(), card, features, devices, rows }

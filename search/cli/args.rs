@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::latency_bench::LatencyBenchArgs;
+
 /// Neural architecture search over the temporal layers of video diffusion models.
 #[derive(Parser)]
 #[command(version, about)]
@@ -226,6 +228,8 @@ pub enum TrainCommand {
 pub enum LatencyCommand {
     /// Learn from the run's profile.
     Fit(StudyArgs),
+    /// Learn from published measurements, and say how well others of them are predicted.
+    Bench(LatencyBenchArgs),
 }
 
 /// A study and how to run it.

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod codec;
 mod import;
+mod latency_bench;
 mod model;
 mod model_folder;
 mod motion_weights;
@@ -25,6 +26,7 @@ use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
 use settings::Study;
+use tnas_latency::bench::BenchError;
 use tnas_study::SettingsError;
 use workbench::Workbench;
 
@@ -62,7 +64,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(interrupted) {
         return 75;
     }
-    if error.chain().any(|e| e.is::<SettingsError>() || e.is::<tnas_network::DeviceError>()) {
+    let settings = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<SettingsError>()
+            || e.is::<tnas_network::DeviceError>()
+            || matches!(e.downcast_ref(), Some(BenchError::Protocol(_) | BenchError::Card { .. }))
+    };
+    if error.chain().any(settings) {
         return 2;
     }
     let data = |e: &(dyn std::error::Error + 'static)| {
@@ -73,6 +80,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
             || e.is::<check::Differs>()
+            || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }
 }
@@ -104,6 +112,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Model(ModelCommand::New(args)) => model::new(&args),
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
+        Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {
             let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);

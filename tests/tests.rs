@@ -18,3 +18,9 @@ mod schedulers;
 
 /// Any UNet of diffusers that a config can describe is a backbone.
 mod backbones;
+
+/// A published motion model is a point of the search space.
+mod motion;
+
+/// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
+mod pipelines;

@@ -58,8 +58,35 @@ pub enum Command {
 pub enum BackboneCommand {
     /// Train an image model on single frames of the study's clips.
     Train(StudyArgs),
-    /// Prove a diffusers UNet against outputs that another implementation gave; exits 3 where one differs.
+    /// Copy the study's image model into the run, once every file of it is found to fit.
+    Take(StudyArgs),
+    /// Prove a model of diffusers or transformers (UNet, autoencoder, CLIP text encoder) against outputs that another
+    /// implementation gave; exits 3 where one differs.
     Check(CheckArgs),
+    /// Make a published motion model a point of the search space: an image model, temporal weights under this project's
+    /// names, and the genotype that they belong to.
+    Import(ImportArgs),
+}
+
+/// A published motion model.
+#[derive(Args, Clone)]
+pub struct ImportArgs {
+    /// Folder of a MotionAdapter, UNetMotionModel, UNet3DConditionModel or UNetSpatioTemporalConditionModel in diffusers
+    /// layout, or of a pipeline with one in unet/.
+    #[arg(long)]
+    pub motion: PathBuf,
+    /// Pipeline or UNet whose image weights are taken; the motion model's own where not given. A MotionAdapter needs one.
+    #[arg(long)]
+    pub base: Option<PathBuf>,
+    /// New folder for the pipeline.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// A search space (TOML) that must hold the genotype.
+    #[arg(long)]
+    pub space: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A model with inputs and outputs.

@@ -2,8 +2,11 @@
 
 mod args;
 mod check;
+mod codec;
+mod import;
 mod model;
 mod model_folder;
+mod motion_weights;
 mod progress;
 mod run;
 mod settings;
@@ -89,7 +92,12 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=true".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
+        Command::Backbone(BackboneCommand::Take(mut args)) => {
+            args.overrides.push("backbone.train=false".into());
+            with(&args, "backbone", stages::backbone::backbone)
+        }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
+        Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
         Command::Scheduler(SchedulerCommand::Check(args)) => check::scheduler::check(&args.folder, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),

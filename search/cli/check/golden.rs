@@ -47,15 +47,40 @@ impl Golden<'_> {
     }
 
     /// Adds the modules that are recorded (`case<i>.mid.<module>`) to the outputs, in the order in which they run.
-    pub fn tap(&self, graph: &mut Graph) {
+    /// `recorded` tells what a node is called in the file.
+    pub fn tap(&self, graph: &mut Graph, recorded: impl Fn(&str) -> String) {
         let front = self.name("mid.");
         let modules = self.io.names().filter_map(|name| name.strip_prefix(&front));
+        let names: Vec<String> = graph.nodes.iter().map(|node| recorded(&node.name)).collect();
         let mut found: Vec<(ValueId, &str)> =
-            modules.filter_map(|module| Some((last_of(graph, module)?, module))).collect();
+            modules.filter_map(|module| Some((last_of(graph, &names, module)?, module))).collect();
         found.sort();
         for (value, module) in found {
             graph.outputs.push(Output { name: format!("mid.{module}"), value });
         }
+    }
+
+    /// Leaves a graph the outputs that are recorded (`case<i>.out` or `case<i>.out.<name>`), under their names in the file;
+    /// `find` tells the graph's own name.
+    pub fn select(&self, graph: &mut Graph, find: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+        let front = self.name("out");
+        let mut outputs = Vec::new();
+        for rest in self.io.names().filter_map(|name| name.strip_prefix(&front)) {
+            let name = match rest.strip_prefix('.') {
+                Some(name) => name,
+                None if rest.is_empty() => "",
+                None => continue,
+            };
+            let own = find(name);
+            let output = graph.outputs.iter().find(|output| Some(&output.name) == own.as_ref());
+            let Some(&Output { value, .. }) = output else {
+                let known: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+                anyhow::bail!("the model has no output for out{rest}; it makes {}", known.join(", "));
+            };
+            outputs.push(Output { name: format!("out{rest}"), value });
+        }
+        graph.outputs = outputs;
+        Ok(())
     }
 
     fn name(&self, rest: &str) -> String {
@@ -64,8 +89,9 @@ impl Golden<'_> {
 }
 
 /// What a module makes: the value of the last node under its name.
-fn last_of(graph: &Graph, module: &str) -> Option<ValueId> {
+fn last_of(graph: &Graph, names: &[String], module: &str) -> Option<ValueId> {
     let inside =
         |name: &str| name.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    graph.nodes.iter().rev().find(|node| inside(&node.name)).map(|node| node.output)
+    let last = names.iter().rposition(|name| inside(name))?;
+    Some(graph.nodes[last].output)
 }

@@ -13,6 +13,9 @@ mod onnx;
 /// Mistakes in settings point at their place and name the way out.
 mod settings;
 
+/// Schedulers move as those of diffusers do, and models of other processes are flows.
+mod schedulers;
+
 /// Any UNet of diffusers that a config can describe is a backbone.
 mod backbones;
 

@@ -18,3 +18,6 @@ mod backbones;
 
 /// A published motion model is a point of the search space.
 mod motion;
+
+/// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
+mod pipelines;

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod codec;
 mod import;
 mod model;
 mod model_folder;
@@ -16,7 +17,10 @@ mod workbench;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SpaceCommand, StudyArgs, TrainCommand};
+use args::{
+    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SchedulerCommand, SpaceCommand, StudyArgs,
+    TrainCommand,
+};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
@@ -64,6 +68,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let data = |e: &(dyn std::error::Error + 'static)| {
         e.is::<tnas_weights::WeightsError>()
             || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_schedulers::SchedulerError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
@@ -87,8 +92,13 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=true".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
+        Command::Backbone(BackboneCommand::Take(mut args)) => {
+            args.overrides.push("backbone.train=false".into());
+            with(&args, "backbone", stages::backbone::backbone)
+        }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
+        Command::Scheduler(SchedulerCommand::Check(args)) => check::scheduler::check(&args.folder, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),

@@ -7,16 +7,14 @@ use tnas_graph::{WeightError, Weights};
 use tnas_network::{Device, Parameter, Parameters, ParametersError};
 use tnas_space::{MotionModel, NameMap, Slot, is_sinusoidal, temporal_prefix};
 
-use crate::model_folder::{UNET_STEM, read_parameters};
+use crate::model_folder::{read_parameters, stem};
 
 /// Ending of the name of a motion module's table of places.
 const PLACES: &str = ".pos_embed.pe";
 
 /// Weights of a folder under one of the stems that diffusers and its users write.
 pub fn read_published(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
-    const ENDS: [&str; 3] = [".safetensors", ".fp16.safetensors", ".safetensors.index.json"];
-    let own = |stem: &str| ENDS.iter().any(|end| folder.join(format!("{stem}{end}")).exists());
-    read_parameters(folder, if own("model") && !own(UNET_STEM) { "model" } else { UNET_STEM }, device)
+    read_parameters(folder, stem(folder), device)
 }
 
 /// Published weights with the names and shapes that they have here. Tables of places that a motion module makes itself are

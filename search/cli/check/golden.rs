@@ -60,6 +60,29 @@ impl Golden<'_> {
         }
     }
 
+    /// Leaves a graph the outputs that are recorded (`case<i>.out` or `case<i>.out.<name>`), under their names in the file;
+    /// `find` tells the graph's own name.
+    pub fn select(&self, graph: &mut Graph, find: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+        let front = self.name("out");
+        let mut outputs = Vec::new();
+        for rest in self.io.names().filter_map(|name| name.strip_prefix(&front)) {
+            let name = match rest.strip_prefix('.') {
+                Some(name) => name,
+                None if rest.is_empty() => "",
+                None => continue,
+            };
+            let own = find(name);
+            let output = graph.outputs.iter().find(|output| Some(&output.name) == own.as_ref());
+            let Some(&Output { value, .. }) = output else {
+                let known: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+                anyhow::bail!("the model has no output for out{rest}; it makes {}", known.join(", "));
+            };
+            outputs.push(Output { name: format!("out{rest}"), value });
+        }
+        graph.outputs = outputs;
+        Ok(())
+    }
+
     fn name(&self, rest: &str) -> String {
         format!("case{}.{rest}", self.case)
     }

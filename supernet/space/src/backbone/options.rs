@@ -17,7 +17,7 @@ pub(crate) struct Known {
     pub fixed: &'static [(&'static str, &'static str)],
 }
 
-pub(super) static CONDITION: Known = Known {
+pub(crate) static CONDITION: Known = Known {
     class: "UNet2DConditionModel config",
     honoured: &[
         "in_channels",
@@ -67,7 +67,7 @@ pub(super) static CONDITION: Known = Known {
     fixed: &[("dual_cross_attention", "false"), ("attention_type", "\"default\"")],
 };
 
-pub(super) static PLAIN: Known = Known {
+pub(crate) static PLAIN: Known = Known {
     class: "UNet2DModel config",
     honoured: &[
         "in_channels",

@@ -350,7 +350,7 @@ impl Options {
         Ok(self.get(option)?.unwrap_or(default))
     }
 
-    pub(super) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
+    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
         let name: Option<String> = self.get(option)?;
         match name.as_deref() {
             None => Ok(None),

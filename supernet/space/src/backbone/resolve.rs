@@ -13,7 +13,7 @@ use crate::SpaceError;
 const TIME_IDS: usize = 6;
 
 /// More layers or blocks in one place than any network has: a config that asks for them is damaged.
-const MOST_LAYERS: usize = 1024;
+pub(crate) const MOST_LAYERS: usize = 1024;
 
 /// Options that are one for all levels or a list of one each, and the blocks made of them.
 pub(super) struct BlockReader<'a> {

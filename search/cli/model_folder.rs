@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context;
 use tnas_clips::Tokenizer;
-use tnas_graph::Weights;
 use tnas_network::{Device, Parameters};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, UNetConfig};
-use tnas_weights::{HostTensor, WeightFiles, write_safetensors};
+use tnas_weights::WeightFiles;
 
 /// File stem of a UNet's weights.
 const UNET_STEM: &str = "diffusion_pytorch_model";
@@ -96,26 +95,11 @@ pub fn read_text(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
 
 /// All weights of a folder.
 pub fn read_parameters(folder: &Path, stem: &str, device: &Device) -> anyhow::Result<Parameters> {
-    let files = WeightFiles::open(folder, stem)?;
-    let mut parameters = Parameters::new(device);
-    let names: Vec<String> = files.names().map(str::to_owned).collect();
-    for name in names {
-        let shape = files.info(&name)?.shape.clone();
-        let values = files.f32(&name)?.into_owned();
-        parameters.insert_host(name, &shape, values);
-    }
-    Ok(parameters)
+    Ok(Parameters::load(&WeightFiles::open(folder, stem)?, device)?)
 }
 
 /// Weights as one file.
 pub fn save_parameters(path: &Path, parameters: &Parameters) -> anyhow::Result<()> {
-    let values: BTreeMap<&str, _> =
-        parameters.names().map(|name| Ok((name, parameters.values(name)?))).collect::<anyhow::Result<_>>()?;
-    let tensor = |(name, parameter): (&str, &tnas_network::Parameter)| {
-        (name.to_string(), HostTensor::f32(&parameter.shape, &values[name]))
-    };
-    let tensors = parameters.iter().map(tensor).collect();
-    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    write_safetensors(path, &tensors, &metadata)?;
+    parameters.save(path, &BTreeMap::from([("format".to_string(), "pt".to_string())]))?;
     Ok(())
 }

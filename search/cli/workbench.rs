@@ -11,7 +11,7 @@ use tnas_graph::HostTensor;
 use tnas_network::{Device, Parameters, Value, execute, open_device, side_by_side};
 use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, TextEncoder};
 use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};
-use tnas_weights::{SafeTensors, write_safetensors};
+use tnas_weights::{SafeTensors, WeightFiles, write_safetensors};
 
 use crate::{
     model_folder::{self, Pipeline},
@@ -288,14 +288,8 @@ impl Workbench {
 
 impl Codec {
     fn read(path: &Path, device: &Device) -> anyhow::Result<Self> {
-        let file = SafeTensors::open(path)?;
-        let mut parameters = Parameters::new(device);
-        let mut shapes = BTreeMap::new();
-        for name in file.names() {
-            let shape = file.info(name)?.shape.clone();
-            parameters.insert_host(name, &shape, file.f32(name)?.into_owned());
-            shapes.insert(name.to_string(), shape);
-        }
+        let parameters = Parameters::load(&WeightFiles::open_file(path)?, device)?;
+        let shapes = parameters.iter().map(|(name, tensor)| (name.to_string(), tensor.shape.clone())).collect();
         let autoencoder =
             Autoencoder::from_shapes(shapes).with_context(|| format!("failed to use {}", path.display()))?;
         Ok(Self { autoencoder, parameters })

@@ -3,9 +3,9 @@
 use tnas_space::Autoencoder;
 use tnas_weights::{HostTensor, SafeTensors};
 
-use super::{Parser, safetensors::example, told};
+use super::{GRAPH, Parser, safetensors::example, told};
 
-pub const PARSER: Parser = Parser { name: "autoencoder", examples, read };
+pub const PARSER: Parser = Parser { name: "autoencoder", examples, read, room_bytes: GRAPH };
 
 fn examples() -> Vec<Vec<u8>> {
     let shapes: &[(&str, &[usize])] = &[

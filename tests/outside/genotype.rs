@@ -2,9 +2,9 @@
 
 use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
 
-use super::{Parser, text, told, unet};
+use super::{GRAPH, Parser, text, told, unet};
 
-pub const PARSER: Parser = Parser { name: "genotype", examples, read };
+pub const PARSER: Parser = Parser { name: "genotype", examples, read, room_bytes: GRAPH };
 
 fn examples() -> Vec<Vec<u8>> {
     let texts = [

@@ -4,7 +4,7 @@ use tnas_clips::decode_gif;
 
 use super::{Parser, metadata, told};
 
-pub const PARSER: Parser = Parser { name: "gif", examples, read };
+pub const PARSER: Parser = Parser { name: "gif", examples, read, room_bytes: 512 << 20 };
 
 fn examples() -> Vec<Vec<u8>> {
     vec![metadata::gif()]

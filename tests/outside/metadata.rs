@@ -6,7 +6,7 @@ use tnas_clips::{Clip, FolderSettings, GifSettings, VideoFolder, animated_gif};
 
 use super::{Parser, in_folder, told};
 
-pub const PARSER: Parser = Parser { name: "metadata", examples, read };
+pub const PARSER: Parser = Parser { name: "metadata", examples, read, room_bytes: 1 << 20 };
 
 fn examples() -> Vec<Vec<u8>> {
     [

@@ -23,7 +23,12 @@ pub struct Parser {
     pub examples: fn() -> Vec<Vec<u8>>,
     /// Reads one and uses what was read, or tells why it cannot.
     pub read: fn(&[u8]) -> Result<(), String>,
+    /// Memory that what was read may take besides, such as the graph of a config.
+    pub room_bytes: usize,
 }
+
+/// Bytes of the largest graph that a config may describe.
+pub const GRAPH: usize = 128 << 20;
 
 /// Those that need no tensors.
 pub const PARSERS: &[Parser] = &[

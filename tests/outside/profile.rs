@@ -6,7 +6,7 @@ use tnas_latency::{Fingerprint, Measurement, MeasurementKind, Outcome, Profile, 
 
 use super::{Parser, in_folder, told};
 
-pub const PARSER: Parser = Parser { name: "profile", examples, read };
+pub const PARSER: Parser = Parser { name: "profile", examples, read, room_bytes: 0 };
 
 fn measurement(order: u32, anchor: bool) -> Measurement {
     let ms = 2.0 + f64::from(order) / 8.0;

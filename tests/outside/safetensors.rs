@@ -6,7 +6,7 @@ use tnas_weights::{DType, HostTensor, SafeTensors, write_safetensors};
 
 use super::{Parser, in_folder, told};
 
-pub const PARSER: Parser = Parser { name: "safetensors", examples, read };
+pub const PARSER: Parser = Parser { name: "safetensors", examples, read, room_bytes: 0 };
 
 /// A small file with tensors of several kinds.
 pub fn example(tensors: &[(&str, HostTensor)]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use tnas_weights::{HostTensor, WeightFiles};
 
 use super::{Parser, in_folder, safetensors::example, told};
 
-pub const PARSER: Parser = Parser { name: "shard_index", examples, read };
+pub const PARSER: Parser = Parser { name: "shard_index", examples, read, room_bytes: 0 };
 
 const STEM: &str = "diffusion_pytorch_model";
 

@@ -6,11 +6,12 @@ use tnas_space::{Backbone, SearchSpace, SpaceFile, UNetConfig};
 
 use super::{Parser, shipped, text, told, unet};
 
-pub const PARSER: Parser = Parser { name: "space", examples, read };
+pub const PARSER: Parser = Parser { name: "space", examples, read, room_bytes: 0 };
 
 fn examples() -> Vec<Vec<u8>> {
     let names = ["full", "quickstart", "smoke", "snapgen-v", "sprites"];
-    let small = "[[rules]]\nslots = [\"down.0.*\", \"*.a\"]\nchoices = [\"none\", \"conv1d(k=3)+attn1d(heads=2)\"]\n";
+    let small =
+        "[[rules]]\nslots = [\"down.0.*\", \"*.a\"]\nchoices = [\"none\", \"conv1d(k=3)+attn1d(heads=2)\"]\n";
     let shipped = names.into_iter().map(|name| shipped(&format!("configs/spaces/{name}.toml")));
     shipped.chain([small.into()]).collect()
 }

@@ -2,9 +2,9 @@
 
 use tnas_space::{TextEncoder, TextEncoderConfig};
 
-use super::{Parser, text, told};
+use super::{GRAPH, Parser, text, told};
 
-pub const PARSER: Parser = Parser { name: "text_encoder", examples, read };
+pub const PARSER: Parser = Parser { name: "text_encoder", examples, read, room_bytes: GRAPH };
 
 const SMALL: &str = r#"{"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": 40, "hidden_size": 16,
     "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 12,

@@ -6,7 +6,7 @@ use tnas_clips::Tokenizer;
 
 use super::{Parser, in_folder, told};
 
-pub const PARSER: Parser = Parser { name: "tokenizer", examples, read };
+pub const PARSER: Parser = Parser { name: "tokenizer", examples, read, room_bytes: 0 };
 
 const FILES: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
 

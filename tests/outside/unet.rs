@@ -2,9 +2,9 @@
 
 use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
 
-use super::{Parser, shipped, text, told};
+use super::{GRAPH, Parser, shipped, text, told};
 
-pub const PARSER: Parser = Parser { name: "unet", examples, read };
+pub const PARSER: Parser = Parser { name: "unet", examples, read, room_bytes: GRAPH };
 
 /// A small UNet with most options given.
 pub const SMALL: &str = r#"{"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4, "block_out_channels": [8, 16],

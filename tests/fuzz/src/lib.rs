@@ -27,7 +27,7 @@ pub fn start(parser: &Parser) {
 /// One reading.
 pub fn run(parser: &Parser, bytes: &[u8]) {
     let (result, peak) = counted::counted(|| (parser.read)(bytes));
-    let allowed = counted::allowed_bytes(bytes.len());
+    let allowed = counted::allowed_bytes(bytes.len()) + parser.room_bytes;
     assert!(peak <= allowed, "{} bytes took {peak} bytes of memory, {allowed} are allowed", bytes.len());
     if let Err(message) = result {
         assert!(!message.is_empty());

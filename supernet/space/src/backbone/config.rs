@@ -187,6 +187,12 @@ pub enum Activation {
     Relu,
 }
 
+/// Far beyond any UNet that is known: a config that asks for more is broken or hostile, and would fill the memory.
+const MAX_LEVELS: usize = 12;
+const MAX_CHANNELS: usize = 1 << 16;
+const MAX_KERNEL: usize = 63;
+const MAX_BLOCKS: usize = 1024;
+
 /// Which of the two classes a config is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -279,6 +285,7 @@ impl UNetConfig {
 
     fn check(&self) -> Result<(), SpaceError> {
         let wrong = |message: String| Err(options::wrong("UNet config", message));
+        self.check_size()?;
         let [kernel_in, kernel_out] = [self.conv_in_kernel, self.conv_out_kernel];
         if [self.in_channels, self.out_channels, kernel_in, kernel_out].contains(&0) {
             return wrong("in_channels, out_channels, conv_in_kernel and conv_out_kernel must not be 0".into());
@@ -301,6 +308,38 @@ impl UNetConfig {
     }
 }
 
+impl UNetConfig {
+    /// What a config of a few bytes may ask for.
+    fn check_size(&self) -> Result<(), SpaceError> {
+        let wrong = |message: String| Err(options::wrong("UNet config", message));
+        let Self { block_out_channels, conv_in_kernel, conv_out_kernel, downsample_padding, .. } = self;
+        if block_out_channels.len() > MAX_LEVELS {
+            let message =
+                format!("block_out_channels has {} levels, more than {MAX_LEVELS}", block_out_channels.len());
+            return wrong(message);
+        }
+        let widest =
+            block_out_channels.iter().chain([&self.in_channels, &self.out_channels, &self.embedding.channels]);
+        if let Some(&widest) = widest.max().filter(|&&widest| widest > MAX_CHANNELS) {
+            return wrong(format!("a width of {widest} channels is larger than {MAX_CHANNELS}"));
+        }
+        if let Some(kernel) =
+            [conv_in_kernel, conv_out_kernel, downsample_padding].into_iter().find(|&&k| k > MAX_KERNEL)
+        {
+            return wrong(format!(
+                "conv_in_kernel = {conv_in_kernel}, conv_out_kernel = {conv_out_kernel}, downsample_padding = \
+                 {downsample_padding}: {kernel} is larger than {MAX_KERNEL}"
+            ));
+        }
+        let blocks: usize =
+            self.down.iter().chain(&self.mid).chain(&self.up).map(|block| block.attention.blocks()).sum();
+        if blocks > MAX_BLOCKS {
+            return wrong(format!("{blocks} transformer blocks, more than {MAX_BLOCKS}"));
+        }
+        Ok(())
+    }
+}
+
 impl Serialize for UNetConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.options.serialize(serializer)
@@ -311,6 +350,14 @@ impl Attention {
     /// Whether there is any.
     pub fn is_some(&self) -> bool {
         *self != Self::None
+    }
+
+    /// Transformer blocks in all layers together.
+    fn blocks(&self) -> usize {
+        match self {
+            Self::Transformer { blocks, .. } => blocks.iter().sum(),
+            _ => 0,
+        }
     }
 
     fn heads(&self) -> Option<usize> {

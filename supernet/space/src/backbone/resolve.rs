@@ -9,6 +9,9 @@ use super::{
 };
 use crate::SpaceError;
 
+/// Resnets of a block, and transformer blocks of a layer; ten of them are SDXL's most.
+const MAX_LAYERS: usize = 64;
+
 /// How many numbers SDXL gives beside its text: two sizes and a place.
 const TIME_IDS: usize = 6;
 
@@ -46,6 +49,9 @@ impl<'a> BlockReader<'a> {
             }
         };
         let layers = options.per_level("layers_per_block", levels)?.unwrap_or_else(|| vec![2; levels]);
+        if let Some(layers) = layers.iter().find(|&&layers| layers > MAX_LAYERS) {
+            return Err(options.wrong(format!("layers_per_block = {layers} is larger than {MAX_LAYERS}")));
+        }
         Ok(Self { options, class, channels, layers, heads, transformer_heads, scale_shift })
     }
 
@@ -241,9 +247,11 @@ impl<'a> BlockReader<'a> {
         };
         let fail = || {
             let value = self.options.value(option).map(ToString::to_string).unwrap_or_default();
-            self.options.wrong(format!("{option} = {value} for {levels} levels"))
+            self.options.wrong(format!("{option} = {value} for {levels} levels, each of 1 to {MAX_LAYERS}"))
         };
-        let number = |value: &Value| value.as_u64().map(|number| number as usize).filter(|&n| n > 0);
+        let number = |value: &Value| {
+            value.as_u64().map(|number| number as usize).filter(|number| (1..=MAX_LAYERS).contains(number))
+        };
         match self.options.value(option) {
             None => Ok(vec![1; layers]),
             Some(Value::Array(list)) if list.len() == levels => match &list[index] {

@@ -259,7 +259,8 @@ fn embedding(g: &mut GraphBuilder, settings: &Embedding, first: usize, timestep:
         };
     }
     if let Some(TextTime { time_channels, channels, ids }) = settings.text_time {
-        let pooled = channels - ids * time_channels;
+        // More numbers than there is room for leave no text, which then does not fit the weights.
+        let pooled = channels.saturating_sub(ids.saturating_mul(time_channels));
         let text = g.input("added_cond_kwargs.text_embeds", &[batch, pooled], Dtype::F32);
         let numbers = g.input("added_cond_kwargs.time_ids", &[batch, ids], Dtype::F32);
         let numbers = g.reshape("add_time_proj.numbers", numbers, &[batch * ids]);

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod model;
 mod model_folder;
 mod progress;
 mod run;
@@ -13,7 +14,7 @@ mod workbench;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, SpaceCommand, StudyArgs, TrainCommand};
+use args::{BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SpaceCommand, StudyArgs, TrainCommand};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
@@ -87,6 +88,8 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
+        Command::Model(ModelCommand::New(args)) => model::new(&args),
+        Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {

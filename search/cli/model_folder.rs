@@ -9,7 +9,7 @@ use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, UNetConfig}
 use tnas_weights::WeightFiles;
 
 /// File stem of a UNet's weights.
-const UNET_STEM: &str = "diffusion_pytorch_model";
+pub const UNET_STEM: &str = "diffusion_pytorch_model";
 
 /// The image half of a pipeline.
 pub struct Pipeline {

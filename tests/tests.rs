@@ -15,3 +15,6 @@ mod settings;
 
 /// Any UNet of diffusers that a config can describe is a backbone.
 mod backbones;
+
+/// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
+mod pipelines;

@@ -55,7 +55,8 @@ pub enum Command {
 pub enum BackboneCommand {
     /// Train an image model on single frames of the study's clips.
     Train(StudyArgs),
-    /// Prove a diffusers UNet against outputs that another implementation gave; exits 3 where one differs.
+    /// Prove a model of diffusers or transformers (UNet, autoencoder, CLIP text encoder) against outputs that another
+    /// implementation gave; exits 3 where one differs.
     Check(CheckArgs),
 }
 

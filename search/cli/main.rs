@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod codec;
 mod model;
 mod model_folder;
 mod progress;

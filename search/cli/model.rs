@@ -12,7 +12,7 @@ use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
     args::{NewModelArgs, StepArgs},
-    model_folder::{UNET_STEM, read_unet, save_parameters},
+    model_folder::{DIFFUSERS_STEM, read_unet, save_parameters},
     space::{read_backbone, read_space},
 };
 
@@ -47,7 +47,7 @@ pub fn new(args: &NewModelArgs) -> anyhow::Result<()> {
     let described = json!({"format_version": 1, "arch_id": genotype.arch_id().to_string(),
         "genotype": genotype.to_string(), "weights": weights, "seed": args.seed});
     json("genotype.json", format!("{described:#}\n"))?;
-    save_parameters(&args.out.join(format!("unet/{UNET_STEM}.safetensors")), &parameters)?;
+    save_parameters(&args.out.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), &parameters)?;
     println!("{genotype}");
     println!("{:.2} M parameters; {weights}", cost(&graph).parameters as f64 / 1e6);
     println!("{}", args.out.display());
@@ -56,7 +56,7 @@ pub fn new(args: &NewModelArgs) -> anyhow::Result<()> {
 
 fn holds_weights(folder: &Path) -> bool {
     let ends = [".safetensors", ".fp16.safetensors", ".safetensors.index.json"];
-    ends.iter().any(|end| folder.join(format!("{UNET_STEM}{end}")).exists())
+    ends.iter().any(|end| folder.join(format!("{DIFFUSERS_STEM}{end}")).exists())
 }
 
 /// The genotype that was written, or the one of a space with the number of parameters nearest to what was asked for.

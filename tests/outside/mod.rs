@@ -1,14 +1,17 @@
 //! Every parser of files from outside, each as one function of bytes, for the tests that corrupt files and for the fuzzers.
 
 pub mod autoencoder;
+pub mod autoencoder_config;
 pub mod counted;
 pub mod genotype;
 pub mod gif;
+pub mod golden;
 pub mod metadata;
 pub mod profile;
 pub mod safetensors;
 pub mod shard_index;
 pub mod space;
+pub mod study;
 pub mod text_encoder;
 pub mod tokenizer;
 pub mod unet;
@@ -30,19 +33,22 @@ pub struct Parser {
 /// Bytes of the largest graph that a config may describe.
 pub const GRAPH: usize = 128 << 20;
 
-/// Those that need no tensors.
+/// All of them.
 pub const PARSERS: &[Parser] = &[
     safetensors::PARSER,
     shard_index::PARSER,
     unet::PARSER,
     text_encoder::PARSER,
     autoencoder::PARSER,
+    autoencoder_config::PARSER,
     space::PARSER,
     genotype::PARSER,
     tokenizer::PARSER,
     profile::PARSER,
     metadata::PARSER,
     gif::PARSER,
+    study::PARSER,
+    golden::PARSER,
 ];
 
 /// An error as its text.

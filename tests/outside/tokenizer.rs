@@ -1,35 +1,44 @@
-//! A tokenizer's folder: tokenizer.json and tokenizer_config.json, one after the other with a zero byte between.
+//! A tokenizer's folder: its files one after the other with a zero byte between; an empty one is not there.
 
 use std::fs;
 
-use tnas_clips::Tokenizer;
+use tnas_clips::{CaptionTokenizer, Tokenizer};
 
-use super::{Parser, in_folder, told};
+use super::{Parser, in_folder, shipped, told};
 
-pub const PARSER: Parser = Parser { name: "tokenizer", examples, read, room_bytes: 0 };
+pub const PARSER: Parser = Parser { name: "tokenizer", examples, read, room_bytes: 64 << 20 };
 
-const FILES: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
+const FILES: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"];
 
 fn examples() -> Vec<Vec<u8>> {
-    in_folder(|root| {
+    let [words, settings] = in_folder(|root| {
         let folder = root.join("tokenizer-example");
         Tokenizer::from_captions(["a red square moves left, up"]).save(&folder).unwrap();
-        vec![FILES.map(|name| fs::read(folder.join(name)).unwrap()).join(&0)]
-    })
+        [FILES[0], FILES[1]].map(|name| fs::read(folder.join(name)).unwrap())
+    });
+    let [vocabulary, merges] =
+        [FILES[2], FILES[3]].map(|name| shipped(&format!("supernet/clips/tests/bpe/{name}")));
+    let clip = br#"{"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "bos_token": "<|startoftext|>",
+        "eos_token": {"content": "<|endoftext|>", "normalized": true}, "add_prefix_space": false, "do_lower_case": true}"#;
+    vec![[words, settings].join(&0), [&[], &clip[..], &vocabulary, &merges].join(&0)]
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
     in_folder(|root| {
         let folder = root.join("tokenizer");
         fs::create_dir_all(&folder).map_err(told)?;
-        let mut parts = bytes.splitn(2, |&byte| byte == 0);
-        for name in FILES {
-            fs::write(folder.join(name), parts.next().unwrap_or_default()).map_err(told)?;
+        let mut parts = bytes.splitn(FILES.len(), |&byte| byte == 0);
+        for path in FILES.map(|name| folder.join(name)) {
+            match parts.next().unwrap_or_default() {
+                [] if path.exists() => fs::remove_file(path).map_err(told)?,
+                [] => {}
+                part => fs::write(path, part).map_err(told)?,
+            }
         }
-        let tokenizer = Tokenizer::load(&folder).map_err(told)?;
-        let ids = tokenizer.encode("a red dog, left", tokenizer.max_length().min(16));
+        let tokenizer = CaptionTokenizer::load(&folder).map_err(told)?;
+        let ids =
+            tokenizer.encode("a red dog's left, 12 é\u{1f600}", tokenizer.max_length().min(16)).map_err(told)?;
         assert!(ids.iter().all(|&id| (0..tokenizer.vocabulary_size() as i64).contains(&id)));
-        tokenizer.decode(&ids);
         Ok(())
     })
 }

@@ -19,7 +19,7 @@ impl Parameters {
         Self::load_as(files, device, |name| Some(name.into()))
     }
 
-    /// The same under other names; tensors without one are left out.
+    /// The same under other names, each for one tensor; tensors without one are left out.
     pub fn load_as(
         files: &WeightFiles,
         device: &Device,
@@ -31,6 +31,14 @@ impl Parameters {
         for some in wanted.chunks(AT_ONCE) {
             let floats = some.par_iter().map(|(stored, _)| files.floats(stored)).collect::<Result<Vec<_>, _>>()?;
             for ((stored, name), floats) in some.iter().zip(floats) {
+                if parameters.get(name).is_some() {
+                    let (path, tensor) = (files.place().into(), (*stored).into());
+                    return Err(WeightsError::BadTensor {
+                        path,
+                        tensor,
+                        reason: format!("{name} is there already"),
+                    });
+                }
                 let shape = files.info(stored)?.shape.clone();
                 let flat = on_device(floats, parameters.device());
                 parameters.insert(name.as_str(), Parameter { shape, flat });

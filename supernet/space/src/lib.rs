@@ -17,6 +17,7 @@ mod limits;
 mod operators;
 mod search_space;
 mod slot;
+mod text_config;
 mod text_encoder;
 
 pub use autoencoder::{Autoencoder, LatentLayout};
@@ -33,4 +34,5 @@ pub use limits::{Limits, Usage, Verdict, verdict};
 pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
 pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};
 pub use slot::{Slot, SlotInfo};
-pub use text_encoder::{TextEncoder, TextEncoderConfig};
+pub use text_config::{EndOfText, TextActivation, TextEncoderConfig};
+pub use text_encoder::{TextEncoder, TextLayer};

@@ -75,6 +75,11 @@ impl WeightFiles {
         Ok(Self { place: folder.into(), files, holder, metadata })
     }
 
+    /// The file, or the folder of the shards.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// The files that hold the tensors.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.files.iter().map(SafeTensors::path)

@@ -426,6 +426,11 @@ mod tests {
             ("transformer_layers_per_block", "[1]"),
             ("transformer_layers_per_block", "0"),
             ("in_channels", "-3"),
+            ("layers_per_block", "1000000000"),
+            ("block_out_channels", "[4294967296, 64]"),
+            ("conv_in_kernel", "1000"),
+            ("transformer_layers_per_block", "100000"),
+            ("time_embedding_dim", "18446744073709551615"),
         ] {
             let message = with(option, value).map(|_| ()).unwrap_err().to_string();
             assert!(message.contains(option) || message.contains("head"), "{option}: {message}");

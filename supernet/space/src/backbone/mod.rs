@@ -1,7 +1,7 @@
 mod blocks;
 mod config;
 mod layers;
-mod options;
+pub(crate) mod options;
 mod resolve;
 mod unet;
 
@@ -10,5 +10,5 @@ pub use config::{
 };
 pub use unet::{Backbone, DenoiserShape};
 
-pub(crate) use layers::{ResnetSettings, resnet};
+pub(crate) use layers::{PixelAttention, ResnetSettings, activate, conv3, halving, pixel_attention, resnet};
 pub(crate) use unet::UNetBuilder;

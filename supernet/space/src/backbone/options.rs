@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::SpaceError;
 
 /// What is known of one class of configs.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// Name of the class.
     pub class: &'static str,
     /// Options that are read.
@@ -17,7 +17,7 @@ pub(super) struct Known {
     pub fixed: &'static [(&'static str, &'static str)],
 }
 
-pub(super) static CONDITION: Known = Known {
+pub(crate) static CONDITION: Known = Known {
     class: "UNet2DConditionModel config",
     honoured: &[
         "in_channels",
@@ -67,7 +67,7 @@ pub(super) static CONDITION: Known = Known {
     fixed: &[("dual_cross_attention", "false"), ("attention_type", "\"default\"")],
 };
 
-pub(super) static PLAIN: Known = Known {
+pub(crate) static PLAIN: Known = Known {
     class: "UNet2DModel config",
     honoured: &[
         "in_channels",
@@ -104,7 +104,7 @@ pub(super) static PLAIN: Known = Known {
 const MAX_NUMBER: f64 = (1u32 << 20) as f64;
 
 /// Options of one config.
-pub(super) struct Options {
+pub(crate) struct Options {
     map: Map<String, Value>,
     class: &'static str,
 }
@@ -114,10 +114,10 @@ impl Options {
     pub fn new(map: Map<String, Value>, known: &'static Known) -> Result<Self, SpaceError> {
         let this = Self { map, class: known.class };
         for (option, value) in &this.map {
-            if largest(value) > MAX_NUMBER {
+            let read = |list: &[&str]| list.contains(&option.as_str());
+            if read(known.honoured) && largest(value) > MAX_NUMBER {
                 return Err(this.wrong(format!("{option} = {value} is larger than {MAX_NUMBER}")));
             }
-            let read = |list: &[&str]| list.contains(&option.as_str());
             if option.starts_with('_') || read(known.honoured) || read(known.neutral) {
                 continue;
             }
@@ -183,6 +183,6 @@ fn largest(value: &Value) -> f64 {
 }
 
 /// An error of a config.
-pub(super) fn wrong(config: &'static str, message: String) -> SpaceError {
+pub(crate) fn wrong(config: &'static str, message: String) -> SpaceError {
     SpaceError::Config { config, message }
 }

@@ -352,11 +352,11 @@ pub(super) fn embedding(
 }
 
 impl Options {
-    pub(super) fn number(&self, option: &str, default: usize) -> Result<usize, SpaceError> {
+    pub(crate) fn number(&self, option: &str, default: usize) -> Result<usize, SpaceError> {
         Ok(self.get(option)?.unwrap_or(default))
     }
 
-    pub(super) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
+    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
         let name: Option<String> = self.get(option)?;
         match name.as_deref() {
             None => Ok(None),

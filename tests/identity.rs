@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use tnas_graph::Weights;
 use tnas_network::{Parameters, Stream, Value, execute, merged_weights, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, UNetConfig};
+use tnas_space::{Backbone, DenoiserShape, Genotype, OPERATORS, SearchSpace, SpaceFile, UNetConfig};
 use tnas_weights::{HostTensor, SafeTensors, write_safetensors};
 
 fn repository(path: &str) -> String {
@@ -56,6 +56,27 @@ fn untrained_equals_image_model(name: &str) {
     for genome in space.covering().into_iter().chain((0..8).map(|_| space.sample(&mut rng))) {
         let genotype = space.genotype(&genome);
         assert_eq!(run(&genotype).max_abs_difference(&image_model), 0.0, "{genotype}");
+    }
+}
+
+#[test]
+fn every_untrained_operator_at_every_slot_is_the_image_model() {
+    let (backbone, space) = with_space("full");
+    let shape = DenoiserShape { batch: 1, frames: 3, height: 8, width: 8, tokens: 4 };
+    let mut parameters = supernet(&backbone, &space, shape);
+    let given = inputs(&backbone, shape, &mut stream(3, "identity", 0), &parameters);
+    let run = |parameters: &Parameters, genotype: &Genotype| {
+        let graph = backbone.denoiser(genotype, shape).unwrap();
+        execute(&graph, parameters, given.clone(), parameters.device()).unwrap()[0].to_host()
+    };
+    let image_model = run(&parameters, &Genotype::none());
+    let kinds = OPERATORS.iter().map(|kind| kind.name).chain(["modelscope(block=attn)", "animatediff(pos=table)"]);
+    for kind in kinds {
+        for slot in backbone.slots() {
+            let genotype: Genotype = format!("{}={kind}", slot.slot).parse().unwrap();
+            parameters.init(backbone.denoiser(&genotype, shape).unwrap().weights(), 3);
+            assert_eq!(run(&parameters, &genotype).max_abs_difference(&image_model), 0.0, "{genotype}");
+        }
     }
 }
 

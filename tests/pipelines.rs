@@ -221,7 +221,7 @@ impl Scene {
 #[test]
 fn a_pipeline_folder_is_the_backbone_of_a_study() {
     let scene = Scene::new();
-    let (code, text) = scene.stage(["backbone", "train"], &[]);
+    let (code, text) = scene.stage(["backbone", "take"], &[]);
     assert_eq!(code, Some(0), "{text}");
     // What was read is carried on.
     for name in ["tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer_config.json"] {
@@ -237,7 +237,7 @@ fn a_pipeline_folder_is_the_backbone_of_a_study() {
     // A denoiser trained elsewhere takes latents as the autoencoder's config scales them.
     assert!(!scene.path("runs/pipeline/backbone/vae/latent_statistics.json").exists());
     // The layer that the UNet reads is a setting, and the pipeline that is written remembers it.
-    let (code, text) = scene.stage(["backbone", "train"], &["backbone.text_layer=\"penultimate\""]);
+    let (code, text) = scene.stage(["backbone", "take"], &["backbone.text_layer=\"penultimate\""]);
     assert_eq!(code, Some(0), "{text}");
     let layer = scene.json("runs/pipeline/backbone/genotype.json")["text_layer"].clone();
     assert_eq!(serde_json::from_value::<TextLayer>(layer).unwrap(), TextLayer::Penultimate);
@@ -246,28 +246,28 @@ fn a_pipeline_folder_is_the_backbone_of_a_study() {
 #[test]
 fn what_does_not_fit_in_a_pipeline_is_named() {
     let scene = Scene::new();
-    let (code, text) = scene.stage(["backbone", "train"], &["data.size=17"]);
+    let (code, text) = scene.stage(["backbone", "take"], &["data.size=17"]);
     assert!(code == Some(1) && text.contains("data.size = 17"), "{code:?} {text}");
-    let (code, text) = scene.stage(["backbone", "train"], &["backbone.text_layer=\"first\""]);
+    let (code, text) = scene.stage(["backbone", "take"], &["backbone.text_layer=\"first\""]);
     assert!(code == Some(2) && text.contains("penultimate"), "{code:?} {text}");
     let config = fs::read_to_string(scene.path("sd/vae/config.json")).unwrap();
     let changed = config.replace("\"layers_per_block\":1", "\"layers_per_block\":2");
     assert_ne!(changed, config);
     scene.write("sd/vae/config.json", &changed);
-    let (code, text) = scene.stage(["backbone", "train"], &[]);
+    let (code, text) = scene.stage(["backbone", "take"], &[]);
     assert!(code != Some(0) && text.contains("resnets.1"), "{code:?} {text}");
     fs::remove_file(scene.path("sd/vae/config.json")).unwrap();
-    let (code, text) = scene.stage(["backbone", "train"], &[]);
+    let (code, text) = scene.stage(["backbone", "take"], &[]);
     assert!(code != Some(0) && text.contains("config.json is missing"), "{code:?} {text}");
     scene.write("sd/vae/config.json", &config);
     let config = fs::read_to_string(scene.path("sd/text_encoder/config.json")).unwrap();
     scene.write("sd/text_encoder/config.json", &config.replace("\"vocab_size\":625", "\"vocab_size\":600"));
-    let (code, text) = scene.stage(["backbone", "train"], &[]);
+    let (code, text) = scene.stage(["backbone", "take"], &[]);
     assert!(code != Some(0) && text.contains("625 ids"), "{code:?} {text}");
     scene.write(
         "sd/text_encoder/config.json",
         &config.replace("\"intermediate_size\":32", "\"intermediate_size\":33"),
     );
-    let (code, text) = scene.stage(["backbone", "train"], &[]);
+    let (code, text) = scene.stage(["backbone", "take"], &[]);
     assert!(code != Some(0) && text.contains("mlp.fc1"), "{code:?} {text}");
 }

@@ -25,6 +25,7 @@
 
 mod accuracy;
 mod baseline;
+pub mod bench;
 mod child;
 mod correlation;
 mod device_model;

@@ -3,8 +3,11 @@
 mod args;
 mod check;
 mod codec;
+mod import;
+mod latency_bench;
 mod model;
 mod model_folder;
+mod motion_weights;
 mod progress;
 mod run;
 mod settings;
@@ -15,11 +18,15 @@ mod workbench;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SpaceCommand, StudyArgs, TrainCommand};
+use args::{
+    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SchedulerCommand, SpaceCommand, StudyArgs,
+    TrainCommand,
+};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
 use settings::Study;
+use tnas_latency::bench::BenchError;
 use tnas_study::SettingsError;
 use workbench::Workbench;
 
@@ -57,16 +64,23 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(interrupted) {
         return 75;
     }
-    if error.chain().any(|e| e.is::<SettingsError>() || e.is::<tnas_network::DeviceError>()) {
+    let settings = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<SettingsError>()
+            || e.is::<tnas_network::DeviceError>()
+            || matches!(e.downcast_ref(), Some(BenchError::Protocol(_) | BenchError::Card { .. }))
+    };
+    if error.chain().any(settings) {
         return 2;
     }
     let data = |e: &(dyn std::error::Error + 'static)| {
         e.is::<tnas_weights::WeightsError>()
             || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_schedulers::SchedulerError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
             || e.is::<check::Differs>()
+            || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }
 }
@@ -86,12 +100,19 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=true".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
+        Command::Backbone(BackboneCommand::Take(mut args)) => {
+            args.overrides.push("backbone.train=false".into());
+            with(&args, "backbone", stages::backbone::backbone)
+        }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
+        Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
+        Command::Scheduler(SchedulerCommand::Check(args)) => check::scheduler::check(&args.folder, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Profile(args) => with(&args, "profile", stages::profile::profile),
+        Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Search(args) => with(&args, "search", |bench| {
             let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);

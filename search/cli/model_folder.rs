@@ -6,7 +6,9 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
 use tnas_clips::CaptionTokenizer;
-use tnas_network::{Device, Parameters};
+use tnas_graph::{Graph, WeightError, Weights};
+use tnas_network::{Device, Parameters, ParametersError};
+use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
 use tnas_weights::WeightFiles;
 
@@ -16,8 +18,14 @@ pub const DIFFUSERS_STEM: &str = "diffusion_pytorch_model";
 /// File stem of the weights of transformers' models.
 const TRANSFORMERS_STEM: &str = "model";
 
-/// What genotype.json calls the layer of the text encoder that the UNet reads.
+/// What stands in the slots of a folder's UNet.
+const GENOTYPE: &str = "genotype.json";
+
+/// What it calls the layer of the text encoder that the UNet reads.
 const TEXT_LAYER: &str = "text_layer";
+
+/// What the sampler of a pipeline is.
+pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
 /// The image half of a pipeline.
 pub struct Pipeline {
@@ -39,11 +47,22 @@ pub fn read_configs(folder: &Path) -> anyhow::Result<(Backbone, TextEncoderConfi
         .with_context(|| format!("failed to use {}", folder.join("unet/config.json").display()))?;
     let text = TextEncoderConfig::from_json(&read("text_encoder/config.json")?)
         .with_context(|| format!("failed to use {}", folder.join("text_encoder/config.json").display()))?;
-    Ok((Backbone::new(unet), text))
+    Ok((parameterised(Backbone::new(unet), folder)?, text))
+}
+
+/// A backbone with what its folder's scheduler says of it; a flow where there is none.
+pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbone> {
+    let path = folder.join(SCHEDULER);
+    if !path.exists() {
+        return Ok(backbone);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let config = SchedulerConfig::from_json(&text).and_then(Parameterisation::new);
+    Ok(backbone.parameterised(config.with_context(|| format!("failed to use {}", path.display()))?))
 }
 
 /// Which layer of its text encoder a pipeline's UNet reads: what its genotype.json says, else what its kind does.
-fn text_layer(folder: &Path) -> anyhow::Result<TextLayer> {
+pub fn text_layer(folder: &Path) -> anyhow::Result<TextLayer> {
     let read = |name: &str| -> anyhow::Result<Option<Value>> {
         let path = folder.join(name);
         if !path.exists() {
@@ -52,10 +71,9 @@ fn text_layer(folder: &Path) -> anyhow::Result<TextLayer> {
         let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
         serde_json::from_str(&text).map(Some).with_context(|| format!("failed to read {}", path.display()))
     };
-    if let Some(layer) = read("genotype.json")?.as_ref().and_then(|genotype| genotype.get(TEXT_LAYER)) {
-        return TextLayer::deserialize(layer).with_context(|| {
-            format!("failed to use {}: {TEXT_LAYER} = {layer}", folder.join("genotype.json").display())
-        });
+    if let Some(layer) = read(GENOTYPE)?.as_ref().and_then(|genotype| genotype.get(TEXT_LAYER)) {
+        return TextLayer::deserialize(layer)
+            .with_context(|| format!("failed to use {}: {TEXT_LAYER} = {layer}", folder.join(GENOTYPE).display()));
     }
     let kind = read("model_index.json")?.and_then(|index| Some(index["_class_name"].as_str()?.to_owned()));
     let large = kind.is_some_and(|kind| kind.starts_with("StableDiffusionXL"));
@@ -79,6 +97,15 @@ impl Pipeline {
         Ok(Self { backbone, encoder, tokenizer })
     }
 
+    /// The scheduler by which others sample this model: a flow's with the shift, else the backbone's own.
+    fn scheduler(&self, shift: Option<f32>) -> anyhow::Result<SchedulerConfig> {
+        let own = self.backbone.parameterisation.config();
+        Ok(match shift {
+            Some(shift) if own.class() == Class::FlowMatchEuler => own.with("shift", shift)?,
+            _ => own.clone(),
+        })
+    }
+
     /// Writes configs, tokenizer, scheduler and weights. UNet weights are the denoiser's, text weights the encoder's.
     pub fn write(
         &self,
@@ -86,7 +113,7 @@ impl Pipeline {
         unet: &Parameters,
         text: &Parameters,
         genotype: &Genotype,
-        shift: f32,
+        shift: Option<f32>,
     ) -> anyhow::Result<()> {
         let json = |path: &str, text: String| -> anyhow::Result<()> {
             tnas_weights::write_atomic(folder.join(path), text.as_bytes())
@@ -96,22 +123,58 @@ impl Pipeline {
         json("text_encoder/config.json", self.encoder.config.to_json())?;
         fs::create_dir_all(folder.join("tokenizer"))?;
         self.tokenizer.save(folder.join("tokenizer"))?;
-        let scheduler = serde_json::json!({
-            "_class_name": "FlowMatchEulerDiscreteScheduler",
-            "num_train_timesteps": 1000,
-            "shift": shift,
-        });
-        json("scheduler/scheduler_config.json", format!("{scheduler:#}\n"))?;
-        let genotype_json = serde_json::json!({
-            "format_version": 1,
-            "arch_id": genotype.arch_id().to_string(),
-            "genotype": genotype.to_string(),
-            TEXT_LAYER: self.encoder.layer,
-        });
-        json("genotype.json", format!("{genotype_json:#}\n"))?;
+        json(SCHEDULER, self.scheduler(shift)?.to_json())?;
+        write_genotype(folder, genotype, self.encoder.layer)?;
         save_parameters(&folder.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), unet)?;
         save_parameters(&folder.join("text_encoder/model.safetensors"), text)
     }
+}
+
+/// Writes `genotype.json`.
+pub fn write_genotype(folder: &Path, genotype: &Genotype, layer: TextLayer) -> anyhow::Result<()> {
+    let json = serde_json::json!({
+        "format_version": 1,
+        "arch_id": genotype.arch_id().to_string(),
+        "genotype": genotype.to_string(),
+        TEXT_LAYER: layer,
+    });
+    let path = folder.join(GENOTYPE);
+    tnas_weights::write_atomic(&path, format!("{json:#}\n").as_bytes())
+        .with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Reads `genotype.json`; a folder without one is an image model.
+pub fn read_genotype(folder: &Path) -> anyhow::Result<Genotype> {
+    let path = folder.join(GENOTYPE);
+    if !path.exists() {
+        return Ok(Genotype::none());
+    }
+    let read = || -> anyhow::Result<Genotype> {
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+        Ok(json["genotype"].as_str().context("it has no genotype")?.parse()?)
+    };
+    read().with_context(|| format!("failed to use {}", path.display()))
+}
+
+/// An error where graphs need weights that are missing or misshapen, or where a weight is read by none of them. `recorded`
+/// tells what a weight is called where it comes from.
+pub fn check_weights(
+    weights: &Parameters,
+    graphs: &[&Graph],
+    recorded: impl Fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let mut result = weights.refuse_extra(graphs);
+    for graph in graphs {
+        result = result.and_then(|()| Ok(weights.extract(graph).map(|_| ())?));
+    }
+    Ok(result.map_err(|error| match error {
+        ParametersError::Weight(WeightError::Missing(name)) => WeightError::Missing(recorded(&name)).into(),
+        ParametersError::Weight(WeightError::Shape { name, expected, found }) => {
+            WeightError::Shape { name: recorded(&name), expected, found }.into()
+        }
+        ParametersError::Extra { count, first } => ParametersError::Extra { count, first: recorded(&first) },
+        other => other,
+    })?)
 }
 
 /// UNet weights of a pipeline folder.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_space::{Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SpaceFile, UNetConfig};
 
-use crate::args::SpaceArgs;
+use crate::{args::SpaceArgs, model_folder::parameterised};
 
 /// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
 pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
@@ -29,7 +29,8 @@ pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
     let inner = folder.join("unet/config.json");
     let path = if inner.exists() { inner } else { folder.join("config.json") };
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(Backbone::new(UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?))
+    let config = UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?;
+    parameterised(Backbone::new(config), folder)
 }
 
 /// A search space over a backbone.
@@ -90,6 +91,9 @@ impl Costs {
                 slot.choices.len()
             );
         }
+        for (slots, choices) in distinct(space) {
+            println!("{}: {}", slots.join(" "), choices.join(", "));
+        }
         println!("{} slots, {:.3e} architectures", space.slots().len(), space.cardinality());
         println!("one call on {} frames of {}×{}, {} text tokens:", args.frames, args.size, args.size, args.tokens);
         println!("{:<22} {}", "no temporal layers", described(&self.none));
@@ -119,6 +123,20 @@ impl Costs {
             "frames": args.frames, "size": args.size, "tokens": args.tokens, "none": figures(&self.none),
             "extremes": extremes})
     }
+}
+
+/// Lists of choices, each once, with the slots that have it.
+fn distinct(space: &SearchSpace) -> Vec<(Vec<&str>, Vec<String>)> {
+    let mut lists: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+    for slot in space.slots() {
+        let choices: Vec<String> = slot.choices.iter().map(ToString::to_string).collect();
+        let slot = slot.info.slot.as_str();
+        match lists.iter_mut().find(|(_, known)| *known == choices) {
+            Some((slots, _)) => slots.push(slot),
+            None => lists.push((vec![slot], choices)),
+        }
+    }
+    lists
 }
 
 /// The genome of the least or the most of a quantity, from what every choice costs alone. Parameters and multiply-accumulates

@@ -7,8 +7,10 @@ pub mod genotype;
 pub mod gif;
 pub mod golden;
 pub mod metadata;
+pub mod motion;
 pub mod profile;
 pub mod safetensors;
+pub mod scheduler;
 pub mod shard_index;
 pub mod space;
 pub mod study;
@@ -38,6 +40,8 @@ pub const PARSERS: &[Parser] = &[
     safetensors::PARSER,
     shard_index::PARSER,
     unet::PARSER,
+    motion::PARSER,
+    scheduler::PARSER,
     text_encoder::PARSER,
     autoencoder::PARSER,
     autoencoder_config::PARSER,

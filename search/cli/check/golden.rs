@@ -57,11 +57,13 @@ impl Golden<'_> {
     }
 
     /// Adds the modules that are recorded (`case<i>.mid.<module>`) to the outputs, in the order in which they run.
-    pub fn tap(&self, graph: &mut Graph) {
+    /// `recorded` tells what a node is called in the file.
+    pub fn tap(&self, graph: &mut Graph, recorded: impl Fn(&str) -> String) {
         let front = self.name("mid.");
         let modules = self.io.names().filter_map(|name| name.strip_prefix(&front));
+        let names: Vec<String> = graph.nodes.iter().map(|node| recorded(&node.name)).collect();
         let mut found: Vec<(ValueId, &str)> =
-            modules.filter_map(|module| Some((last_of(graph, module)?, module))).collect();
+            modules.filter_map(|module| Some((last_of(graph, &names, module)?, module))).collect();
         found.sort();
         for (value, module) in found {
             graph.outputs.push(Output { name: format!("mid.{module}"), value });
@@ -97,8 +99,9 @@ impl Golden<'_> {
 }
 
 /// What a module makes: the value of the last node under its name.
-fn last_of(graph: &Graph, module: &str) -> Option<ValueId> {
+fn last_of(graph: &Graph, names: &[String], module: &str) -> Option<ValueId> {
     let inside =
         |name: &str| name.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    graph.nodes.iter().rev().find(|node| inside(&node.name)).map(|node| node.output)
+    let last = names.iter().rposition(|name| inside(name))?;
+    Some(graph.nodes[last].output)
 }

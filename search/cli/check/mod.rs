@@ -2,7 +2,9 @@
 
 mod autoencoder;
 mod golden;
+mod motion;
 mod row;
+pub mod scheduler;
 mod text;
 mod unet;
 
@@ -14,7 +16,7 @@ use tnas_graph::{Dtype, Graph, HostTensor};
 use tnas_network::{Device, Parameters, Value, execute, open_device};
 use tnas_weights::SafeTensors;
 
-use crate::model_folder::{read_parameters, stem};
+use crate::model_folder::{check_weights, read_parameters, stem};
 use golden::Golden;
 use row::{Compared, Row};
 
@@ -44,10 +46,23 @@ trait Subject {
     fn input(&self, case: &Golden, name: &str, shape: &[usize], dtype: Dtype) -> anyhow::Result<HostTensor> {
         case.input(name, shape, dtype)
     }
+
+    /// What the file has for an output, as the graph lays it out.
+    fn golden(&self, case: &Golden, output: &str) -> anyhow::Result<Vec<f32>> {
+        case.floats(output)
+    }
+
+    /// What a weight or node is called in the files.
+    fn recorded(&self, name: &str) -> String {
+        name.into()
+    }
 }
 
 /// The kind of model that a `config.json` is of.
 fn subject(config: &str) -> anyhow::Result<Box<dyn Subject>> {
+    if let Some(motion) = motion::Motion::from_json(config)? {
+        return Ok(Box::new(motion));
+    }
     let options: Json = serde_json::from_str(config)?;
     let class = options["_class_name"].as_str().or(options["architectures"][0].as_str());
     let text = options["model_type"].as_str() == Some("clip_text_model");
@@ -96,13 +111,13 @@ pub fn check(folder: &Path, device: &str, json: bool) -> anyhow::Result<()> {
 fn run(subject: &dyn Subject, case: &Golden, weights: &Parameters) -> anyhow::Result<Row> {
     case.refuse_empty()?;
     let mut graphs = subject.graphs(case)?;
-    weights.refuse_extra(&graphs.iter().collect::<Vec<_>>())?;
+    let recorded = |name: &str| subject.recorded(name);
+    check_weights(weights, &graphs.iter().collect::<Vec<_>>(), recorded)?;
     let device = weights.device();
     let mut row = Row { case: case.case, outputs: Vec::new(), modules: Vec::new() };
     for graph in &mut graphs {
-        weights.extract(graph)?;
         let outputs = graph.outputs.len();
-        case.tap(graph);
+        case.tap(graph, recorded);
         let inputs = graph.inputs.iter().map(|input| {
             let (shape, dtype) = (graph.shape(input.value), graph.dtype(input.value));
             Ok(Value::from_host(&subject.input(case, &input.name, shape, dtype)?, device))
@@ -110,7 +125,7 @@ fn run(subject: &dyn Subject, case: &Golden, weights: &Parameters) -> anyhow::Re
         let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
         let computed = execute(graph, weights, inputs, device)?;
         let compared = graph.outputs.iter().zip(&computed).map(|(output, computed)| {
-            Ok(Compared::new(&output.name, computed.to_vec(), case.floats(&output.name)?))
+            Ok(Compared::new(&output.name, computed.to_vec(), subject.golden(case, &output.name)?))
         });
         let mut compared = compared.collect::<anyhow::Result<Vec<_>>>()?;
         row.modules.extend(compared.split_off(outputs));

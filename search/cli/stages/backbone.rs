@@ -2,6 +2,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
 use tnas_network::Parameters;
+use tnas_schedulers::Parameterisation;
 use tnas_space::{DenoiserShape, Genotype, TextEncoder};
 use tnas_training::{TrainSet, train_backbone};
 
@@ -21,8 +22,19 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
     let inputs = if source.train {
         // Only the configs are read.
         let (backbone, text) = read_configs(&source.path)?;
-        let what = (&backbone.config, &text, source.text_layer);
-        json!([what, source.training, bench.study.data, bench.study.autoencoder, bench.study.seed])
+        let study = &bench.study;
+        let mut inputs = vec![
+            json!(backbone.config),
+            json!((&text, source.text_layer)),
+            json!(source.training),
+            json!(study.data),
+            json!(study.autoencoder),
+            json!(study.seed),
+        ];
+        if *backbone.parameterisation != Parameterisation::default() {
+            inputs.push(json!(backbone.parameterisation.config().options()));
+        }
+        json!(inputs)
     } else {
         let hash = hash_path(&source.path)
             .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
@@ -38,24 +50,23 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let mut pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
     let text = model_folder::read_text(folder, &bench.device)?;
+    // Temporal weights that come with the folder are where the supernet's begin.
+    let genotype = model_folder::read_genotype(folder)?;
     let layer = bench.study.backbone.text_layer.unwrap_or(pipeline.encoder.layer);
     pipeline.encoder = pipeline.encoder.with_layer(layer).for_weights(text.names());
-    check(&pipeline, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), 1.0)?;
+    check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, None)?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
     Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
 }
 
 /// Missing, extra and misshapen weights are errors.
-fn check(pipeline: &Pipeline, unet: &Parameters, text: &Parameters) -> anyhow::Result<()> {
+fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Parameters) -> anyhow::Result<()> {
     let shape = DenoiserShape { batch: 1, frames: 1, height: 8, width: 8, tokens: 4 };
-    let graph = pipeline.backbone.denoiser(&Genotype::none(), shape)?;
-    unet.refuse_extra(&[&graph])?;
-    unet.extract(&graph)?;
+    let graph = pipeline.backbone.denoiser(genotype, shape)?;
+    model_folder::check_weights(unet, &[&graph], str::to_owned)?;
     let graph = pipeline.encoder.whole_graph(1, 1)?;
-    text.refuse_extra(&[&graph])?;
-    text.extract(&graph)?;
-    Ok(())
+    model_folder::check_weights(text, &[&graph], str::to_owned)
 }
 
 fn train(bench: &Workbench) -> anyhow::Result<Value> {
@@ -92,7 +103,7 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), settings.flow.shift)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(settings.flow.shift))?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
         json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}),

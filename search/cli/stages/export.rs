@@ -43,14 +43,20 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             HostTensor::f32(&[1], vec![750.0]),
             HostTensor::f32(&[1, model.features.tokens, model.features.width], model.features.context[0].clone()),
         ];
-        let denoiser = one(bench, &folder, "denoiser", "golden", &graph, &weights, &golden_inputs)?;
+        let sampler = model.pipeline.backbone.parameterisation.describe();
+        let info = |name: &str| ModelInfo {
+            name: name.into(),
+            description: format!("tnas study {}", bench.study.name),
+            metadata: BTreeMap::from([("sampler".to_string(), sampler.clone())]),
+        };
+        let denoiser = one(bench, &folder, info("denoiser"), "golden", &graph, &weights, &golden_inputs)?;
         let mut proofs = json!({"format_version": 1, "denoiser": denoiser});
         if let Some(codec) = &bench.codec {
             let graph = codec.autoencoder.decoder(frames, height, width)?;
             let latent = normal_vec(frames * channels * height * width, &mut rng);
             let inputs = vec![HostTensor::f32(&[frames, channels, height, width], latent)];
             proofs["decoder"] =
-                one(bench, &folder, "decoder", "golden-decoder", &graph, &codec.parameters, &inputs)?;
+                one(bench, &folder, info("decoder"), "golden-decoder", &graph, &codec.parameters, &inputs)?;
         }
         let text = format!("{proofs:#}\n");
         tnas_weights::write_atomic(folder.join("verify.json"), text.as_bytes())?;
@@ -61,22 +67,17 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
 /// Shape and values of a stored tensor.
 type Named = (Vec<usize>, Vec<f32>);
 
-/// Writes one graph as `<name>.onnx` with its golden call, and compares ONNX Runtime with this program.
+/// Writes one graph as `<its name>.onnx` with its golden call, and compares ONNX Runtime with this program.
 fn one(
     bench: &Workbench,
     folder: &Path,
-    name: &str,
+    info: ModelInfo,
     golden: &str,
     graph: &Graph,
     weights: &Parameters,
     inputs: &[HostTensor],
 ) -> anyhow::Result<Value> {
-    let info = ModelInfo {
-        name: name.into(),
-        description: format!("tnas study {}", bench.study.name),
-        metadata: BTreeMap::from([("sampler".to_string(), "rectified flow, timestep = 1000 t".to_string())]),
-    };
-    let path = folder.join(format!("{name}.onnx"));
+    let path = folder.join(format!("{}.onnx", info.name));
     tnas_weights::write_atomic(&path, &to_onnx(graph, weights, &info)?)?;
     let expected = BurnRuntime::new(&bench.device).session(graph, weights)?.run(inputs)?;
     let named = |front: &str, name: &str, tensor: &HostTensor| -> Option<(String, Named)> {

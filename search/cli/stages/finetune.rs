@@ -102,7 +102,7 @@ pub fn write_pipeline(
     unet: &tnas_network::Parameters,
     genotype: &Genotype,
 ) -> anyhow::Result<()> {
-    model.pipeline.write(folder, unet, &model.text, genotype, bench.study.samples.shift)?;
+    model.pipeline.write(folder, unet, &model.text, genotype, Some(bench.study.samples.shift))?;
     if let Some(codec) = &bench.codec {
         codec.write(folder)?;
         LatentStatistics::new(bench.latents()?.statistics).write(folder)?;

@@ -213,11 +213,10 @@ impl BpeFiles {
         let (bos, eos) = (named("bos_token", "<|startoftext|>")?, named("eos_token", "<|endoftext|>")?);
         let (unk, pad) = (named("unk_token", &eos.content)?, named("pad_token", &eos.content)?);
         let mut tokens: Vec<_> = tokens.into_iter().map(|(id, token)| (token, Some(id))).collect();
-        for token in [&bos, &eos, &unk, &pad].into_iter().cloned().chain(self.extra(&config)?) {
-            if !tokens.iter().any(|(known, _)| known.content == token.content) {
-                tokens.push((token, None));
-            }
-        }
+        let written_out = |option: &str| config.get(option).is_some_and(Value::is_object);
+        let named = ["bos_token", "eos_token", "unk_token", "pad_token"].map(written_out);
+        let named = [&bos, &eos, &unk, &pad].into_iter().cloned().zip(named);
+        add_named(&mut tokens, named.chain(self.extra(&config)?.into_iter().map(|token| (token, false))));
         let max_length = match config.get("model_max_length") {
             None | Some(Value::Null) => usize::MAX,
             // transformers writes 1e30 for "no limit"; the cast saturates.
@@ -288,5 +287,22 @@ impl BpeFiles {
 
     fn refuse(&self, name: &str, message: String) -> ClipError {
         ClipError::Tokenizer { path: self.folder.join(name), message }
+    }
+}
+
+/// Tokens that stand in no list of added ones. Two names may have one token: of those written alike (as a text, or out as an
+/// object) the first says how it is found in a text, of the two ways of writing the later.
+fn add_named(tokens: &mut Vec<(AddedToken, Option<u32>)>, named: impl Iterator<Item = (AddedToken, bool)>) {
+    let listed = tokens.len();
+    let mut ways: Vec<(String, bool)> = Vec::new();
+    for (token, written_out) in named {
+        let way = (token.content.clone(), written_out);
+        let place = tokens.iter().position(|(known, _)| known.content == token.content);
+        match place {
+            None => tokens.push((token, None)),
+            Some(place) if place >= listed && !ways.contains(&way) => tokens[place].0 = token,
+            Some(_) => {}
+        }
+        ways.push(way);
     }
 }

@@ -5,7 +5,6 @@
 
 mod device;
 mod execute;
-mod flow;
 mod fused;
 mod ops;
 mod parameters;
@@ -18,7 +17,6 @@ mod value;
 pub use burn::tensor::Device;
 pub use device::{DeviceError, open_device};
 pub use execute::{WeightSource, execute};
-pub use flow::{Sampler, euler_times, interpolate, shift_time};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, merged_weights};
 pub use runtime::BurnRuntime;
 pub use side_by_side::side_by_side;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const SINGLE: [&str; 2] = [".safetensors", ".fp16.safetensors"];
-const INDEX: &str = ".safetensors.index.json";
+const INDEXES: [&str; 2] = [".safetensors.index.json", ".safetensors.index.fp16.json"];
 const PICKLES: [&str; 4] = ["bin", "pt", "pth", "ckpt"];
 
 /// The weights of one model, in one file or in shards, as one view from names to tensors. Names that diffusers has given up
@@ -31,7 +31,8 @@ struct Stored {
 }
 
 impl WeightFiles {
-    /// Opens `<stem>.safetensors`, else `<stem>.fp16.safetensors`, else the shards of `<stem>.safetensors.index.json`.
+    /// Opens `<stem>.safetensors`, else `<stem>.fp16.safetensors`, else the shards of `<stem>.safetensors.index.json`
+    /// or of `<stem>.safetensors.index.fp16.json`.
     pub fn open(folder: impl AsRef<Path>, stem: &str) -> Result<Self, WeightsError> {
         let folder = folder.as_ref();
         for suffix in SINGLE {
@@ -40,8 +41,13 @@ impl WeightFiles {
                 return Self::open_file(path);
             }
         }
-        let index = folder.join(format!("{stem}{INDEX}"));
-        if index.exists() { Self::open_shards(folder, &index) } else { Err(nothing_to_load(folder, stem)) }
+        for suffix in INDEXES {
+            let index = folder.join(format!("{stem}{suffix}"));
+            if index.exists() {
+                return Self::open_shards(folder, &index);
+            }
+        }
+        Err(nothing_to_load(folder, stem))
     }
 
     /// Opens one file.
@@ -170,7 +176,7 @@ fn nothing_to_load(folder: &Path, stem: &str) -> WeightsError {
             WeightsError::Pickle { file: first.clone(), command: conversion(folder, stem, first, &pickles) }
         }
         None => {
-            let tried = SINGLE.iter().chain([&INDEX]).map(|suffix| format!("{stem}{suffix}")).collect();
+            let tried = SINGLE.iter().chain(&INDEXES).map(|suffix| format!("{stem}{suffix}")).collect();
             WeightsError::NoWeights { folder: folder.into(), tried }
         }
     }

@@ -168,6 +168,16 @@ impl Options {
     }
 
     /// The options as they were read.
+    pub fn map(&self) -> &Map<String, Value> {
+        &self.map
+    }
+
+    /// Other options whose errors name this class.
+    pub fn with_map(&self, map: Map<String, Value>) -> Self {
+        Self { map, class: self.class }
+    }
+
+    /// The options as they were read, without the reader.
     pub fn into_map(self) -> Map<String, Value> {
         self.map
     }

@@ -14,7 +14,7 @@ use tnas_space::Autoencoder;
 use tnas_training::frames_first;
 use tnas_weights::WeightFiles;
 
-use crate::model_folder::{read_weight_files, save_parameters, stem};
+use crate::model_folder::{save_parameters, stem};
 
 /// Folder of an autoencoder in a pipeline.
 const VAE: &str = "vae";
@@ -36,7 +36,7 @@ impl Codec {
 
     fn open(path: &Path, device: &Device) -> anyhow::Result<Self> {
         let (folder, files) = place(path)?;
-        let parameters = read_weight_files(&files, device)?;
+        let parameters = Parameters::load(&files, device)?;
         let autoencoder = match config(&folder, path.is_dir())? {
             Some(autoencoder) => autoencoder,
             None => {

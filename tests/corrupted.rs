@@ -4,17 +4,6 @@
 
 mod outside;
 
-// The command line's own readers, which are no library.
-#[allow(dead_code, reason = "the command line uses the rest")]
-#[path = "../search/cli/check/mod.rs"]
-mod check;
-#[allow(dead_code, reason = "the command line uses the rest")]
-#[path = "../search/cli/model_folder.rs"]
-mod model_folder;
-#[allow(dead_code, reason = "the command line uses the rest")]
-#[path = "../search/cli/settings.rs"]
-mod settings;
-
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},

@@ -1,3 +1,5 @@
+//! A study as written in TOML.
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use tnas_space::{TextEncoder, TextEncoderConfig};
 use tnas_weights::HostTensor;
 
 use super::{Parser, in_folder, safetensors::example, told};
-use crate::check::check;
+use tnas_cli::check::check;
 
 pub const PARSER: Parser = Parser { name: "golden", examples, read, room_bytes: 32 << 20 };
 

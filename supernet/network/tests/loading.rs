@@ -44,7 +44,7 @@ fn every_kind_of_float_is_loaded_with_its_value() -> Result {
     assert_eq!(bits(&parameters, "double")?, expected);
     assert_eq!(bits(&parameters, "half")?, [1.5, 2f32.powi(-24)].map(f32::to_bits));
     assert_eq!(bits(&parameters, "brain")?, [1.5, -0.0f32].map(f32::to_bits));
-    assert_eq!(bits(&parameters, "nothing")?, []);
+    assert!(bits(&parameters, "nothing")?.is_empty());
     Ok(())
 }
 

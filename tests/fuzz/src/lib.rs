@@ -5,17 +5,6 @@
 #[path = "../../outside/mod.rs"]
 pub mod outside;
 
-// The command line's own readers, which are no library.
-#[allow(dead_code, reason = "the command line uses the rest")]
-#[path = "../../../search/cli/check/mod.rs"]
-mod check;
-#[allow(dead_code, reason = "the command line uses the rest")]
-#[path = "../../../search/cli/model_folder.rs"]
-mod model_folder;
-#[allow(dead_code, reason = "the command line uses the rest")]
-#[path = "../../../search/cli/settings.rs"]
-mod settings;
-
 use std::{fs, path::Path};
 
 use outside::{Parser, counted};

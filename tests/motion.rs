@@ -179,6 +179,9 @@ fn a_whole_motion_model_brings_its_image_model() {
     assert!(code == Some(1) && text.contains("--base"), "{text}");
 }
 
+/// What becomes of a tensor's shape and numbers; false leaves it out.
+type Change<'a> = dyn Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool + 'a;
+
 #[test]
 fn weights_that_do_not_fit_are_named_as_they_were_published() {
     let (Some(base), Some(motion)) = (shared("unet2dcond_sd15"), shared("motion_animatediff")) else { return };
@@ -186,7 +189,7 @@ fn weights_that_do_not_fit_are_named_as_they_were_published() {
     adapter(&motion, folder.path());
     let (from, to) =
         (motion.join("motion_adapter.safetensors"), folder.path().join("diffusion_pytorch_model.safetensors"));
-    let import = |change: &dyn Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool| {
+    let import = |change: &Change| {
         rewrite(&from, &to, change);
         let out = folder.path().join("out");
         let arguments = ["backbone", "import", "--motion", path(folder.path()), "--base", path(&base), "--out"];

@@ -15,8 +15,9 @@ fn measurement(arch_id: &str, order: u32, ms: f64) -> Measurement {
         order,
         anchor: false,
         repeat: false,
+        held_out: false,
         outcome: Outcome::Ran {
-            timing: Timing { runs: 9, warmup_runs: 3, cpu: spread, wall: spread },
+            timing: Timing { runs: 9, warmup_runs: 3, steady: true, cpu: spread, wall: spread, reference: None },
             peak_memory_bytes: Some(1 << 20),
         },
     }
@@ -27,7 +28,7 @@ fn anchor(order: u32, ms: f64) -> Measurement {
 }
 
 fn profile(path: &Path, measurements: &[Measurement]) -> Profile {
-    let mut profile = Profile::open(path, &here(), Quantity::Cpu).unwrap();
+    let mut profile = Profile::open(path, &here(), Quantity::Cpu, "").unwrap();
     measurements.iter().for_each(|m| profile.append(m.clone()).unwrap());
     profile
 }
@@ -54,7 +55,7 @@ fn what_was_appended_is_read_and_gone_on_with() {
     let path = folder.path().join("device/p.jsonl");
     let written = profile(&path, &[measurement("a", 0, 2.0), measurement("b", 1, 3.0)]);
     assert_eq!(Profile::read(&path).unwrap(), written);
-    let mut again = Profile::open(&path, &here(), Quantity::Cpu).unwrap();
+    let mut again = Profile::open(&path, &here(), Quantity::Cpu, "").unwrap();
     assert!(again.contains(1) && !again.contains(2));
     let reason = "signal: 9".to_string();
     let failed = Measurement { outcome: Outcome::OutOfMemory { reason }, ..measurement("c", 2, 1.0) };
@@ -71,7 +72,7 @@ fn a_torn_last_line_is_dropped_wherever_it_was_torn() {
     let path = folder.path().join("p.jsonl");
     for end in second_end..text.len() {
         fs::write(&path, &text[..end]).unwrap();
-        let mut profile = Profile::open(&path, &here(), Quantity::Cpu).unwrap();
+        let mut profile = Profile::open(&path, &here(), Quantity::Cpu, "").unwrap();
         // Only the newline is missing from the last cut: the line is whole.
         let kept = if end + 1 == text.len() { 3 } else { 2 };
         assert_eq!(profile.measurements.len(), kept, "cut at {end}");
@@ -87,7 +88,7 @@ fn bad_lines_are_named() {
     assert!(refused("").contains("empty"));
     assert!(refused("\n\n").contains("empty"));
     assert!(refused("not json\n").contains("line 1"));
-    assert!(with("\"format_version\":2", "\"format_version\":99").contains("99"));
+    assert!(with("\"format_version\":3", "\"format_version\":99").contains("99"));
     assert!(with("\"median_ms\":2.0", "\"median_ms\":NaN").contains("line 2"));
     assert!(with("\"median_ms\":2.0", "\"median_ms\":null").contains("line 2"));
     assert!(with("\"median_ms\":2.0", "\"median_ms\":-2.0").contains("-2 must be above 0"));
@@ -115,9 +116,9 @@ fn another_device_or_quantity_is_refused_with_the_difference() {
     let path = folder.path().join("p.jsonl");
     profile(&path, &[measurement("a", 0, 2.0)]);
     let foreign = Fingerprint { threads: 4, ..here() };
-    let error = Profile::open(&path, &foreign, Quantity::Cpu).unwrap_err().to_string();
+    let error = Profile::open(&path, &foreign, Quantity::Cpu, "").unwrap_err().to_string();
     assert!(error.contains("line 1") && error.contains("threads: 2 against 4"), "{error}");
-    let error = Profile::open(&path, &here(), Quantity::Wall).unwrap_err().to_string();
+    let error = Profile::open(&path, &here(), Quantity::Wall, "").unwrap_err().to_string();
     assert!(error.contains("quantity"), "{error}");
 }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod measuring;
 mod model_folder;
 mod progress;
 mod run;
@@ -13,7 +14,9 @@ mod workbench;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BackboneCommand, Cli, Command, LatencyCommand, SpaceCommand, StudyArgs, TrainCommand};
+use args::{
+    BackboneCommand, Cli, Command, LatencyCommand, ProfileArgs, ProfileCommand, SpaceCommand, StudyArgs, TrainCommand,
+};
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
@@ -71,7 +74,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 fn go(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::MeasureOne => return stages::profile::measure_one(),
+        Command::MeasureOne => return measuring::measure_one(),
         Command::Report(args) => {
             let (study, run) = open(&args)?;
             return finish(&args, "report", stages::report::report(&run, &study)?);
@@ -87,8 +90,21 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
-        Command::Profile(args) => with(&args, "profile", stages::profile::profile),
+        Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
+            with(&args.study_args(), "profile plan", |bench| stages::import::plan_elsewhere(bench, &args))
+        }
+        Command::Profile(ProfileArgs { command: Some(ProfileCommand::Import(args)), .. }) => {
+            with(&args.study_args(), "profile import", |bench| stages::import::import(bench, &args))
+        }
+        Command::Profile(ProfileArgs { study, .. }) => {
+            let args = study.context("failed to profile: no study was given")?;
+            with(&args, "profile", stages::profile::profile)
+        }
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
+        Command::Latency(LatencyCommand::Eval(args)) => {
+            let study = args.study.clone();
+            with(&study, "latency eval", |bench| stages::latency_eval::evaluate(bench, &args))
+        }
         Command::Search(args) => with(&args, "search", |bench| {
             let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);
             Ok(json!({"search": search, "hypervolume": hypervolume, "front": stages::front::front(bench)?}))

@@ -7,6 +7,7 @@ pub mod finetune;
 pub mod front;
 pub mod judge;
 pub mod latency;
+pub mod latency_eval;
 pub mod profile;
 pub mod report;
 pub mod samples;

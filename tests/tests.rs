@@ -15,3 +15,6 @@ mod settings;
 
 /// Any UNet of diffusers that a config can describe is a backbone.
 mod backbones;
+
+/// A published motion model is a point of the search space.
+mod motion;

@@ -54,8 +54,8 @@ pub struct Timing {
     /// Whether the warm-up ended because the times had settled, and not because it took too long.
     #[serde(default)]
     pub steady: bool,
-    /// Processor time of the process.
-    pub cpu: Spread,
+    /// Processor time of the process, where it was told.
+    pub cpu: Option<Spread>,
     /// Wall time.
     pub wall: Spread,
     /// The network that ran by turns with this one, where one did.
@@ -129,7 +129,7 @@ pub fn measure(
         runs: runs.len() as u32,
         warmup_runs: warm.runs,
         steady: warm.steady,
-        cpu: spread(|run| run.cpu_ms),
+        cpu: Some(spread(|run| run.cpu_ms)),
         wall: spread(|run| run.wall_ms),
         reference: (!between.is_empty()).then(|| ReferenceTiming::new(&runs, &between, in_a_row)),
     })
@@ -252,18 +252,18 @@ impl MeasurePolicy {
 
 impl Timing {
     /// A time at the device's usual speed, which the reference tells; as it was measured where there is none.
-    pub fn told_ms(&self, quantity: Quantity, usual_reference_ms: Option<f64>) -> f64 {
+    pub fn told_ms(&self, quantity: Quantity, usual_reference_ms: Option<f64>) -> Option<f64> {
         match (usual_reference_ms, &self.reference) {
-            (Some(usual), Some(reference)) => usual * reference.ratio(quantity),
+            (Some(usual), Some(reference)) => Some(usual * reference.ratio(quantity)),
             _ => self.median_ms(quantity),
         }
     }
 
-    /// Median by a clock.
-    pub fn median_ms(&self, quantity: Quantity) -> f64 {
+    /// Median by a clock, where that was read.
+    pub fn median_ms(&self, quantity: Quantity) -> Option<f64> {
         match quantity {
-            Quantity::Cpu => self.cpu.median_ms,
-            Quantity::Wall => self.wall.median_ms,
+            Quantity::Cpu => self.cpu.map(|cpu| cpu.median_ms),
+            Quantity::Wall => Some(self.wall.median_ms),
         }
     }
 }
@@ -316,7 +316,7 @@ mod tests {
         assert!(timing.warmup_runs >= 6, "{timing:?}");
         assert_eq!(timing.runs, 12);
         assert!(timing.wall.median_ms >= 2.0, "{timing:?}");
-        assert!(timing.cpu.median_ms < timing.wall.median_ms, "sleeping takes no processor time: {timing:?}");
+        assert!(timing.cpu.unwrap().median_ms < timing.wall.median_ms, "sleeping takes no processor time: {timing:?}");
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Measurement {
 
     /// Median of one call as it was measured, if it ran.
     pub fn latency_ms(&self, quantity: Quantity) -> Option<f64> {
-        self.timing().map(|timing| timing.median_ms(quantity))
+        self.timing().and_then(|timing| timing.median_ms(quantity))
     }
 
     /// Refuses times that cannot be.
@@ -86,7 +86,8 @@ impl Measurement {
         if timing.runs == 0 {
             return Err(format!("architecture {} has 0 runs", self.arch_id));
         }
-        for (clock, spread) in [("cpu", timing.cpu), ("wall", timing.wall)] {
+        for (clock, spread) in [("cpu", timing.cpu), ("wall", Some(timing.wall))] {
+            let Some(spread) = spread else { continue };
             if !(spread.median_ms.is_finite() && spread.median_ms > 0.0) {
                 return Err(format!("{clock} median_ms = {} must be above 0", spread.median_ms));
             }

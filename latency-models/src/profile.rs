@@ -251,7 +251,7 @@ impl Profile {
     /// How the device changed meanwhile, beyond what the reference tells.
     pub fn drift(&self) -> Drift {
         let usual = self.usual_reference_ms();
-        Drift::new(&self.measurements, |m| Some(m.timing()?.told_ms(self.quantity, usual)))
+        Drift::new(&self.measurements, |m| m.timing()?.told_ms(self.quantity, usual))
     }
 
     /// The reference's usual time, where every measurement that ran had one: a ratio to the reference times this is a time
@@ -274,7 +274,7 @@ impl Profile {
             return 0.0;
         }
         let timings = self.measurements.iter().filter_map(Measurement::timing);
-        let share = timings.map(|t| (1.0 - t.cpu.p90_ms / t.wall.p90_ms).max(0.0));
+        let share = timings.filter_map(|t| Some((1.0 - t.cpu?.p90_ms / t.wall.p90_ms).max(0.0)));
         Spread::of(&mut share.collect::<Vec<_>>()).median_ms
     }
 
@@ -336,7 +336,7 @@ impl Times {
     }
 
     fn told_ms(&self, measurement: &Measurement) -> Option<f64> {
-        let ms = measurement.timing()?.told_ms(self.quantity, self.usual_reference_ms);
+        let ms = measurement.timing()?.told_ms(self.quantity, self.usual_reference_ms)?;
         Some(self.drift.as_ref().map_or(ms, |drift| drift.corrected_ms(measurement.order, ms)))
     }
 }

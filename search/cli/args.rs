@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -25,6 +25,9 @@ pub enum Command {
     /// Search spaces.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Architectures outside a study.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Measure architectures of the space on this machine, or plan and import measurements of another device.
     Profile(ProfileArgs),
     /// The latency predictor.
@@ -54,6 +57,30 @@ pub enum BackboneCommand {
     Train(StudyArgs),
     /// Prove a diffusers UNet against outputs that another implementation gave; exits 3 where one differs.
     Check(CheckArgs),
+    /// Make a published motion model a point of the search space: an image model, temporal weights under this project's
+    /// names, and the genotype that they belong to.
+    Import(ImportArgs),
+}
+
+/// A published motion model.
+#[derive(Args, Clone)]
+pub struct ImportArgs {
+    /// Folder of a MotionAdapter, UNetMotionModel, UNet3DConditionModel or UNetSpatioTemporalConditionModel in diffusers
+    /// layout, or of a pipeline with one in unet/.
+    #[arg(long)]
+    pub motion: PathBuf,
+    /// Pipeline or UNet whose image weights are taken; the motion model's own where not given. A MotionAdapter needs one.
+    #[arg(long)]
+    pub base: Option<PathBuf>,
+    /// New folder for the pipeline.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// A search space (TOML) that must hold the genotype.
+    #[arg(long)]
+    pub space: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A model with inputs and outputs.
@@ -98,6 +125,72 @@ pub struct SpaceArgs {
     pub json: bool,
 }
 
+/// What can be done with one architecture.
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Write an architecture as a model folder: image weights where the backbone has them, the rest drawn at random.
+    New(NewModelArgs),
+    /// Load a model folder, take one denoising step, and tell seconds and memory.
+    Step(StepArgs),
+}
+
+/// Which architecture to write, and where.
+#[derive(Args, Clone)]
+pub struct NewModelArgs {
+    /// Folder with the UNet's config.json, or with unet/config.json and its weights.
+    #[arg(long)]
+    pub backbone: PathBuf,
+    /// The architecture, e.g. `mid.0.a=attn3d(heads=8)`.
+    #[arg(long, conflicts_with = "space")]
+    pub genotype: Option<String>,
+    /// Take one of this search space instead: the one found nearest to --parameters.
+    #[arg(long)]
+    pub space: Option<PathBuf>,
+    /// How many parameters it should have.
+    #[arg(long, default_value_t = 0.6e9)]
+    pub parameters: f64,
+    /// At most so many multiply-accumulates in one call of the frames, size and tokens given.
+    #[arg(long)]
+    pub macs: Option<f64>,
+    /// Frames of a clip.
+    #[arg(long, default_value_t = 16)]
+    pub frames: usize,
+    /// Rows and columns of the sample.
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// Text tokens.
+    #[arg(long, default_value_t = 77)]
+    pub tokens: usize,
+    /// Seed of the choice and of the weights that are drawn.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder to write.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// One step of a model.
+#[derive(Args, Clone)]
+pub struct StepArgs {
+    /// A model folder: unet/ and genotype.json.
+    pub folder: PathBuf,
+    /// Frames of a clip.
+    #[arg(long, default_value_t = 16)]
+    pub frames: usize,
+    /// Rows and columns of the sample (of latents, where there is an autoencoder).
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// Text tokens.
+    #[arg(long, default_value_t = 77)]
+    pub tokens: usize,
+    /// Where tensors are computed: cpu, gpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Parts of the supernet stage.
 #[derive(Subcommand)]
 pub enum TrainCommand {
@@ -121,14 +214,14 @@ pub struct ProfileArgs {
 #[derive(Subcommand, Clone)]
 pub enum ProfileCommand {
     /// Write the models to measure and a table to fill.
-    Plan(PlanArgs),
+    Plan(ProfilePlanArgs),
     /// Check a filled table and take it over as the device's profile.
-    Import(ImportArgs),
+    Import(ProfileImportArgs),
 }
 
 /// What is to be measured elsewhere.
 #[derive(Args, Clone)]
-pub struct PlanArgs {
+pub struct ProfilePlanArgs {
     /// The study's TOML file.
     #[arg(default_value = "configs/studies/quickstart.toml")]
     pub study: PathBuf,
@@ -152,9 +245,31 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+impl ProfilePlanArgs {
+    /// The study and its run.
+    pub fn study_args(&self) -> StudyArgs {
+        StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
+    }
+}
+
+impl ProfileImportArgs {
+    /// The study and its run.
+    pub fn study_args(&self) -> StudyArgs {
+        StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
+    }
+}
+
+impl StudyArgs {
+    /// Of a command whose `--device` is another one.
+    fn on_cpu(study: &Path, overrides: &[String], runs: &Path, json: bool) -> Self {
+        let (study, runs) = (study.into(), runs.into());
+        Self { study, overrides: overrides.to_vec(), runs, device: "cpu".into(), threads: None, json }
+    }
+}
+
 /// What was measured elsewhere.
 #[derive(Args, Clone)]
-pub struct ImportArgs {
+pub struct ProfileImportArgs {
     /// The study's TOML file.
     #[arg(default_value = "configs/studies/quickstart.toml")]
     pub study: PathBuf,

@@ -2,8 +2,11 @@
 
 mod args;
 mod check;
+mod import;
 mod measuring;
+mod model;
 mod model_folder;
+mod motion_weights;
 mod progress;
 mod run;
 mod settings;
@@ -15,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use args::{
-    BackboneCommand, Cli, Command, LatencyCommand, ProfileArgs, ProfileCommand, SpaceCommand, StudyArgs, TrainCommand,
+    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, ProfileArgs, ProfileCommand, SpaceCommand, StudyArgs, TrainCommand,
 };
 use clap::Parser;
 use run::Run;
@@ -88,13 +91,16 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&args, "backbone", stages::backbone::backbone)
         }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
+        Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
+        Command::Model(ModelCommand::New(args)) => model::new(&args),
+        Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
-            with(&args.study_args(), "profile plan", |bench| stages::import::plan_elsewhere(bench, &args))
+            with(&args.study_args(), "profile plan", |bench| stages::elsewhere::plan_elsewhere(bench, &args))
         }
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Import(args)), .. }) => {
-            with(&args.study_args(), "profile import", |bench| stages::import::import(bench, &args))
+            with(&args.study_args(), "profile import", |bench| stages::elsewhere::import(bench, &args))
         }
         Command::Profile(ProfileArgs { study, .. }) => {
             let args = study.context("failed to profile: no study was given")?;

@@ -4,13 +4,16 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context;
 use tnas_clips::Tokenizer;
-use tnas_graph::Weights;
-use tnas_network::{Device, Parameters};
+use tnas_graph::{Graph, WeightError, Weights};
+use tnas_network::{Device, Parameters, ParametersError};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_weights::{HostTensor, WeightFiles, write_safetensors};
 
 /// File stem of a UNet's weights.
-const UNET_STEM: &str = "diffusion_pytorch_model";
+pub const UNET_STEM: &str = "diffusion_pytorch_model";
+
+/// What stands in the slots of a folder's UNet.
+const GENOTYPE: &str = "genotype.json";
 
 /// The image half of a pipeline.
 pub struct Pipeline {
@@ -73,15 +76,56 @@ impl Pipeline {
             "shift": shift,
         });
         json("scheduler/scheduler_config.json", format!("{scheduler:#}\n"))?;
-        let genotype_json = serde_json::json!({
-            "format_version": 1,
-            "arch_id": genotype.arch_id().to_string(),
-            "genotype": genotype.to_string(),
-        });
-        json("genotype.json", format!("{genotype_json:#}\n"))?;
+        write_genotype(folder, genotype)?;
         save_parameters(&folder.join(format!("unet/{UNET_STEM}.safetensors")), unet)?;
         save_parameters(&folder.join("text_encoder/model.safetensors"), text)
     }
+}
+
+/// Writes `genotype.json`.
+pub fn write_genotype(folder: &Path, genotype: &Genotype) -> anyhow::Result<()> {
+    let json = serde_json::json!({
+        "format_version": 1,
+        "arch_id": genotype.arch_id().to_string(),
+        "genotype": genotype.to_string(),
+    });
+    let path = folder.join(GENOTYPE);
+    tnas_weights::write_atomic(&path, format!("{json:#}\n").as_bytes())
+        .with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Reads `genotype.json`; a folder without one is an image model.
+pub fn read_genotype(folder: &Path) -> anyhow::Result<Genotype> {
+    let path = folder.join(GENOTYPE);
+    if !path.exists() {
+        return Ok(Genotype::none());
+    }
+    let read = || -> anyhow::Result<Genotype> {
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+        Ok(json["genotype"].as_str().context("it has no genotype")?.parse()?)
+    };
+    read().with_context(|| format!("failed to use {}", path.display()))
+}
+
+/// An error where graphs need weights that are missing or misshapen, or where a weight is read by none of them. `recorded`
+/// tells what a weight is called where it comes from.
+pub fn check_weights(
+    weights: &Parameters,
+    graphs: &[&Graph],
+    recorded: impl Fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let mut result = weights.refuse_extra(graphs);
+    for graph in graphs {
+        result = result.and_then(|()| Ok(weights.extract(graph).map(|_| ())?));
+    }
+    Ok(result.map_err(|error| match error {
+        ParametersError::Weight(WeightError::Missing(name)) => WeightError::Missing(recorded(&name)).into(),
+        ParametersError::Weight(WeightError::Shape { name, expected, found }) => {
+            WeightError::Shape { name: recorded(&name), expected, found }.into()
+        }
+        ParametersError::Extra { count, first } => ParametersError::Extra { count, first: recorded(&first) },
+        other => other,
+    })?)
 }
 
 /// UNet weights of a pipeline folder.

@@ -10,7 +10,7 @@ use tnas_graph::Graph;
 use tnas_latency::{MeasurePolicy, MeasuringProcess, MeasurementKind, Outcome, SpaceBlocks};
 use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace};
 
-pub use child::measure_one;
+pub use child::{measure_one, weights};
 pub use target::Target;
 
 use crate::{model_folder::Pipeline, workbench::Workbench};

@@ -35,11 +35,13 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
     let text = model_folder::read_text(folder, &bench.device)?;
+    // Temporal weights that come with the folder are where the supernet's begin.
+    let genotype = model_folder::read_genotype(folder)?;
     let shape = DenoiserShape { batch: 1, frames: 1, height: 8, width: 8, tokens: 4 };
-    let graph = pipeline.backbone.denoiser(&Genotype::none(), shape)?;
-    unet.refuse_extra(&[&graph]).with_context(|| format!("failed to use {}", folder.display()))?;
-    unet.extract(&graph).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), 1.0)?;
+    let graph = pipeline.backbone.denoiser(&genotype, shape)?;
+    model_folder::check_weights(&unet, &[&graph], str::to_owned)
+        .with_context(|| format!("failed to use {}", folder.display()))?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, 1.0)?;
     Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count()}))
 }
 

@@ -115,7 +115,7 @@ impl Here {
     fn measure(&mut self, member: &CandidateRecord, store: &mut CandidateStore) -> anyhow::Result<Option<f64>> {
         let outcome = self.measurer.measure(MeasurementKind::Whole, &member.genotype.parse()?)?;
         let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
-        let value = timing.told_ms(self.quantity, self.usual_reference_ms);
+        let Some(value) = timing.told_ms(self.quantity, self.usual_reference_ms) else { return Ok(None) };
         store.record_measurement(&MeasurementRecord {
             arch_id: member.arch_id.clone(),
             device: member.measured_by.clone(),

@@ -2,6 +2,7 @@
 
 pub mod backbone;
 pub mod distill;
+pub mod elsewhere;
 pub mod export;
 pub mod finetune;
 pub mod front;

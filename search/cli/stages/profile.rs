@@ -4,7 +4,7 @@ use anyhow::Context;
 use rand::{Rng, RngExt};
 use serde_json::{Value, json};
 use tnas_latency::{
-    Fingerprint, Measurement, MeasurementKind, Plan, Profile, Quality, SpaceBlocks, load_of_others, plan,
+    Fingerprint, Measurement, MeasurementKind, Plan, PlanSettings, Profile, Quality, SpaceBlocks, load_of_others, plan,
 };
 use tnas_network::stream;
 use tnas_space::{Genome, Genotype, SearchSpace};
@@ -83,6 +83,13 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
         settings.runtimes.join(", ")
     );
     let profile = Profile::read(&path)?;
+    // One recorded elsewhere is asked for by profile.from alone.
+    let here = settings.runtimes.contains(&settings.target) && settings.from.is_none();
+    if let Some(fingerprint) = Target::new(&settings.target, settings).ok().filter(|_| here) {
+        if let Some(fingerprint) = fingerprint.fingerprint()? {
+            profile.check_device(&fingerprint)?;
+        }
+    }
     check_noise(&profile, settings.max_noise)?;
     Ok(profile)
 }
@@ -181,7 +188,7 @@ fn record(bench: &Workbench, subjects: &Subjects, target: &Target, profile: &mut
 fn jobs(bench: &Workbench, subjects: &Subjects) -> anyhow::Result<Vec<Job>> {
     let space = &subjects.space;
     let blocks = subjects.blocks()?;
-    let (candidates, plan) = planned(bench, space, &blocks)?;
+    let (candidates, plan) = planned(bench, space, &blocks, &bench.study.profile.plan())?;
     let whole = plan.runs.iter().map(|run| Job {
         kind: MeasurementKind::Whole,
         genotype: space.genotype(&candidates[run.candidate]),
@@ -217,18 +224,18 @@ fn distinct_blocks(space: &SearchSpace, blocks: &SpaceBlocks) -> Vec<Genotype> {
     genotypes
 }
 
-/// Candidates and which of them are measured, by the study's settings and seed.
+/// Candidates and which of them are measured, by the study's seed.
 pub fn planned(
     bench: &Workbench,
     space: &SearchSpace,
     blocks: &SpaceBlocks,
+    settings: &PlanSettings,
 ) -> anyhow::Result<(Vec<Genome>, Plan)> {
-    let settings = bench.study.profile.plan();
     let mut rng = stream(bench.study.seed, "profile/plan", 0);
     let candidates = candidates(space, settings.train + settings.test, &mut rng);
     let choices: Vec<usize> = space.slots().iter().map(|slot| slot.choices.len()).collect();
     let work = |genome: &[u16]| blocks.features("", genome).map_or(0.0, |features| features.macs as f64);
-    let plan = plan(&candidates, &choices, work, &settings, &mut rng)?;
+    let plan = plan(&candidates, &choices, work, settings, &mut rng)?;
     if !plan.rare.is_empty() {
         eprintln!(
             "{:>16} {} choices are seen once or never: {} architectures to learn from are few for this space",

@@ -9,6 +9,8 @@ pub struct Cost {
     pub parameters: u64,
     /// Multiply-accumulates of convolutions, linear layers, products and attention.
     pub macs: u64,
+    /// Of these, attention's own products q·kᵀ and scores·v, which published counts often leave out.
+    pub attention_macs: u64,
     /// Bytes that the nodes read and write, in f32.
     pub moved_bytes: u64,
     /// Largest sum of live activations while running node by node, in f32.
@@ -34,9 +36,11 @@ pub fn cost(graph: &Graph) -> Cost {
         macs: sum.macs + node.macs,
         moved_bytes: sum.moved_bytes + node.moved_bytes,
     });
+    let attention = graph.nodes.iter().filter(|node| matches!(node.op, Op::Attention { .. }));
     Cost {
         parameters: weights.values().sum(),
         macs: total.macs,
+        attention_macs: attention.map(|node| node_cost(graph, node).macs).sum(),
         moved_bytes: total.moved_bytes,
         peak_activation_bytes: peak_activation_bytes(graph),
         launches: graph.nodes.iter().filter(|node| !is_view(&node.op)).count() as u64,

@@ -3,12 +3,17 @@ mod config;
 mod layers;
 mod options;
 mod resolve;
+mod spatio_temporal;
 mod unet;
+mod video;
 
 pub use config::{
     Activation, Attention, Block, ClassEmbedding, Context, Embedding, TextNorm, TextTime, UNetConfig,
 };
 pub use unet::{Backbone, DenoiserShape};
 
-pub(crate) use layers::{ResnetSettings, resnet};
+pub(crate) use layers::{Law, ResnetSettings, attention, geglu, resnet};
+pub(crate) use options::{Known, Options, wrong};
+pub(crate) use spatio_temporal::over_frames;
 pub(crate) use unet::UNetBuilder;
+pub(crate) use video::{VideoClass, head_channels};

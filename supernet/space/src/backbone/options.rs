@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::SpaceError;
 
 /// What is known of one class of configs.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// Name of the class.
     pub class: &'static str,
     /// Options that are read.
@@ -101,7 +101,7 @@ pub(super) static PLAIN: Known = Known {
 };
 
 /// Options of one config.
-pub(super) struct Options {
+pub(crate) struct Options {
     map: Map<String, Value>,
     class: &'static str,
 }
@@ -162,12 +162,22 @@ impl Options {
     }
 
     /// The options as they were read.
+    pub fn map(&self) -> &Map<String, Value> {
+        &self.map
+    }
+
+    /// Other options whose errors name this class.
+    pub fn with_map(&self, map: Map<String, Value>) -> Self {
+        Self { map, class: self.class }
+    }
+
+    /// The options as they were read, without the reader.
     pub fn into_map(self) -> Map<String, Value> {
         self.map
     }
 }
 
 /// An error of a config.
-pub(super) fn wrong(config: &'static str, message: String) -> SpaceError {
+pub(crate) fn wrong(config: &'static str, message: String) -> SpaceError {
     SpaceError::Config { config, message }
 }

@@ -6,7 +6,7 @@ use tnas_graph::{Dtype, HostTensor};
 use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
 
-fn shared(name: &str) -> Option<std::path::PathBuf> {
+pub fn shared(name: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers").join(name);
     if path.exists() {
         return Some(path);
@@ -15,7 +15,7 @@ fn shared(name: &str) -> Option<std::path::PathBuf> {
     None
 }
 
-fn check(folder: &Path) -> (Option<i32>, String) {
+pub fn check(folder: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tnas"));
     let output = command.args(["backbone", "check"]).arg(folder).output().unwrap();
     let text = [output.stdout, output.stderr].concat();

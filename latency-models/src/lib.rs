@@ -25,6 +25,7 @@
 
 mod accuracy;
 mod baseline;
+pub mod bench;
 mod blocks;
 mod busy;
 mod candidates;

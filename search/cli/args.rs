@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::latency_bench::LatencyBenchArgs;
 
 /// Neural architecture search over the temporal layers of video diffusion models.
 #[derive(Parser)]
@@ -19,6 +21,9 @@ pub enum Command {
     /// The image backbone: train it on a study's frames, or take the study's.
     #[command(subcommand)]
     Backbone(BackboneCommand),
+    /// Noise schedulers.
+    #[command(subcommand)]
+    Scheduler(SchedulerCommand),
     /// The supernet.
     #[command(subcommand)]
     Supernet(TrainCommand),
@@ -55,7 +60,10 @@ pub enum Command {
 pub enum BackboneCommand {
     /// Train an image model on single frames of the study's clips.
     Train(StudyArgs),
-    /// Prove a diffusers UNet against outputs that another implementation gave; exits 3 where one differs.
+    /// Copy the study's image model into the run, once every file of it is found to fit.
+    Take(StudyArgs),
+    /// Prove a model of diffusers or transformers (UNet, autoencoder, CLIP text encoder) against outputs that another
+    /// implementation gave; exits 3 where one differs.
     Check(CheckArgs),
     /// Make a published motion model a point of the search space: an image model, temporal weights under this project's
     /// names, and the genotype that they belong to.
@@ -91,6 +99,23 @@ pub struct CheckArgs {
     /// Where tensors are computed: cpu, gpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done with noise schedulers.
+#[derive(Subcommand)]
+pub enum SchedulerCommand {
+    /// Prove schedulers against trajectories that another implementation recorded; exits 3 where one differs.
+    Check(SchedulerCheckArgs),
+}
+
+/// Recorded trajectories.
+#[derive(Args, Clone)]
+pub struct SchedulerCheckArgs {
+    /// Folder with config.json (options by name of the trajectory) and io.safetensors.
+    pub folder: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -295,6 +320,8 @@ pub struct ProfileImportArgs {
 pub enum LatencyCommand {
     /// Learn from the run's profile.
     Fit(StudyArgs),
+    /// Learn from published measurements, and say how well others of them are predicted.
+    Bench(LatencyBenchArgs),
     /// Say how well a profile's latencies are predicted: a table, a learning curve, and a plot for the report.
     Eval(LatencyEvalArgs),
 }
@@ -353,10 +380,37 @@ pub struct GenerateArgs {
     /// Use the few-step student.
     #[arg(long)]
     pub student: bool,
+    /// Sample by this scheduler instead of straight along the flow.
+    #[arg(long, value_enum, default_value_t = SchedulerChoice::Flow, conflicts_with = "student")]
+    pub scheduler: SchedulerChoice,
     /// Seed of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Folder for the GIFs.
     #[arg(long, default_value = "generated")]
     pub out: PathBuf,
+}
+
+/// Ways of many-step sampling.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerChoice {
+    /// Along the velocity, whatever the model predicts.
+    Flow,
+    /// The backbone's own scheduler/scheduler_config.json.
+    Own,
+    /// DDIM.
+    Ddim,
+    /// DDPM.
+    Ddpm,
+    /// PNDM.
+    Pndm,
+    /// Euler.
+    Euler,
+    /// Euler with noise at every step.
+    EulerAncestral,
+    /// DPM-Solver++ of second order, over two steps.
+    #[value(name = "dpm++")]
+    DpmSolver,
+    /// Latent consistency, for models distilled to it.
+    Lcm,
 }

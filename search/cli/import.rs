@@ -13,7 +13,7 @@ use tnas_space::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig
 
 use crate::{
     args::ImportArgs,
-    model_folder::{UNET_STEM, check_weights, save_parameters, write_genotype},
+    model_folder::{DIFFUSERS_STEM, check_weights, save_parameters, text_layer, write_genotype},
     motion_weights::{here, read_published, without},
     space::read_space,
 };
@@ -155,9 +155,9 @@ fn write(args: &ImportArgs, weights: &Parameters, model: &MotionModel) -> anyhow
     let config = out.join("unet/config.json");
     tnas_weights::write_atomic(&config, model.backbone.config.to_json().as_bytes())
         .with_context(|| format!("failed to write {}", config.display()))?;
-    save_parameters(&out.join(format!("unet/{UNET_STEM}.safetensors")), weights)?;
+    save_parameters(&out.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), weights)?;
     // Last: a folder with a genotype is whole.
-    write_genotype(out, &model.genotype)
+    write_genotype(out, &model.genotype, text_layer(pipeline)?)
 }
 
 /// Copies a file or folder, where it is there; pickled weights are left behind.

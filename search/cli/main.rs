@@ -2,7 +2,9 @@
 
 mod args;
 mod check;
+mod codec;
 mod import;
+mod latency_bench;
 mod measuring;
 mod model;
 mod model_folder;
@@ -18,12 +20,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use args::{
-    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, ProfileArgs, ProfileCommand, SpaceCommand, StudyArgs, TrainCommand,
+    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, ProfileArgs, ProfileCommand, SchedulerCommand,
+    SpaceCommand, StudyArgs, TrainCommand,
 };
 use clap::Parser;
 use run::Run;
 use serde_json::{Map, Value, json};
 use settings::Study;
+use tnas_latency::bench::BenchError;
 use tnas_study::SettingsError;
 use workbench::Workbench;
 
@@ -61,16 +65,23 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(interrupted) {
         return 75;
     }
-    if error.chain().any(|e| e.is::<SettingsError>() || e.is::<tnas_network::DeviceError>()) {
+    let settings = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<SettingsError>()
+            || e.is::<tnas_network::DeviceError>()
+            || matches!(e.downcast_ref(), Some(BenchError::Protocol(_) | BenchError::Card { .. }))
+    };
+    if error.chain().any(settings) {
         return 2;
     }
     let data = |e: &(dyn std::error::Error + 'static)| {
         e.is::<tnas_weights::WeightsError>()
             || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_schedulers::SchedulerError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
             || e.is::<check::Differs>()
+            || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }
 }
@@ -90,12 +101,18 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=true".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
+        Command::Backbone(BackboneCommand::Take(mut args)) => {
+            args.overrides.push("backbone.train=false".into());
+            with(&args, "backbone", stages::backbone::backbone)
+        }
         Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
         Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
+        Command::Scheduler(SchedulerCommand::Check(args)) => check::scheduler::check(&args.folder, args.json),
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
+        Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
             with(&args.study_args(), "profile plan", |bench| stages::elsewhere::plan_elsewhere(bench, &args))
         }

@@ -7,12 +7,13 @@ use cpu_time::ProcessTime;
 use serde_json::json;
 use tnas_graph::{Graph, cost};
 use tnas_latency::{peak_memory_bytes, reset_peak_memory};
-use tnas_network::{Device, Parameters, Sampler, Value, execute, normal_vec, open_device, stream};
+use tnas_network::{Device, Parameters, Value, execute, normal_vec, open_device, stream};
+use tnas_schedulers::{Parameterisation, Sampler};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
     args::{NewModelArgs, StepArgs},
-    model_folder::{UNET_STEM, read_unet, save_parameters},
+    model_folder::{DIFFUSERS_STEM, SCHEDULER, read_unet, save_parameters},
     space::{read_backbone, read_space},
 };
 
@@ -44,10 +45,11 @@ pub fn new(args: &NewModelArgs) -> anyhow::Result<()> {
             .with_context(|| format!("failed to write {}", path.display()))
     };
     json("unet/config.json", backbone.config.to_json())?;
+    json(SCHEDULER, backbone.parameterisation.config().to_json())?;
     let described = json!({"format_version": 1, "arch_id": genotype.arch_id().to_string(),
         "genotype": genotype.to_string(), "weights": weights, "seed": args.seed});
     json("genotype.json", format!("{described:#}\n"))?;
-    save_parameters(&args.out.join(format!("unet/{UNET_STEM}.safetensors")), &parameters)?;
+    save_parameters(&args.out.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), &parameters)?;
     println!("{genotype}");
     println!("{:.2} M parameters; {weights}", cost(&graph).parameters as f64 / 1e6);
     println!("{}", args.out.display());
@@ -56,7 +58,7 @@ pub fn new(args: &NewModelArgs) -> anyhow::Result<()> {
 
 fn holds_weights(folder: &Path) -> bool {
     let ends = [".safetensors", ".fp16.safetensors", ".safetensors.index.json"];
-    ends.iter().any(|end| folder.join(format!("{UNET_STEM}{end}")).exists())
+    ends.iter().any(|end| folder.join(format!("{DIFFUSERS_STEM}{end}")).exists())
 }
 
 /// The genotype that was written, or the one of a space with the number of parameters nearest to what was asked for.
@@ -141,7 +143,7 @@ pub fn step(args: &StepArgs) -> anyhow::Result<()> {
     let load_seconds = started.elapsed().as_secs_f64();
     let resettable = reset_peak_memory();
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
-    let moved = euler_step(&graph, &parameters, &device)?;
+    let moved = euler_step(&graph, &parameters, &backbone.parameterisation, &device)?;
     let (seconds, cpu_seconds) = (wall.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
     anyhow::ensure!(
         moved.iter().all(|x| x.is_finite()),
@@ -174,24 +176,34 @@ pub fn step(args: &StepArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// x ← x − ¼·v(x, t = 1) from noise and random text features.
-fn euler_step(graph: &Graph, parameters: &Parameters, device: &Device) -> anyhow::Result<Vec<f32>> {
+/// The first of four steps from noise, with random text features.
+fn euler_step(
+    graph: &Graph,
+    parameters: &Parameters,
+    parameterisation: &Parameterisation,
+    device: &Device,
+) -> anyhow::Result<Vec<f32>> {
+    let times = parameterisation.times(4, 1.0);
+    let level = parameterisation.at(times[0]);
     let mut rng = stream(0, "model/step", 0);
     let mut sample = Vec::new();
     let inputs = graph.inputs.iter().map(|input| {
         let shape = graph.shape(input.value);
         let count = shape.iter().product();
         let values = match input.name.as_str() {
-            "timestep" => vec![1000.0; count],
+            "timestep" => vec![level.timestep; count],
+            "sample" => {
+                sample = normal_vec(count, &mut rng);
+                sample.iter_mut().for_each(|x| *x *= times[0]);
+                sample.iter().map(|x| level.input * x).collect()
+            }
             _ => normal_vec(count, &mut rng),
         };
-        if input.name == "sample" {
-            sample.clone_from(&values);
-        }
         Ok(Value::from_f32(values, shape, device))
     });
     let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
-    let velocity = execute(graph, parameters, inputs, device)?.remove(0).to_vec();
-    Sampler::Euler.step(&mut sample, &velocity, 1.0, 0.75, &mut rng);
+    let mut velocity = execute(graph, parameters, inputs, device)?.remove(0).to_vec();
+    velocity.iter_mut().zip(&sample).for_each(|(v, x)| *v = level.skip * x + level.output * *v);
+    Sampler::Euler.step(&mut sample, &velocity, times[0], times[1], &mut Vec::new);
     Ok(sample)
 }

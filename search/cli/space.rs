@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_space::{Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SpaceFile, UNetConfig};
 
-use crate::args::SpaceArgs;
+use crate::{args::SpaceArgs, model_folder::parameterised};
 
 /// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
 pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
@@ -29,7 +29,8 @@ pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
     let inner = folder.join("unet/config.json");
     let path = if inner.exists() { inner } else { folder.join("config.json") };
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(Backbone::new(UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?))
+    let config = UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?;
+    parameterised(Backbone::new(config), folder)
 }
 
 /// A search space over a backbone.

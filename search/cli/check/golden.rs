@@ -16,6 +16,16 @@ impl Golden<'_> {
         self.io.names().any(|name| name == one || name.starts_with(&many))
     }
 
+    /// An error where a tensor has an axis of 0: the file holds nothing of it, so its other axes could be of any length.
+    pub fn refuse_empty(&self) -> anyhow::Result<()> {
+        let front = self.name("");
+        for name in self.io.names().filter(|name| name.starts_with(&front)) {
+            let shape = &self.io.info(name)?.shape;
+            anyhow::ensure!(!shape.contains(&0), "{name} has the shape {shape:?}, which is empty");
+        }
+        Ok(())
+    }
+
     /// Shape of a tensor of this case.
     pub fn shape(&self, rest: &str) -> Option<Vec<usize>> {
         self.io.info(&self.name(rest)).ok().map(|info| info.shape.clone())
@@ -58,6 +68,29 @@ impl Golden<'_> {
         for (value, module) in found {
             graph.outputs.push(Output { name: format!("mid.{module}"), value });
         }
+    }
+
+    /// Leaves a graph the outputs that are recorded (`case<i>.out` or `case<i>.out.<name>`), under their names in the file;
+    /// `find` tells the graph's own name.
+    pub fn select(&self, graph: &mut Graph, find: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+        let front = self.name("out");
+        let mut outputs = Vec::new();
+        for rest in self.io.names().filter_map(|name| name.strip_prefix(&front)) {
+            let name = match rest.strip_prefix('.') {
+                Some(name) => name,
+                None if rest.is_empty() => "",
+                None => continue,
+            };
+            let own = find(name);
+            let output = graph.outputs.iter().find(|output| Some(&output.name) == own.as_ref());
+            let Some(&Output { value, .. }) = output else {
+                let known: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+                anyhow::bail!("the model has no output for out{rest}; it makes {}", known.join(", "));
+            };
+            outputs.push(Output { name: format!("out{rest}"), value });
+        }
+        graph.outputs = outputs;
+        Ok(())
     }
 
     fn name(&self, rest: &str) -> String {

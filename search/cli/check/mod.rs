@@ -1,8 +1,11 @@
 //! `tnas backbone check`: a model against outputs that another implementation gave for the same inputs.
 
+mod autoencoder;
 mod golden;
 mod motion;
 mod row;
+pub mod scheduler;
+mod text;
 mod unet;
 
 use std::path::Path;
@@ -13,7 +16,7 @@ use tnas_graph::{Dtype, Graph, HostTensor};
 use tnas_network::{Device, Parameters, Value, execute, open_device};
 use tnas_weights::SafeTensors;
 
-use crate::model_folder::{check_weights, read_parameters};
+use crate::model_folder::{check_weights, read_parameters, stem};
 use golden::Golden;
 use row::{Compared, Row};
 
@@ -33,8 +36,7 @@ impl std::error::Error for Differs {}
 trait Subject {
     /// The folder's weights, under the names that the graphs use.
     fn weights(&self, folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
-        let own = folder.join("diffusion_pytorch_model.safetensors").exists();
-        read_parameters(folder, if own { "diffusion_pytorch_model" } else { "model" }, device)
+        read_parameters(folder, stem(folder), device)
     }
 
     /// The graphs of one case. Together they read every weight; an output's name is what follows `case<i>.` in the file.
@@ -61,7 +63,15 @@ fn subject(config: &str) -> anyhow::Result<Box<dyn Subject>> {
     if let Some(motion) = motion::Motion::from_json(config)? {
         return Ok(Box::new(motion));
     }
-    Ok(Box::new(unet::UNet::from_json(config)?))
+    let options: Json = serde_json::from_str(config)?;
+    let class = options["_class_name"].as_str().or(options["architectures"][0].as_str());
+    let text = options["model_type"].as_str() == Some("clip_text_model");
+    match class {
+        Some(name) if name.starts_with("Autoencoder") => Ok(Box::new(autoencoder::Images::from_json(config)?)),
+        Some(name) if name.starts_with("CLIPText") => Ok(Box::new(text::Text::from_json(config)?)),
+        None if text => Ok(Box::new(text::Text::from_json(config)?)),
+        _ => Ok(Box::new(unet::UNet::from_json(config)?)),
+    }
 }
 
 /// Runs every case of `io.safetensors` (`case<i>.in.<input>`, `case<i>.out`, `case<i>.mid.<module>`) on the model of
@@ -99,6 +109,7 @@ pub fn check(folder: &Path, device: &str, json: bool) -> anyhow::Result<()> {
 
 /// One case on all graphs of the model.
 fn run(subject: &dyn Subject, case: &Golden, weights: &Parameters) -> anyhow::Result<Row> {
+    case.refuse_empty()?;
     let mut graphs = subject.graphs(case)?;
     let recorded = |name: &str| subject.recorded(name);
     check_weights(weights, &graphs.iter().collect::<Vec<_>>(), recorded)?;

@@ -87,6 +87,6 @@ impl std::fmt::Display for Row {
 }
 
 /// JSON has no infinity: what cannot be compared is null.
-fn finite(x: f32) -> Option<f32> {
+pub fn finite(x: f32) -> Option<f32> {
     x.is_finite().then_some(x)
 }

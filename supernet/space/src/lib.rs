@@ -19,6 +19,7 @@ mod motion;
 mod operators;
 mod search_space;
 mod slot;
+mod text_config;
 mod text_encoder;
 
 pub use autoencoder::{Autoencoder, LatentLayout};
@@ -36,4 +37,5 @@ pub use motion::{MotionAdapter, MotionModel, NameMap, is_sinusoidal};
 pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
 pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};
 pub use slot::{Slot, SlotInfo};
-pub use text_encoder::{TextEncoder, TextEncoderConfig};
+pub use text_config::{EndOfText, TextActivation, TextEncoderConfig};
+pub use text_encoder::{TextEncoder, TextLayer};

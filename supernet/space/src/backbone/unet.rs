@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
+use tnas_schedulers::Parameterisation;
 
 use super::{
     UNetConfig,
@@ -12,6 +15,8 @@ use crate::{Genotype, Insertion, Slot, SlotInfo, SpaceError, temporal_prefix};
 pub struct Backbone {
     /// Its config.
     pub config: UNetConfig,
+    /// What it takes and gives: a flow, unless its scheduler says otherwise.
+    pub parameterisation: Arc<Parameterisation>,
 }
 
 /// What a denoiser is run on.
@@ -30,9 +35,14 @@ pub struct DenoiserShape {
 }
 
 impl Backbone {
-    /// A backbone of this config.
+    /// A backbone of this config, taken for a flow.
     pub fn new(config: UNetConfig) -> Self {
-        Self { config }
+        Self { config, parameterisation: Arc::default() }
+    }
+
+    /// The same with what its scheduler says of it.
+    pub fn parameterised(self, parameterisation: Parameterisation) -> Self {
+        Self { parameterisation: Arc::new(parameterisation), ..self }
     }
 
     /// Its slots, in the order in which data flows.

@@ -12,3 +12,9 @@ mod plan;
 mod predictor;
 /// Recorded measurements: resume, hostile files, noise and drift.
 mod profile;
+
+/// A device measured elsewhere: what is filled into a table is a profile, or an error that names the cell.
+mod elsewhere;
+
+/// A space whose blocks are known: alike blocks teach each other, and genomes are predicted without graphs.
+mod space;

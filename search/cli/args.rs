@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -33,8 +33,8 @@ pub enum Command {
     /// Architectures outside a study.
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Measure architectures of the space on this machine.
-    Profile(StudyArgs),
+    /// Measure architectures of the space on this machine, or plan and import measurements of another device.
+    Profile(ProfileArgs),
     /// The latency predictor.
     #[command(subcommand)]
     Latency(LatencyCommand),
@@ -223,6 +223,98 @@ pub enum TrainCommand {
     Train(StudyArgs),
 }
 
+/// Measuring here, or on another device.
+#[derive(Args, Clone)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ProfileArgs {
+    /// Another device.
+    #[command(subcommand)]
+    pub command: Option<ProfileCommand>,
+    /// This machine.
+    #[command(flatten)]
+    pub study: Option<StudyArgs>,
+}
+
+/// Measurements that are made elsewhere.
+#[derive(Subcommand, Clone)]
+pub enum ProfileCommand {
+    /// Write the models to measure and a table to fill.
+    Plan(ProfilePlanArgs),
+    /// Check a filled table and take it over as the device's profile.
+    Import(ProfileImportArgs),
+}
+
+/// What is to be measured elsewhere.
+#[derive(Args, Clone)]
+pub struct ProfilePlanArgs {
+    /// The study's TOML file.
+    #[arg(default_value = "configs/studies/quickstart.toml")]
+    pub study: PathBuf,
+    /// Name of the device to measure on.
+    #[arg(long)]
+    pub device: String,
+    /// Architectures to measure; a third of them is held out for tests.
+    #[arg(long)]
+    pub samples: usize,
+    /// Folder for the models and the table; `measure/DEVICE` of the run where not given.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Overrides a setting.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where runs are kept.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// End with one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ProfilePlanArgs {
+    /// The study and its run.
+    pub fn study_args(&self) -> StudyArgs {
+        StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
+    }
+}
+
+impl ProfileImportArgs {
+    /// The study and its run.
+    pub fn study_args(&self) -> StudyArgs {
+        StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
+    }
+}
+
+impl StudyArgs {
+    /// Of a command whose `--device` is another one.
+    fn on_cpu(study: &Path, overrides: &[String], runs: &Path, json: bool) -> Self {
+        let (study, runs) = (study.into(), runs.into());
+        Self { study, overrides: overrides.to_vec(), runs, device: "cpu".into(), threads: None, json }
+    }
+}
+
+/// What was measured elsewhere.
+#[derive(Args, Clone)]
+pub struct ProfileImportArgs {
+    /// The study's TOML file.
+    #[arg(default_value = "configs/studies/quickstart.toml")]
+    pub study: PathBuf,
+    /// Name of the device, as it was planned.
+    #[arg(long)]
+    pub device: String,
+    /// Folder with the filled table; `measure/DEVICE` of the run where not given.
+    #[arg(long)]
+    pub from: Option<PathBuf>,
+    /// Overrides a setting.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where runs are kept.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// End with one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Parts of the latency stage.
 #[derive(Subcommand)]
 pub enum LatencyCommand {
@@ -230,6 +322,25 @@ pub enum LatencyCommand {
     Fit(StudyArgs),
     /// Learn from published measurements, and say how well others of them are predicted.
     Bench(LatencyBenchArgs),
+    /// Say how well a profile's latencies are predicted: a table, a learning curve, and a plot for the report.
+    Eval(LatencyEvalArgs),
+}
+
+/// What is evaluated.
+#[derive(Args, Clone)]
+pub struct LatencyEvalArgs {
+    /// The study and its run.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// A profile to evaluate; the target's where not given.
+    #[arg(long)]
+    pub profile: Option<PathBuf>,
+    /// Measured architectures to learn from, the most telling ones; all but those held out where not given.
+    #[arg(long)]
+    pub measurements: Option<usize>,
+    /// Profiles of other devices to learn from too.
+    #[arg(long, value_delimiter = ',')]
+    pub sources: Vec<PathBuf>,
 }
 
 /// A study and how to run it.

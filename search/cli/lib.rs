@@ -5,6 +5,7 @@ pub mod check;
 mod codec;
 mod import;
 mod latency_bench;
+mod measuring;
 mod model;
 mod model_folder;
 mod motion_weights;
@@ -19,8 +20,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use args::{
-    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, SchedulerCommand, SpaceCommand, StudyArgs,
-    TrainCommand,
+    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, ProfileArgs, ProfileCommand, SchedulerCommand,
+    SpaceCommand, StudyArgs, TrainCommand,
 };
 use clap::Parser;
 use run::Run;
@@ -88,7 +89,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 fn go(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::MeasureOne => return stages::profile::measure_one(),
+        Command::MeasureOne => return measuring::measure_one(),
         Command::Report(args) => {
             let (study, run) = open(&args)?;
             return finish(&args, "report", stages::report::report(&run, &study)?);
@@ -112,9 +113,22 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
-        Command::Profile(args) => with(&args, "profile", stages::profile::profile),
         Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
+        Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
+            with(&args.study_args(), "profile plan", |bench| stages::elsewhere::plan_elsewhere(bench, &args))
+        }
+        Command::Profile(ProfileArgs { command: Some(ProfileCommand::Import(args)), .. }) => {
+            with(&args.study_args(), "profile import", |bench| stages::elsewhere::import(bench, &args))
+        }
+        Command::Profile(ProfileArgs { study, .. }) => {
+            let args = study.context("failed to profile: no study was given")?;
+            with(&args, "profile", stages::profile::profile)
+        }
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
+        Command::Latency(LatencyCommand::Eval(args)) => {
+            let study = args.study.clone();
+            with(&study, "latency eval", |bench| stages::latency_eval::evaluate(bench, &args))
+        }
         Command::Search(args) => with(&args, "search", |bench| {
             let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);
             Ok(json!({"search": search, "hypervolume": hypervolume, "front": stages::front::front(bench)?}))

@@ -12,12 +12,7 @@ use super::{distill::read_student, staged};
 use crate::workbench::Workbench;
 use tnas_study::hash_path;
 
-/// ONNX Runtime, where its library is found.
-pub fn onnx_runtime(threads: usize) -> anyhow::Result<Box<dyn Runtime>> {
-    Ok(Box::new(OnnxRuntime::open(None, threads)?))
-}
-
-/// Its version, or `None` where it is missing.
+/// ONNX Runtime's version, or `None` where it is missing.
 pub fn onnx_runtime_version() -> Option<String> {
     OnnxRuntime::open(None, 1).ok().map(|runtime| runtime.version())
 }

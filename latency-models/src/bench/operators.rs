@@ -65,7 +65,7 @@ struct GraphicsCard {
 const CLASSES: [&str; 5] = ["BMM", "FC", "EW", "Softmax", "LN"];
 
 const GROWTH: Growth = Growth { trees: 250, depth: 6, rate: 0.12 };
-/// Share of the rows, one in so many, whose errors give the intervals.
+/// Share of the rows, the largest one in so many, whose errors give the intervals.
 const CALIBRATION: usize = 10;
 /// Measurements of a card from which what they say of it counts as much as nothing.
 const OFFSET_SHRINKAGE: f64 = 4.0;
@@ -180,22 +180,25 @@ impl Operators {
                 continue;
             }
             let encoded = of.iter().map(|op| self.encode(op)).collect::<Result<Vec<_>, _>>()?;
-            let (kept, held): (Vec<usize>, Vec<usize>) = (0..of.len()).partition(|row| row % CALIBRATION > 0);
+            // What is predicted tends to be larger than what is learned from, so the largest tell the size of errors.
+            let mut order: Vec<usize> = (0..of.len()).collect();
+            order.sort_by(|&a, &b| encoded[a].1.total_cmp(&encoded[b].1));
+            let (smaller, largest) = order.split_at(of.len() - of.len() / CALIBRATION);
             let fit = |rows: &[usize]| {
                 let column = |j: usize| rows.iter().map(|&row| encoded[row].0[j]).collect();
                 let columns: Vec<Vec<f64>> = (0..encoded[0].0.len()).map(column).collect();
                 let y: Vec<f64> = rows.iter().map(|&row| (of[row].latency_ms / encoded[row].1).ln()).collect();
                 Trees::fit(&columns, &y, GROWTH)
             };
-            let trial = fit(&kept);
+            let trial = fit(smaller);
             let error = |&row: &usize| {
                 let (columns, roofline_ms) = &encoded[row];
                 (trial.predict(columns) - (of[row].latency_ms / roofline_ms).ln()).abs()
             };
-            let mut errors: Vec<f64> = held.iter().map(error).collect();
+            let mut errors: Vec<f64> = largest.iter().map(error).collect();
             errors.sort_by(f64::total_cmp);
             let rank = ((errors.len() + 1) * 9).div_ceil(10);
-            learned.insert(class, (trial, errors[rank.clamp(1, errors.len()) - 1]));
+            learned.insert(class, (fit(&order), errors[rank.clamp(1, errors.len()) - 1]));
         }
         Ok(learned)
     }

@@ -6,7 +6,7 @@ use tnas_graph::{Dtype, HostTensor};
 use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
 
-fn shared(name: &str) -> Option<std::path::PathBuf> {
+pub fn shared(name: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers").join(name);
     if path.exists() {
         return Some(path);
@@ -15,7 +15,7 @@ fn shared(name: &str) -> Option<std::path::PathBuf> {
     None
 }
 
-fn check(folder: &Path) -> (Option<i32>, String) {
+pub fn check(folder: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tnas"));
     let output = command.args(["backbone", "check"]).arg(folder).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -120,16 +120,26 @@ fn a_clip_without_temporal_layers_is_its_frames() {
     }
 }
 
+/// Parameters as diffusers counts them; multiply-accumulates beside those of the BK-SDM paper (arXiv 2305.15798, table 1),
+/// which leave out attention's own products and round to 1 G.
 #[test]
 fn published_geometries_have_the_published_sizes() {
     let shape = DenoiserShape { batch: 1, frames: 1, height: 64, width: 64, tokens: 77 };
-    for (name, millions) in
-        [("sd15", 859.5), ("bk-sdm-base", 579.4), ("bk-sdm-small", 482.3), ("bk-sdm-tiny", 323.4)]
-    {
+    for (name, millions, giga) in [
+        ("sd15", 859.5, 339),
+        ("bk-sdm-base", 579.4, 224),
+        ("bk-sdm-small", 482.3, 218),
+        ("bk-sdm-tiny", 323.4, 205),
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/backbones/{name}/unet/config.json"));
         let backbone = Backbone::new(UNetConfig::from_json(&std::fs::read_to_string(path).unwrap()).unwrap());
         let cost = tnas_graph::cost(&backbone.denoiser(&Genotype::none(), shape).unwrap());
-        println!("{name}: {} parameters, {} MACs", cost.parameters, cost.macs);
+        println!(
+            "{name}: {} parameters, {} MACs, {} of them attention's own products",
+            cost.parameters, cost.macs, cost.attention_macs
+        );
+        let counted = ((cost.macs - cost.attention_macs) as f64 / 1e9).round() as i64;
+        assert!((counted - giga).abs() <= 1, "{name}: {counted} G");
         assert_eq!(format!("{:.1}", cost.parameters as f64 / 1e6), format!("{millions:.1}"), "{name}");
     }
 }

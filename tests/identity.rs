@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
+use tnas_graph::Weights;
 use tnas_network::{Parameters, Stream, Value, execute, merged_weights, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, UNetConfig};
+use tnas_space::{Backbone, DenoiserShape, Genotype, OPERATORS, SearchSpace, SpaceFile, UNetConfig};
+use tnas_weights::{HostTensor, SafeTensors, write_safetensors};
 
 fn repository(path: &str) -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -56,13 +60,33 @@ fn untrained_equals_image_model(name: &str) {
 }
 
 #[test]
-fn the_extracted_network_is_the_supernet_path() {
-    for name in ["quickstart", "full"] {
-        extracted_equals_path(name);
+fn every_untrained_operator_at_every_slot_is_the_image_model() {
+    let (backbone, space) = with_space("full");
+    let shape = DenoiserShape { batch: 1, frames: 3, height: 8, width: 8, tokens: 4 };
+    let mut parameters = supernet(&backbone, &space, shape);
+    let given = inputs(&backbone, shape, &mut stream(3, "identity", 0), &parameters);
+    let run = |parameters: &Parameters, genotype: &Genotype| {
+        let graph = backbone.denoiser(genotype, shape).unwrap();
+        execute(&graph, parameters, given.clone(), parameters.device()).unwrap()[0].to_host()
+    };
+    let image_model = run(&parameters, &Genotype::none());
+    let kinds = OPERATORS.iter().map(|kind| kind.name).chain(["modelscope(block=attn)", "animatediff(pos=table)"]);
+    for kind in kinds {
+        for slot in backbone.slots() {
+            let genotype: Genotype = format!("{}={kind}", slot.slot).parse().unwrap();
+            parameters.init(backbone.denoiser(&genotype, shape).unwrap().weights(), 3);
+            assert_eq!(run(&parameters, &genotype).max_abs_difference(&image_model), 0.0, "{genotype}");
+        }
     }
 }
 
-fn extracted_equals_path(name: &str) {
+#[test]
+fn the_extracted_network_is_the_supernet_path_and_the_file_is_the_network() {
+    extracted_equals_path("quickstart", 10);
+    extracted_equals_path("full", 50);
+}
+
+fn extracted_equals_path(name: &str, genotypes: usize) {
     let (backbone, space) = with_space(name);
     let shape = DenoiserShape { batch: 1, frames: 4, height: 8, width: 8, tokens: 5 };
     let mut parameters = supernet(&backbone, &space, shape);
@@ -76,12 +100,37 @@ fn extracted_equals_path(name: &str) {
         parameters.insert_host(name, &shape, values);
     }
     let given = inputs(&backbone, shape, &mut rng, &parameters);
-    for _ in 0..10 {
+    let mut sliced = 0;
+    for _ in 0..genotypes {
         let genotype = space.genotype(&space.sample(&mut rng));
         let graph = backbone.denoiser(&genotype, shape).unwrap();
         let extracted = parameters.extract(&graph).unwrap();
         let run =
             |weights: &Parameters| execute(&graph, weights, given.clone(), weights.device()).unwrap()[0].to_host();
-        assert_eq!(run(&extracted).max_abs_difference(&run(&parameters)), 0.0, "{genotype}");
+        let path = run(&parameters);
+        assert_eq!(run(&extracted).max_abs_difference(&path), 0.0, "{genotype}");
+        assert_eq!(run(&reloaded(&extracted)).max_abs_difference(&path), 0.0, "{genotype}");
+        let narrower = |weight: &&&tnas_graph::Weight| parameters.get(&weight.name).unwrap().shape != weight.shape;
+        sliced += graph.weights().iter().filter(narrower).count();
     }
+    assert!(sliced > 0, "no genotype uses a part of a larger weight");
+}
+
+/// The same weights after a file.
+fn reloaded(parameters: &Parameters) -> Parameters {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("diffusion_pytorch_model.safetensors");
+    let values: BTreeMap<&str, _> =
+        parameters.names().map(|name| (name, parameters.values(name).unwrap())).collect();
+    let tensor = |(name, parameter): (&str, &tnas_network::Parameter)| {
+        (name.to_string(), HostTensor::f32(&parameter.shape, &values[name]))
+    };
+    let tensors = parameters.iter().map(tensor).collect();
+    write_safetensors(&path, &tensors, &Default::default()).unwrap();
+    let file = SafeTensors::open(&path).unwrap();
+    let mut out = Parameters::new(parameters.device());
+    for name in file.names() {
+        out.insert_host(name, &file.info(name).unwrap().shape, file.f32(name).unwrap().into_owned());
+    }
+    out
 }

@@ -5,16 +5,20 @@ use serde_json::Value;
 /// Package and the packages of this workspace that it may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-graph", &[]),
+    ("tnas-schedulers", &[]),
     ("tnas-weights", &[]),
     ("tnas-evolution", &[]),
     ("tnas-clips", &[]),
     ("tnas-reports", &[]),
-    ("tnas-space", &["tnas-graph"]),
+    ("tnas-space", &["tnas-graph", "tnas-schedulers"]),
     ("tnas-latency", &["tnas-graph"]),
     ("tnas-export", &["tnas-graph"]),
     ("tnas-study", &["tnas-weights"]),
     ("tnas-network", &["tnas-graph", "tnas-weights"]),
-    ("tnas-training", &["tnas-clips", "tnas-graph", "tnas-space", "tnas-weights", "tnas-network"]),
+    (
+        "tnas-training",
+        &["tnas-clips", "tnas-graph", "tnas-schedulers", "tnas-space", "tnas-weights", "tnas-network"],
+    ),
 ];
 
 /// Packages that may use Burn.

@@ -54,6 +54,22 @@ fn a_denoiser_with_every_operator() {
 }
 
 #[test]
+fn denoisers_with_published_blocks() {
+    let config = UNetConfig::from_json(&repository("configs/backbones/quickstart/unet/config.json")).unwrap();
+    let genotype = "in=modelscope(block=attn,depth=4,heads=3);down.0.0.r=modelscope;down.1.0.a=modelscope(block=attn,depth=8);\
+        mid.0.a=animatediff(heads=4,layers=2);up.0.0.r=animatediff(length=4,pos=table)";
+    let shape = DenoiserShape { batch: 2, frames: 3, height: 8, width: 8, tokens: 5 };
+    check("published", &Backbone::new(config).denoiser(&genotype.parse().unwrap(), shape).unwrap(), &[]);
+    let config = r#"{"_class_name": "UNetSpatioTemporalConditionModel", "in_channels": 4, "block_out_channels": [32, 32],
+        "layers_per_block": 1, "cross_attention_dim": 12, "num_attention_heads": 2, "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": 12,
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+        "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"]}"#;
+    let backbone = Backbone::new(UNetConfig::from_json(config).unwrap());
+    check("spatio-temporal", &backbone.denoiser(&"none".parse().unwrap(), shape).unwrap(), &[]);
+}
+
+#[test]
 fn a_text_encoder() {
     let config = repository("configs/backbones/quickstart/text_encoder/config.json");
     let encoder = TextEncoder::new(TextEncoderConfig::from_json(&config).unwrap());

@@ -1,5 +1,7 @@
 use std::process::{Command, Output};
 
+use tnas_space::{Backbone, Genotype, SearchSpace, SpaceFile, UNetConfig};
+
 fn tnas(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tnas")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap()
 }
@@ -46,4 +48,26 @@ fn every_study_that_ships_is_understood() {
         let output = tnas(&["report", path.to_str().unwrap(), "--runs", runs, "--set", "data.path=\"clips\""]);
         assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn the_teachers_of_the_studies_that_ship_are_points_of_their_spaces() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for entry in std::fs::read_dir(root.join("configs/studies")).unwrap() {
+        let path = entry.unwrap().path();
+        let study: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let Some(teacher) = study.get("supernet").and_then(|stage| stage.get("teacher")) else { continue };
+        // A study of one's own image model names a folder that is not here; its geometry is.
+        let named = study["backbone"]["path"].as_str().unwrap();
+        let geometry = root.join("configs/backbones").join(std::path::Path::new(named).file_name().unwrap());
+        let config = std::fs::read_to_string(geometry.join("unet/config.json")).unwrap();
+        let backbone = Backbone::new(UNetConfig::from_json(&config).unwrap());
+        let space = std::fs::read_to_string(root.join(study["space"].as_str().unwrap())).unwrap();
+        let space = SearchSpace::new(&backbone, &toml::from_str::<SpaceFile>(&space).unwrap()).unwrap();
+        let teacher: Genotype = teacher.as_str().unwrap().parse().unwrap();
+        space.genome(&teacher).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        checked += 1;
+    }
+    assert!(checked >= 3, "{checked}");
 }

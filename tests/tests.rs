@@ -13,5 +13,14 @@ mod onnx;
 /// Mistakes in settings point at their place and name the way out.
 mod settings;
 
+/// Schedulers move as those of diffusers do, and models of other processes are flows.
+mod schedulers;
+
 /// Any UNet of diffusers that a config can describe is a backbone.
 mod backbones;
+
+/// A published motion model is a point of the search space.
+mod motion;
+
+/// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
+mod pipelines;

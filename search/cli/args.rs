@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::latency_bench::LatencyBenchArgs;
 
@@ -21,12 +21,18 @@ pub enum Command {
     /// The image backbone: train it on a study's frames, or take the study's.
     #[command(subcommand)]
     Backbone(BackboneCommand),
+    /// Noise schedulers.
+    #[command(subcommand)]
+    Scheduler(SchedulerCommand),
     /// The supernet.
     #[command(subcommand)]
     Supernet(TrainCommand),
     /// Search spaces.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Architectures outside a study.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Measure architectures of the space on this machine.
     Profile(StudyArgs),
     /// The latency predictor.
@@ -54,8 +60,35 @@ pub enum Command {
 pub enum BackboneCommand {
     /// Train an image model on single frames of the study's clips.
     Train(StudyArgs),
-    /// Prove a diffusers UNet against outputs that another implementation gave; exits 3 where one differs.
+    /// Copy the study's image model into the run, once every file of it is found to fit.
+    Take(StudyArgs),
+    /// Prove a model of diffusers or transformers (UNet, autoencoder, CLIP text encoder) against outputs that another
+    /// implementation gave; exits 3 where one differs.
     Check(CheckArgs),
+    /// Make a published motion model a point of the search space: an image model, temporal weights under this project's
+    /// names, and the genotype that they belong to.
+    Import(ImportArgs),
+}
+
+/// A published motion model.
+#[derive(Args, Clone)]
+pub struct ImportArgs {
+    /// Folder of a MotionAdapter, UNetMotionModel, UNet3DConditionModel or UNetSpatioTemporalConditionModel in diffusers
+    /// layout, or of a pipeline with one in unet/.
+    #[arg(long)]
+    pub motion: PathBuf,
+    /// Pipeline or UNet whose image weights are taken; the motion model's own where not given. A MotionAdapter needs one.
+    #[arg(long)]
+    pub base: Option<PathBuf>,
+    /// New folder for the pipeline.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// A search space (TOML) that must hold the genotype.
+    #[arg(long)]
+    pub space: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A model with inputs and outputs.
@@ -66,6 +99,23 @@ pub struct CheckArgs {
     /// Where tensors are computed: cpu, gpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done with noise schedulers.
+#[derive(Subcommand)]
+pub enum SchedulerCommand {
+    /// Prove schedulers against trajectories that another implementation recorded; exits 3 where one differs.
+    Check(SchedulerCheckArgs),
+}
+
+/// Recorded trajectories.
+#[derive(Args, Clone)]
+pub struct SchedulerCheckArgs {
+    /// Folder with config.json (options by name of the trajectory) and io.safetensors.
+    pub folder: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -95,6 +145,72 @@ pub struct SpaceArgs {
     /// Text tokens.
     #[arg(long, default_value_t = 77)]
     pub tokens: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done with one architecture.
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Write an architecture as a model folder: image weights where the backbone has them, the rest drawn at random.
+    New(NewModelArgs),
+    /// Load a model folder, take one denoising step, and tell seconds and memory.
+    Step(StepArgs),
+}
+
+/// Which architecture to write, and where.
+#[derive(Args, Clone)]
+pub struct NewModelArgs {
+    /// Folder with the UNet's config.json, or with unet/config.json and its weights.
+    #[arg(long)]
+    pub backbone: PathBuf,
+    /// The architecture, e.g. `mid.0.a=attn3d(heads=8)`.
+    #[arg(long, conflicts_with = "space")]
+    pub genotype: Option<String>,
+    /// Take one of this search space instead: the one found nearest to --parameters.
+    #[arg(long)]
+    pub space: Option<PathBuf>,
+    /// How many parameters it should have.
+    #[arg(long, default_value_t = 0.6e9)]
+    pub parameters: f64,
+    /// At most so many multiply-accumulates in one call of the frames, size and tokens given.
+    #[arg(long)]
+    pub macs: Option<f64>,
+    /// Frames of a clip.
+    #[arg(long, default_value_t = 16)]
+    pub frames: usize,
+    /// Rows and columns of the sample.
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// Text tokens.
+    #[arg(long, default_value_t = 77)]
+    pub tokens: usize,
+    /// Seed of the choice and of the weights that are drawn.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder to write.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// One step of a model.
+#[derive(Args, Clone)]
+pub struct StepArgs {
+    /// A model folder: unet/ and genotype.json.
+    pub folder: PathBuf,
+    /// Frames of a clip.
+    #[arg(long, default_value_t = 16)]
+    pub frames: usize,
+    /// Rows and columns of the sample (of latents, where there is an autoencoder).
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// Text tokens.
+    #[arg(long, default_value_t = 77)]
+    pub tokens: usize,
+    /// Where tensors are computed: cpu, gpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -153,10 +269,37 @@ pub struct GenerateArgs {
     /// Use the few-step student.
     #[arg(long)]
     pub student: bool,
+    /// Sample by this scheduler instead of straight along the flow.
+    #[arg(long, value_enum, default_value_t = SchedulerChoice::Flow, conflicts_with = "student")]
+    pub scheduler: SchedulerChoice,
     /// Seed of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Folder for the GIFs.
     #[arg(long, default_value = "generated")]
     pub out: PathBuf,
+}
+
+/// Ways of many-step sampling.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerChoice {
+    /// Along the velocity, whatever the model predicts.
+    Flow,
+    /// The backbone's own scheduler/scheduler_config.json.
+    Own,
+    /// DDIM.
+    Ddim,
+    /// DDPM.
+    Ddpm,
+    /// PNDM.
+    Pndm,
+    /// Euler.
+    Euler,
+    /// Euler with noise at every step.
+    EulerAncestral,
+    /// DPM-Solver++ of second order, over two steps.
+    #[value(name = "dpm++")]
+    DpmSolver,
+    /// Latent consistency, for models distilled to it.
+    Lcm,
 }

@@ -3,14 +3,29 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context;
-use tnas_clips::Tokenizer;
-use tnas_graph::Weights;
-use tnas_network::{Device, Parameters};
-use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, UNetConfig};
-use tnas_weights::{HostTensor, WeightFiles, write_safetensors};
+use serde::Deserialize;
+use serde_json::Value;
+use tnas_clips::CaptionTokenizer;
+use tnas_graph::{Graph, WeightError};
+use tnas_network::{Device, Parameters, ParametersError};
+use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
+use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
+use tnas_weights::WeightFiles;
 
-/// File stem of a UNet's weights.
-const UNET_STEM: &str = "diffusion_pytorch_model";
+/// File stem of the weights of diffusers' models.
+pub const DIFFUSERS_STEM: &str = "diffusion_pytorch_model";
+
+/// File stem of the weights of transformers' models.
+const TRANSFORMERS_STEM: &str = "model";
+
+/// What stands in the slots of a folder's UNet.
+const GENOTYPE: &str = "genotype.json";
+
+/// What it calls the layer of the text encoder that the UNet reads.
+const TEXT_LAYER: &str = "text_layer";
+
+/// What the sampler of a pipeline is.
+pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
 /// The image half of a pipeline.
 pub struct Pipeline {
@@ -18,8 +33,8 @@ pub struct Pipeline {
     pub backbone: Backbone,
     /// Text encoder's geometry.
     pub encoder: TextEncoder,
-    /// Words.
-    pub tokenizer: Tokenizer,
+    /// Captions to ids.
+    pub tokenizer: CaptionTokenizer,
 }
 
 /// Reads `unet/config.json` and `text_encoder/config.json`.
@@ -32,22 +47,63 @@ pub fn read_configs(folder: &Path) -> anyhow::Result<(Backbone, TextEncoderConfi
         .with_context(|| format!("failed to use {}", folder.join("unet/config.json").display()))?;
     let text = TextEncoderConfig::from_json(&read("text_encoder/config.json")?)
         .with_context(|| format!("failed to use {}", folder.join("text_encoder/config.json").display()))?;
-    Ok((Backbone::new(unet), text))
+    Ok((parameterised(Backbone::new(unet), folder)?, text))
+}
+
+/// A backbone with what its folder's scheduler says of it; a flow where there is none.
+pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbone> {
+    let path = folder.join(SCHEDULER);
+    if !path.exists() {
+        return Ok(backbone);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let config = SchedulerConfig::from_json(&text).and_then(Parameterisation::new);
+    Ok(backbone.parameterised(config.with_context(|| format!("failed to use {}", path.display()))?))
+}
+
+/// Which layer of its text encoder a pipeline's UNet reads: what its genotype.json says, else what its kind does.
+pub fn text_layer(folder: &Path) -> anyhow::Result<TextLayer> {
+    let read = |name: &str| -> anyhow::Result<Option<Value>> {
+        let path = folder.join(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        serde_json::from_str(&text).map(Some).with_context(|| format!("failed to read {}", path.display()))
+    };
+    if let Some(layer) = read(GENOTYPE)?.as_ref().and_then(|genotype| genotype.get(TEXT_LAYER)) {
+        return TextLayer::deserialize(layer)
+            .with_context(|| format!("failed to use {}: {TEXT_LAYER} = {layer}", folder.join(GENOTYPE).display()));
+    }
+    let kind = read("model_index.json")?.and_then(|index| Some(index["_class_name"].as_str()?.to_owned()));
+    let large = kind.is_some_and(|kind| kind.starts_with("StableDiffusionXL"));
+    Ok(if large { TextLayer::Penultimate } else { TextLayer::Last })
 }
 
 impl Pipeline {
     /// Reads configs and tokenizer.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let (backbone, text) = read_configs(folder)?;
-        let tokenizer = Tokenizer::load(folder.join("tokenizer"))?;
+        let tokenizer = CaptionTokenizer::load(folder.join("tokenizer"))
+            .with_context(|| format!("failed to use {}", folder.display()))?;
         anyhow::ensure!(
             tokenizer.vocabulary_size() <= text.vocab_size,
-            "failed to use {}: its tokenizer has {} words, its text encoder {}",
+            "failed to use {}: its tokenizer has {} ids, its text encoder {}",
             folder.display(),
             tokenizer.vocabulary_size(),
             text.vocab_size
         );
-        Ok(Self { backbone, encoder: TextEncoder::new(text), tokenizer })
+        let encoder = TextEncoder::new(text).with_layer(text_layer(folder)?);
+        Ok(Self { backbone, encoder, tokenizer })
+    }
+
+    /// The scheduler by which others sample this model: a flow's with the shift, else the backbone's own.
+    fn scheduler(&self, shift: Option<f32>) -> anyhow::Result<SchedulerConfig> {
+        let own = self.backbone.parameterisation.config();
+        Ok(match shift {
+            Some(shift) if own.class() == Class::FlowMatchEuler => own.with("shift", shift)?,
+            _ => own.clone(),
+        })
     }
 
     /// Writes configs, tokenizer, scheduler and weights. UNet weights are the denoiser's, text weights the encoder's.
@@ -57,7 +113,7 @@ impl Pipeline {
         unet: &Parameters,
         text: &Parameters,
         genotype: &Genotype,
-        shift: f32,
+        shift: Option<f32>,
     ) -> anyhow::Result<()> {
         let json = |path: &str, text: String| -> anyhow::Result<()> {
             tnas_weights::write_atomic(folder.join(path), text.as_bytes())
@@ -67,55 +123,95 @@ impl Pipeline {
         json("text_encoder/config.json", self.encoder.config.to_json())?;
         fs::create_dir_all(folder.join("tokenizer"))?;
         self.tokenizer.save(folder.join("tokenizer"))?;
-        let scheduler = serde_json::json!({
-            "_class_name": "FlowMatchEulerDiscreteScheduler",
-            "num_train_timesteps": 1000,
-            "shift": shift,
-        });
-        json("scheduler/scheduler_config.json", format!("{scheduler:#}\n"))?;
-        let genotype_json = serde_json::json!({
-            "format_version": 1,
-            "arch_id": genotype.arch_id().to_string(),
-            "genotype": genotype.to_string(),
-        });
-        json("genotype.json", format!("{genotype_json:#}\n"))?;
-        save_parameters(&folder.join(format!("unet/{UNET_STEM}.safetensors")), unet)?;
+        json(SCHEDULER, self.scheduler(shift)?.to_json())?;
+        write_genotype(folder, genotype, self.encoder.layer)?;
+        save_parameters(&folder.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), unet)?;
         save_parameters(&folder.join("text_encoder/model.safetensors"), text)
     }
 }
 
+/// Writes `genotype.json`.
+pub fn write_genotype(folder: &Path, genotype: &Genotype, layer: TextLayer) -> anyhow::Result<()> {
+    let json = serde_json::json!({
+        "format_version": 1,
+        "arch_id": genotype.arch_id().to_string(),
+        "genotype": genotype.to_string(),
+        TEXT_LAYER: layer,
+    });
+    let path = folder.join(GENOTYPE);
+    tnas_weights::write_atomic(&path, format!("{json:#}\n").as_bytes())
+        .with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Reads `genotype.json`; a folder without one is an image model.
+pub fn read_genotype(folder: &Path) -> anyhow::Result<Genotype> {
+    let path = folder.join(GENOTYPE);
+    if !path.exists() {
+        return Ok(Genotype::none());
+    }
+    let read = || -> anyhow::Result<Genotype> {
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+        Ok(json["genotype"].as_str().context("it has no genotype")?.parse()?)
+    };
+    read().with_context(|| format!("failed to use {}", path.display()))
+}
+
+/// An error where graphs need weights that are missing or misshapen, or where a weight is read by none of them. `recorded`
+/// tells what a weight is called where it comes from.
+pub fn check_weights(
+    weights: &Parameters,
+    graphs: &[&Graph],
+    recorded: impl Fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let mut result = weights.refuse_extra(graphs);
+    for graph in graphs {
+        result = result.and_then(|()| Ok(weights.extract(graph).map(|_| ())?));
+    }
+    Ok(result.map_err(|error| match error {
+        ParametersError::Weight(WeightError::Missing(name)) => WeightError::Missing(recorded(&name)).into(),
+        ParametersError::Weight(WeightError::Shape { name, expected, found }) => {
+            WeightError::Shape { name: recorded(&name), expected, found }.into()
+        }
+        ParametersError::Extra { count, first } => ParametersError::Extra { count, first: recorded(&first) },
+        other => other,
+    })?)
+}
+
 /// UNet weights of a pipeline folder.
 pub fn read_unet(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
-    read_parameters(&folder.join("unet"), UNET_STEM, device)
+    read_parameters(&folder.join("unet"), DIFFUSERS_STEM, device)
 }
 
 /// Text encoder weights of a pipeline folder.
 pub fn read_text(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
-    read_parameters(&folder.join("text_encoder"), "model", device)
+    read_text_folder(&folder.join("text_encoder"), device)
+}
+
+/// Weights of a text encoder's own folder, under the names that its graphs read.
+pub fn read_text_folder(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
+    let files = WeightFiles::open(folder, stem(folder))?;
+    Parameters::load_as(&files, device, TextEncoder::weight_name)
+        .with_context(|| format!("failed to use {}", folder.display()))
+}
+
+/// Stem of a folder's weights: that of diffusers where a file has it, else that of transformers.
+pub fn stem(folder: &Path) -> &'static str {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut names = names.filter_map(|name| name.into_string().ok());
+    let own = |name: String| {
+        let rest = name.strip_prefix(DIFFUSERS_STEM);
+        rest.is_some_and(|rest| rest.starts_with('.') && rest.contains(".safetensors"))
+    };
+    if names.any(own) { DIFFUSERS_STEM } else { TRANSFORMERS_STEM }
 }
 
 /// All weights of a folder.
 pub fn read_parameters(folder: &Path, stem: &str, device: &Device) -> anyhow::Result<Parameters> {
-    let files = WeightFiles::open(folder, stem)?;
-    let mut parameters = Parameters::new(device);
-    let names: Vec<String> = files.names().map(str::to_owned).collect();
-    for name in names {
-        let shape = files.info(&name)?.shape.clone();
-        let values = files.f32(&name)?.into_owned();
-        parameters.insert_host(name, &shape, values);
-    }
-    Ok(parameters)
+    Ok(Parameters::load(&WeightFiles::open(folder, stem)?, device)?)
 }
 
 /// Weights as one file.
 pub fn save_parameters(path: &Path, parameters: &Parameters) -> anyhow::Result<()> {
-    let values: BTreeMap<&str, _> =
-        parameters.names().map(|name| Ok((name, parameters.values(name)?))).collect::<anyhow::Result<_>>()?;
-    let tensor = |(name, parameter): (&str, &tnas_network::Parameter)| {
-        (name.to_string(), HostTensor::f32(&parameter.shape, &values[name]))
-    };
-    let tensors = parameters.iter().map(tensor).collect();
-    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    write_safetensors(path, &tensors, &metadata)?;
+    parameters.save(path, &BTreeMap::from([("format".to_string(), "pt".to_string())]))?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
 
 /// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
-const STAGE_VERSION: u32 = 3;
+const STAGE_VERSION: u32 = 4;
 
 /// A run directory as the stages see it: the files that tnas-study knows, and those of the stages.
 #[derive(Clone, Debug)]

@@ -1,8 +1,10 @@
+//! A study as written in TOML.
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Motion};
-use tnas_space::Limits;
+use tnas_space::{Limits, TextLayer};
 use tnas_training::{
     AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, SupernetSettings,
 };
@@ -86,11 +88,12 @@ pub enum DataKind {
     Videofolder,
 }
 
-/// An autoencoder's file.
+/// An autoencoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderSettings {
-    /// Safetensors of the TAESD family.
+    /// Folder of an `AutoencoderKL` or `AutoencoderTiny` of diffusers, of a pipeline with one, or safetensors of the TAESD
+    /// family.
     pub path: PathBuf,
 }
 
@@ -103,6 +106,10 @@ pub struct BackboneSource {
     /// Train afresh on this study's frames.
     #[serde(default)]
     pub train: bool,
+    /// Layer of the text encoder that the UNet reads: `last`, `penultimate` or `penultimate-normed`; the pipeline's own
+    /// where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_layer: Option<TextLayer>,
     /// How.
     #[serde(default)]
     pub training: BackboneSettings,

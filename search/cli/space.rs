@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
-use tnas_space::{Backbone, DenoiserShape, Genome, SearchSpace, SpaceFile, UNetConfig};
+use tnas_space::{Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SpaceFile, UNetConfig};
 
-use crate::args::SpaceArgs;
+use crate::{args::SpaceArgs, model_folder::parameterised};
 
 /// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
 pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
@@ -29,7 +29,8 @@ pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
     let inner = folder.join("unet/config.json");
     let path = if inner.exists() { inner } else { folder.join("config.json") };
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(Backbone::new(UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?))
+    let config = UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?;
+    parameterised(Backbone::new(config), folder)
 }
 
 /// A search space over a backbone.
@@ -40,7 +41,7 @@ pub fn read_space(path: &Path, backbone: &Backbone) -> anyhow::Result<SearchSpac
     SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
 }
 
-/// Costs of the cheapest and the dearest architecture, by one quantity.
+/// The architectures that cost the least and the most of one quantity.
 struct Extremes {
     name: &'static str,
     least: (Genome, Cost),
@@ -55,36 +56,28 @@ struct Costs {
 }
 
 impl Costs {
-    /// Parameters and multiply-accumulates are sums over slots, so the best choice of each slot alone is the best of all.
     fn count(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> anyhow::Result<Self> {
-        let of = |genome: &Genome| -> anyhow::Result<Cost> {
-            Ok(cost(&backbone.denoiser(&space.genotype(genome), shape)?))
-        };
-        let start: Genome = vec![0; space.slots().len()];
-        let mut alone = Vec::new();
-        for (slot, choices) in space.slots().iter().enumerate() {
-            let row = (0..choices.choices.len() as u16).map(|choice| {
-                let mut genome = start.clone();
-                genome[slot] = choice;
-                of(&genome)
-            });
-            alone.push(row.collect::<anyhow::Result<Vec<Cost>>>()?);
-        }
-        let picked = |value: fn(&Cost) -> u64, most: bool| -> anyhow::Result<(Genome, Cost)> {
-            let best = |row: &Vec<Cost>| {
-                let order = |&a: &usize, &b: &usize| value(&row[a]).cmp(&value(&row[b]));
-                let index = if most { (0..row.len()).max_by(order) } else { (0..row.len()).min_by(order) };
-                index.unwrap_or(0) as u16
-            };
-            let genome: Genome = alone.iter().map(best).collect();
-            let cost = of(&genome)?;
-            Ok((genome, cost))
-        };
+        let of = |genotype: &Genotype| -> anyhow::Result<Cost> { Ok(cost(&backbone.denoiser(genotype, shape)?)) };
+        let none = of(&Genotype::none())?;
+        let rows = space.slots().iter().map(|slot| {
+            let alone = |choice: &Choice| of(&Genotype::new([(slot.info.slot.clone(), choice.clone())]));
+            slot.choices.iter().map(alone).collect()
+        });
+        let alone: Vec<Vec<Cost>> = rows.collect::<anyhow::Result<_>>()?;
         let quantity = |name, value: fn(&Cost) -> u64| -> anyhow::Result<Extremes> {
-            Ok(Extremes { name, least: picked(value, false)?, most: picked(value, true)? })
+            let pick = |most: bool| -> anyhow::Result<(Genome, Cost)> {
+                let genome = extreme(&none, &alone, value, most);
+                let cost = of(&space.genotype(&genome))?;
+                Ok((genome, cost))
+            };
+            Ok(Extremes { name, least: pick(false)?, most: pick(true)? })
         };
-        let extremes = vec![quantity("parameters", |c| c.parameters)?, quantity("macs", |c| c.macs)?];
-        Ok(Self { none: cost(&backbone.denoiser(&tnas_space::Genotype::none(), shape)?), extremes })
+        let extremes = vec![
+            quantity("parameters", |c| c.parameters)?,
+            quantity("macs", |c| c.macs)?,
+            quantity("memory", memory)?,
+        ];
+        Ok(Self { none, extremes })
     }
 
     fn print(&self, args: &SpaceArgs, space: &SearchSpace) {
@@ -97,6 +90,9 @@ impl Costs {
                 slot.info.level,
                 slot.choices.len()
             );
+        }
+        for (slots, choices) in distinct(space) {
+            println!("{}: {}", slots.join(" "), choices.join(", "));
         }
         println!("{} slots, {:.3e} architectures", space.slots().len(), space.cardinality());
         println!("one call on {} frames of {}×{}, {} text tokens:", args.frames, args.size, args.size, args.tokens);
@@ -129,20 +125,64 @@ impl Costs {
     }
 }
 
+/// Lists of choices, each once, with the slots that have it.
+fn distinct(space: &SearchSpace) -> Vec<(Vec<&str>, Vec<String>)> {
+    let mut lists: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+    for slot in space.slots() {
+        let choices: Vec<String> = slot.choices.iter().map(ToString::to_string).collect();
+        let slot = slot.info.slot.as_str();
+        match lists.iter_mut().find(|(_, known)| *known == choices) {
+            Some((slots, _)) => slots.push(slot),
+            None => lists.push((vec![slot], choices)),
+        }
+    }
+    lists
+}
+
+/// The genome of the least or the most of a quantity, from what every choice costs alone. Parameters and multiply-accumulates
+/// are sums over slots; insertions keep shapes, so the most that lives at once is the most over slots.
+fn extreme(none: &Cost, alone: &[Vec<Cost>], value: fn(&Cost) -> u64, most: bool) -> Genome {
+    let mut genome: Genome = vec![0; alone.len()];
+    let together = |genome: &[u16]| {
+        let mut sum = *none;
+        for (row, &choice) in alone.iter().zip(genome) {
+            let own = row[usize::from(choice)];
+            sum.parameters += own.parameters - none.parameters;
+            sum.macs += own.macs - none.macs;
+            sum.peak_activation_bytes = sum.peak_activation_bytes.max(own.peak_activation_bytes);
+        }
+        value(&sum)
+    };
+    // Twice, since what lives at once is no sum.
+    for slot in (0..genome.len()).chain(0..genome.len()) {
+        let valued = |choice: u16| {
+            let mut changed = genome.clone();
+            changed[slot] = choice;
+            (together(&changed), choice)
+        };
+        let all = (0..alone[slot].len() as u16).map(valued);
+        let best = if most { all.max_by_key(|&(value, _)| value) } else { all.min_by_key(|&(value, _)| value) };
+        genome[slot] = best.map_or(0, |(_, choice)| choice);
+    }
+    genome
+}
+
 /// Bytes of weights and live activations, in f32.
 fn memory(cost: &Cost) -> u64 {
     4 * cost.parameters + cost.peak_activation_bytes
 }
 
 fn figures(cost: &Cost) -> Value {
-    json!({"parameters": cost.parameters, "macs": cost.macs, "peak_memory_bytes": memory(cost)})
+    json!({"parameters": cost.parameters, "macs": cost.macs,
+        "attention_macs": cost.attention_macs, "peak_memory_bytes": memory(cost)})
 }
 
 fn described(cost: &Cost) -> String {
     format!(
-        "{:>9.2} M parameters {:>10.2} GMACs {:>8.3} GB of weights and live activations in f32",
+        "{:>9.2} M parameters {:>10.2} GMACs ({:.2} of attention's products) {:>8.3} GB of weights and live activations in f32",
         cost.parameters as f64 / 1e6,
         cost.macs as f64 / 1e9,
+        cost.attention_macs as f64 / 1e9,
         memory(cost) as f64 / 1e9
     )
 }

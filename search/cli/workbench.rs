@@ -4,16 +4,17 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::Context;
 use rayon::prelude::*;
-use tnas_clips::{CaptionPolicy, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, Tokenizer, VideoFolder};
-use tnas_graph::HostTensor;
-use tnas_network::{Device, Parameters, Value, execute, open_device, side_by_side};
-use tnas_space::{Autoencoder, Backbone, DenoiserShape, SearchSpace, TextEncoder};
+use tnas_clips::{
+    CaptionPolicy, CaptionTokenizer, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, VideoFolder,
+};
+use tnas_network::{Device, Parameters, open_device, side_by_side};
+use tnas_space::{Backbone, DenoiserShape, SearchSpace, TextEncoder};
 use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};
 use tnas_weights::{SafeTensors, write_safetensors};
 
 use crate::{
+    codec::{Codec, LatentStatistics},
     model_folder::{self, Pipeline},
     progress::Bar,
     run::Run,
@@ -38,21 +39,13 @@ pub struct Workbench {
     pub codec: Option<Codec>,
 }
 
-/// An autoencoder with its weights.
-pub struct Codec {
-    /// Geometry.
-    pub autoencoder: Autoencoder,
-    /// Weights.
-    pub parameters: Parameters,
-}
-
 /// Clips as the denoiser sees them, with the normalisation that made them.
 pub struct Latents {
     /// To learn from.
     pub train: LatentSet,
     /// To validate on.
     pub validation: LatentSet,
-    /// Per channel mean and deviation that were taken out.
+    /// Per channel mean and deviation that were taken out; empty where none were.
     pub statistics: Vec<(f32, f32)>,
 }
 
@@ -78,6 +71,9 @@ impl Workbench {
             train.iter().chain(&validation).map(|clip| &clip.caption).chain([&empty]).collect();
         let captions = captions.into_iter().cloned().collect();
         let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
+        if let Some(codec) = &codec {
+            codec.check_size(study.data.size)?;
+        }
         Ok(Self { study, run, device, train, validation, captions, codec })
     }
 
@@ -86,7 +82,7 @@ impl Workbench {
         self.captions.binary_search_by(|known| known.as_str().cmp(caption)).unwrap_or(0)
     }
 
-    /// Encoded clips, cached in the run directory.
+    /// Encoded clips, cached in the run directory; normalised per channel where the backbone is trained on them or was.
     pub fn latents(&self) -> anyhow::Result<Latents> {
         let Some(codec) = &self.codec else {
             let set = |clips: &[Clip]| self.pixel_set(clips);
@@ -98,7 +94,17 @@ impl Workbench {
         };
         let mut train = self.encoded(codec, "train", &self.train)?;
         let mut validation = self.encoded(codec, "validation", &self.validation)?;
-        let statistics = channel_statistics(&train);
+        let statistics = if self.study.backbone.train {
+            channel_statistics(&train)
+        } else {
+            LatentStatistics::read(&self.run.backbone())?.mean_and_deviation
+        };
+        anyhow::ensure!(
+            statistics.is_empty() || statistics.len() == train.shape[0],
+            "failed to use the backbone: its latents have {} channels, the autoencoder's {}",
+            statistics.len(),
+            train.shape[0]
+        );
         for set in [&mut train, &mut validation] {
             normalise(set, &statistics);
         }
@@ -188,21 +194,25 @@ impl Workbench {
         let pipeline = Pipeline::read(&folder)?;
         let unet = model_folder::read_unet(&folder, &self.device)?;
         let text = model_folder::read_text(&folder, &self.device)?;
-        self.check_inputs(&pipeline.backbone)?;
+        self.check_inputs(&pipeline)?;
         let tokens = self.caption_tokens(&pipeline.tokenizer, &pipeline.encoder)?;
         let features = text_features(&pipeline.encoder, &text, &tokens)?;
         Ok(ImageModel { pipeline, unet, text, features })
     }
 
-    /// Every caption as ids; unknown words are an error.
-    pub fn caption_tokens(&self, tokenizer: &Tokenizer, encoder: &TextEncoder) -> anyhow::Result<CaptionTokens> {
+    /// Every caption as ids; words that the tokenizer does not know are an error.
+    pub fn caption_tokens(
+        &self,
+        tokenizer: &CaptionTokenizer,
+        encoder: &TextEncoder,
+    ) -> anyhow::Result<CaptionTokens> {
         self.tokens_of(tokenizer, encoder, &self.captions)
     }
 
     /// The same for other captions.
     pub fn tokens_of(
         &self,
-        tokenizer: &Tokenizer,
+        tokenizer: &CaptionTokenizer,
         encoder: &TextEncoder,
         captions: &[String],
     ) -> anyhow::Result<CaptionTokens> {
@@ -216,7 +226,7 @@ impl Workbench {
             );
         }
         let length = tokenizer.max_length().min(encoder.config.max_position_embeddings);
-        Ok(CaptionTokens::new(tokenizer, captions, length))
+        Ok(CaptionTokens::new(tokenizer, encoder, captions, length)?)
     }
 
     /// The study's search space over a backbone.
@@ -225,9 +235,10 @@ impl Workbench {
     }
 
     /// An error where a study cannot feed the backbone.
-    fn check_inputs(&self, backbone: &Backbone) -> anyhow::Result<()> {
+    fn check_inputs(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let [channels, ..] = self.clip_shape();
-        let config = &backbone.config;
+        let config = &pipeline.backbone.config;
+        let width = pipeline.encoder.config.hidden_size;
         anyhow::ensure!(
             config.context.is_some(),
             "failed to use the backbone: it takes no text, and a study's clips are asked for by captions; use a \
@@ -238,6 +249,11 @@ impl Workbench {
             extra.is_empty(),
             "failed to use the backbone: it asks for {}, which a study does not have: it has captions alone",
             extra.join(", ")
+        );
+        anyhow::ensure!(
+            config.text_width() == width,
+            "failed to use the backbone: its UNet reads text features of {} channels, its text encoder makes {width}",
+            config.text_width()
         );
         anyhow::ensure!(
             config.in_channels == channels && config.out_channels == channels,
@@ -283,47 +299,6 @@ impl Workbench {
             &BTreeMap::from([("key".to_string(), key)]),
         )?;
         Ok(LatentSet { shape, clips: encoded, captions })
-    }
-}
-
-impl Codec {
-    fn read(path: &Path, device: &Device) -> anyhow::Result<Self> {
-        let file = SafeTensors::open(path)?;
-        let mut parameters = Parameters::new(device);
-        let mut shapes = BTreeMap::new();
-        for name in file.names() {
-            let shape = file.info(name)?.shape.clone();
-            parameters.insert_host(name, &shape, file.f32(name)?.into_owned());
-            shapes.insert(name.to_string(), shape);
-        }
-        let autoencoder =
-            Autoencoder::from_shapes(shapes).with_context(|| format!("failed to use {}", path.display()))?;
-        Ok(Self { autoencoder, parameters })
-    }
-
-    /// `[C, F, h, w]` of a clip.
-    fn encode(&self, clip: &Clip) -> anyhow::Result<Vec<f32>> {
-        let graph = self.autoencoder.encoder(clip.frames, clip.height, clip.width)?;
-        let pixels = clip.pixels.iter().map(|x| 0.5 * (x + 1.0)).collect();
-        let latent = self.run(&graph, &[clip.frames, 3, clip.height, clip.width], pixels)?;
-        let layout = self.autoencoder.layout();
-        let area = latent.len() / (clip.frames * layout.channels);
-        // [F, C, h, w] to [C, F, h, w]
-        Ok(frames_first(&latent, clip.frames, layout.channels, area))
-    }
-
-    /// Pixels `[F, 3, H, W]` of `[F, C, h, w]`.
-    fn decode(&self, latent: &[f32], frames: usize, height: usize, width: usize) -> anyhow::Result<Vec<f32>> {
-        let graph = self.autoencoder.decoder(frames, height, width)?;
-        let shape = [frames, self.autoencoder.layout().channels, height, width];
-        let image = self.run(&graph, &shape, latent.to_vec())?;
-        Ok(image.into_iter().map(|x| 2.0 * x.clamp(0.0, 1.0) - 1.0).collect())
-    }
-
-    fn run(&self, graph: &tnas_graph::Graph, shape: &[usize], data: Vec<f32>) -> anyhow::Result<Vec<f32>> {
-        let device = self.parameters.device();
-        let input = Value::from_host(&HostTensor::f32(shape, data), device);
-        Ok(execute(graph, &self.parameters, vec![input], device)?.remove(0).to_vec())
     }
 }
 

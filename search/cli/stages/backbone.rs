@@ -1,11 +1,14 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
+use tnas_network::Parameters;
+use tnas_schedulers::Parameterisation;
 use tnas_space::{DenoiserShape, Genotype, TextEncoder};
 use tnas_training::{TrainSet, train_backbone};
 
 use super::{loop_settings, staged};
 use crate::{
+    codec::LatentStatistics,
     model_folder::{self, Pipeline, read_configs},
     progress::Watch,
     workbench::Workbench,
@@ -19,11 +22,23 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
     let inputs = if source.train {
         // Only the configs are read.
         let (backbone, text) = read_configs(&source.path)?;
-        json!([backbone.config, text, source.training, bench.study.data, bench.study.autoencoder, bench.study.seed])
+        let study = &bench.study;
+        let mut inputs = vec![
+            json!(backbone.config),
+            json!((&text, source.text_layer)),
+            json!(source.training),
+            json!(study.data),
+            json!(study.autoencoder),
+            json!(study.seed),
+        ];
+        if *backbone.parameterisation != Parameterisation::default() {
+            inputs.push(json!(backbone.parameterisation.config().options()));
+        }
+        json!(inputs)
     } else {
         let hash = hash_path(&source.path)
             .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
-        json!([hash])
+        json!([hash, source.text_layer])
     };
     staged(&bench.run, "backbone", &inputs, &outputs, &["backbone"], || {
         if source.train { train(bench) } else { copy(bench) }
@@ -32,31 +47,43 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
 
 fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let folder = &bench.study.backbone.path;
-    let pipeline = Pipeline::read(folder)?;
+    let mut pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
     let text = model_folder::read_text(folder, &bench.device)?;
+    // Temporal weights that come with the folder are where the supernet's begin.
+    let genotype = model_folder::read_genotype(folder)?;
+    let layer = bench.study.backbone.text_layer.unwrap_or(pipeline.encoder.layer);
+    pipeline.encoder = pipeline.encoder.with_layer(layer).for_weights(text.names());
+    check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, None)?;
+    LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
+    Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
+}
+
+/// Missing, extra and misshapen weights are errors.
+fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Parameters) -> anyhow::Result<()> {
     let shape = DenoiserShape { batch: 1, frames: 1, height: 8, width: 8, tokens: 4 };
-    let graph = pipeline.backbone.denoiser(&Genotype::none(), shape)?;
-    unet.refuse_extra(&[&graph]).with_context(|| format!("failed to use {}", folder.display()))?;
-    unet.extract(&graph).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), 1.0)?;
-    Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count()}))
+    let graph = pipeline.backbone.denoiser(genotype, shape)?;
+    model_folder::check_weights(unet, &[&graph], str::to_owned)?;
+    let graph = pipeline.encoder.whole_graph(1, 1)?;
+    model_folder::check_weights(text, &[&graph], str::to_owned)
 }
 
 fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.backbone.training;
-    let (backbone, mut text_config) = read_configs(&bench.study.backbone.path)?;
-    let tokenizer = Tokenizer::from_captions(&bench.captions);
-    text_config.vocab_size = tokenizer.vocabulary_size();
-    text_config.max_position_embeddings = text_config.max_position_embeddings.max(tokenizer.max_length());
-    let encoder = TextEncoder::new(text_config);
+    let (backbone, text_config) = read_configs(&bench.study.backbone.path)?;
+    let words = Tokenizer::from_captions(&bench.captions);
+    let text_config = text_config.for_vocabulary(words.vocabulary_size(), words.max_length(), words.eos_id());
+    let layer = bench.study.backbone.text_layer.unwrap_or_default();
+    let encoder = TextEncoder::new(text_config).with_layer(layer);
+    let tokenizer = words.into();
     let captions = bench.caption_tokens(&tokenizer, &encoder)?;
     let latents = bench.latents()?;
     let [_, _, height, width] = bench.clip_shape();
     let shape = DenoiserShape { batch: 1, frames: 1, height, width, tokens: captions.length };
     let unet_graph = backbone.denoiser(&Genotype::none(), shape)?;
     let text_graph = encoder.graph(1, captions.length)?;
-    let mut parameters = tnas_network::Parameters::new(&bench.device);
+    let mut parameters = Parameters::new(&bench.device);
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, settings.ema_decay);
     let run = loop_settings(&bench.run, "backbone", settings.steps);
@@ -76,7 +103,8 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), settings.flow.shift)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(settings.flow.shift))?;
+    LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
         json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}),
     )

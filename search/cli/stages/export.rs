@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_export::{ModelInfo, OnnxRuntime, to_onnx, verify};
-use tnas_graph::{Graph, HostTensor, Runtime, Session, Weights};
-use tnas_network::{BurnRuntime, normal_vec, stream};
+use tnas_graph::{Graph, HostTensor, Runtime, Session};
+use tnas_network::{BurnRuntime, Parameters, normal_vec, stream};
 use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
@@ -43,14 +43,20 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             HostTensor::f32(&[1], vec![750.0]),
             HostTensor::f32(&[1, model.features.tokens, model.features.width], model.features.context[0].clone()),
         ];
-        let denoiser = one(bench, &folder, "denoiser", "golden", &graph, &weights, &golden_inputs)?;
+        let sampler = model.pipeline.backbone.parameterisation.describe();
+        let info = |name: &str| ModelInfo {
+            name: name.into(),
+            description: format!("tnas study {}", bench.study.name),
+            metadata: BTreeMap::from([("sampler".to_string(), sampler.clone())]),
+        };
+        let denoiser = one(bench, &folder, info("denoiser"), "golden", &graph, &weights, &golden_inputs)?;
         let mut proofs = json!({"format_version": 1, "denoiser": denoiser});
         if let Some(codec) = &bench.codec {
             let graph = codec.autoencoder.decoder(frames, height, width)?;
             let latent = normal_vec(frames * channels * height * width, &mut rng);
             let inputs = vec![HostTensor::f32(&[frames, channels, height, width], latent)];
             proofs["decoder"] =
-                one(bench, &folder, "decoder", "golden-decoder", &graph, &codec.parameters, &inputs)?;
+                one(bench, &folder, info("decoder"), "golden-decoder", &graph, &codec.parameters, &inputs)?;
         }
         let text = format!("{proofs:#}\n");
         tnas_weights::write_atomic(folder.join("verify.json"), text.as_bytes())?;
@@ -61,24 +67,19 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
 /// Shape and values of a stored tensor.
 type Named = (Vec<usize>, Vec<f32>);
 
-/// Writes one graph as `<name>.onnx` with its golden call, and compares ONNX Runtime with this program.
+/// Writes one graph as `<its name>.onnx` with its golden call, and compares ONNX Runtime with this program.
 fn one(
     bench: &Workbench,
     folder: &Path,
-    name: &str,
+    info: ModelInfo,
     golden: &str,
     graph: &Graph,
-    weights: &dyn Weights,
+    weights: &Parameters,
     inputs: &[HostTensor],
 ) -> anyhow::Result<Value> {
-    let info = ModelInfo {
-        name: name.into(),
-        description: format!("tnas study {}", bench.study.name),
-        metadata: BTreeMap::from([("sampler".to_string(), "rectified flow, timestep = 1000 t".to_string())]),
-    };
-    let path = folder.join(format!("{name}.onnx"));
+    let path = folder.join(format!("{}.onnx", info.name));
     tnas_weights::write_atomic(&path, &to_onnx(graph, weights, &info)?)?;
-    let expected = BurnRuntime::new(&bench.device).load(graph, weights)?.run(inputs)?;
+    let expected = BurnRuntime::new(&bench.device).session(graph, weights)?.run(inputs)?;
     let named = |front: &str, name: &str, tensor: &HostTensor| -> Option<(String, Named)> {
         Some((format!("{front}.{name}"), (tensor.shape.clone(), tensor.as_f32()?.to_vec())))
     };

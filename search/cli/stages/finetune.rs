@@ -7,6 +7,7 @@ use super::{
     supernet::{held_out, read_supernet, teacher},
 };
 use crate::{
+    codec::LatentStatistics,
     model_folder::{read_unet, save_parameters},
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
@@ -101,14 +102,10 @@ pub fn write_pipeline(
     unet: &tnas_network::Parameters,
     genotype: &Genotype,
 ) -> anyhow::Result<()> {
-    model.pipeline.write(folder, unet, &model.text, genotype, bench.study.samples.shift)?;
+    model.pipeline.write(folder, unet, &model.text, genotype, Some(bench.study.samples.shift))?;
     if let Some(codec) = &bench.codec {
-        save_parameters(&folder.join("vae/diffusion_pytorch_model.safetensors"), &codec.parameters)?;
-        let latents = bench.latents()?;
-        let statistics = json!({"format_version": 1, "mean_and_deviation": latents.statistics});
-        let text = serde_json::to_string_pretty(&statistics)?;
-        let path = folder.join("vae/latent_statistics.json");
-        tnas_weights::write_atomic(&path, text.as_bytes())?;
+        codec.write(folder)?;
+        LatentStatistics::new(bench.latents()?.statistics).write(folder)?;
     }
     Ok(())
 }

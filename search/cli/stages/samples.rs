@@ -4,12 +4,14 @@ use tnas_clips::{
     Clip, GifSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
     join_side_by_side, mean_frame_difference, nearest_neighbours,
 };
-use tnas_network::{Parameters, Sampler};
-use tnas_space::Genotype;
+use tnas_network::Parameters;
+use tnas_schedulers::{Class, Sampler, SchedulerConfig};
+use tnas_space::{Backbone, Genotype};
 use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
 
 use super::{distill::read_student, finetune::read_winner, judge::read_judge, staged};
 use crate::{
+    args::SchedulerChoice,
     progress::Bar,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -171,6 +173,7 @@ impl<'a> Scene<'a> {
             steps: arm.steps,
             sampler: arm.sampler,
             shift: arm.shift,
+            scheduler: None,
             guidance: if arm.student { 1.0 } else { settings.guidance },
             seed: self.bench.study.seed,
             batch: settings.batch,
@@ -274,6 +277,7 @@ pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) ->
         steps: args.steps,
         sampler: student_sampler(bench).filter(|_| args.student).unwrap_or(Sampler::Euler),
         shift: if args.student { bench.study.distill.shift } else { bench.study.samples.shift },
+        scheduler: scheduler(&model.pipeline.backbone, args.scheduler, bench.study.samples.shift)?,
         guidance: if args.student { 1.0 } else { bench.study.samples.guidance },
         seed: args.seed,
         batch: bench.study.samples.batch,
@@ -293,6 +297,24 @@ pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) ->
     }
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))
+}
+
+/// The scheduler's config for a backbone; none for sampling along the flow.
+fn scheduler(backbone: &Backbone, choice: SchedulerChoice, shift: f32) -> anyhow::Result<Option<SchedulerConfig>> {
+    let own = backbone.parameterisation.config();
+    let class = match choice {
+        SchedulerChoice::Flow => return Ok(None),
+        SchedulerChoice::Own => return Ok(Some(own.clone())),
+        SchedulerChoice::Ddim => Class::Ddim,
+        SchedulerChoice::Ddpm => Class::Ddpm,
+        SchedulerChoice::Pndm => Class::Pndm,
+        SchedulerChoice::Euler => Class::Euler,
+        SchedulerChoice::EulerAncestral => Class::EulerAncestral,
+        SchedulerChoice::DpmSolver => Class::DpmSolver,
+        SchedulerChoice::Lcm => Class::Lcm,
+    };
+    let wanted = own.converted(class, shift);
+    Ok(Some(wanted.with_context(|| format!("failed to sample by {}", class.name()))?))
 }
 
 /// The sampler that judged best for the student.

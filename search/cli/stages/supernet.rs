@@ -116,7 +116,9 @@ pub fn teacher(
 pub fn held_out(bench: &Workbench, model: &ImageModel, latents: &Latents, clips: usize) -> anyhow::Result<HeldOut> {
     let search = &bench.study.search;
     let (batch, seed) = (search.batch, bench.study.seed);
-    Ok(HeldOut::new(&latents.validation, &model.features, clips, batch, &search.flow, seed)?)
+    let parameterisation = &model.pipeline.backbone.parameterisation;
+    let (set, text) = (&latents.validation, &model.features);
+    Ok(HeldOut::new(set, parameterisation, text, clips, batch, &search.flow, seed)?)
 }
 
 /// The trained supernet.

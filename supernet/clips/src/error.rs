@@ -115,12 +115,20 @@ pub enum ClipError {
         /// The encoder's word.
         message: String,
     },
-    /// A tokenizer's file is not one of a word tokenizer.
+    /// A tokenizer's file is not one that is known.
     #[error("read the tokenizer {path}: {message}")]
     Tokenizer {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        message: String,
+    },
+    /// A text could not be made into ids.
+    #[error("encode {text:?}: {message}")]
+    Encoding {
+        /// The text's beginning.
+        text: String,
+        /// The tokenizer's word.
         message: String,
     },
     /// A statistic cannot be computed on these features.

@@ -15,15 +15,19 @@ pub struct GifClip {
     pub delays_ms: Vec<u32>,
 }
 
-/// Pixels of all frames together; a header of a few bytes can claim more than a machine holds.
+/// Pixels of all frames together, and of a byte of the file beside some anyway; a header of a few bytes can claim more than
+/// a machine holds. LZW makes 2,700 pixels of a byte at most, and frames that change a corner only show the rest again.
 const MAX_PIXELS: usize = 1 << 26;
+const MAX_PIXELS_PER_BYTE: usize = 1 << 14;
+const PIXELS_ANYWAY: usize = 1 << 20;
 
 /// Plays a GIF: frames drawn over each other, disposed of as they ask, on `background` where nothing is drawn.
 pub fn decode_gif(bytes: &[u8], background: [u8; 3]) -> Result<GifClip, ClipError> {
     let refuse = |message: String| ClipError::DecodeGif(message);
+    let most = MAX_PIXELS.min(PIXELS_ANYWAY + MAX_PIXELS_PER_BYTE * bytes.len());
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
-    options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(4 * MAX_PIXELS as u64)));
+    options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(4 * most as u64)));
     let mut decoder = options.read_info(bytes).map_err(|error| refuse(error.to_string()))?;
     let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
     if width == 0 || height == 0 {
@@ -32,8 +36,9 @@ pub fn decode_gif(bytes: &[u8], background: [u8; 3]) -> Result<GifClip, ClipErro
     let mut canvas = Canvas { width, height, rgba: Vec::new() };
     let mut clip = GifClip { height, width, frames: Vec::new(), delays_ms: Vec::new() };
     while let Some(frame) = decoder.read_next_frame().map_err(|error| refuse(error.to_string()))? {
-        if (clip.frames.len() + 1) * width * height > MAX_PIXELS {
-            return Err(refuse(format!("more than {} frames of {width}×{height}", clip.frames.len())));
+        if (clip.frames.len() + 1) * width * height > most {
+            let (frames, bytes) = (clip.frames.len(), bytes.len());
+            return Err(refuse(format!("more than {frames} frames of {width}×{height} in {bytes} bytes")));
         }
         canvas.rgba.resize(width * height, [0; 4]);
         let before = (frame.dispose == DisposalMethod::Previous).then(|| canvas.rgba.clone());

@@ -18,7 +18,10 @@
 //! ```
 
 mod bootstrap;
+mod bpe_files;
+mod bpe_tokenizer;
 mod caption;
+mod caption_tokenizer;
 mod clip;
 mod contact_sheet;
 mod controls;
@@ -37,7 +40,9 @@ mod tokenizer;
 mod tokenizer_file;
 
 pub use bootstrap::{Interval, bootstrap_interval};
+pub use bpe_tokenizer::BpeTokenizer;
 pub use caption::CaptionPolicy;
+pub use caption_tokenizer::CaptionTokenizer;
 pub use clip::Clip;
 pub use contact_sheet::{SheetSettings, contact_sheet};
 pub use controls::{frozen, noisy, shuffled_frames};

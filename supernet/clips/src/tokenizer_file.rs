@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::ClipError;
 use crate::tokenizer::{BOS, EOS, PAD, Padding, SpecialIds, Tokenizer, UNK};
 
-const MODEL: &str = "tokenizer.json";
+pub(crate) const MODEL: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 
 /// The parts of tokenizer.json that a word tokenizer depends on; the rest follows from them.
@@ -181,7 +181,7 @@ fn read_json<T: for<'de> Deserialize<'de>>(folder: &Path, name: &str) -> Result<
 }
 
 /// Temporary file, sync, rename, sync of the folder.
-fn write_whole(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;

@@ -5,21 +5,21 @@
 
 mod device;
 mod execute;
-mod flow;
 mod fused;
 mod ops;
 mod parameters;
 mod runtime;
 mod side_by_side;
 mod stream;
+mod tensor_file;
 mod value;
 
 pub use burn::tensor::Device;
 pub use device::{DeviceError, open_device};
 pub use execute::{WeightSource, execute};
-pub use flow::{Sampler, euler_times, interpolate, shift_time};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, merged_weights};
 pub use runtime::BurnRuntime;
 pub use side_by_side::side_by_side;
 pub use stream::{Stream, normal_vec, stream};
+pub use tensor_file::{load_tensor, save_tensors};
 pub use value::Value;

@@ -40,11 +40,13 @@ pub struct SpaceRule {
 }
 
 impl SearchSpace {
-    /// Reads a space for a backbone.
+    /// Reads a space for a backbone. A pattern that matches no slot is an error, but for `mid.…` where the backbone has no
+    /// middle block: a space serves backbones with and without.
     pub fn new(backbone: &Backbone, file: &SpaceFile) -> Result<Self, SpaceError> {
         let infos = backbone.slots();
         for pattern in file.rules.iter().flat_map(|rule| &rule.slots) {
-            if !infos.iter().any(|info| info.slot.matches(pattern)) {
+            let without_middle = pattern.starts_with("mid.") && backbone.config.mid.is_none();
+            if !without_middle && !infos.iter().any(|info| info.slot.matches(pattern)) {
                 let known: Vec<&str> = infos.iter().map(|info| info.slot.as_str()).collect();
                 let (what, slots) = ("a rule".into(), known.join(", "));
                 return Err(SpaceError::Slot { what, slot: pattern.clone(), slots });

@@ -1,79 +1,116 @@
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
 
-use crate::SpaceError;
-
-const KIND: &str = "CLIPTextModel config";
-
-/// The honoured options of a transformers `CLIPTextModel`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TextEncoderConfig {
-    /// Tokens known.
-    pub vocab_size: usize,
-    /// Width.
-    pub hidden_size: usize,
-    /// Width of the feed-forward.
-    pub intermediate_size: usize,
-    /// Layers.
-    pub num_hidden_layers: usize,
-    /// Heads.
-    pub num_attention_heads: usize,
-    /// Longest caption in tokens.
-    pub max_position_embeddings: usize,
-    /// `quick_gelu` or `gelu`.
-    pub hidden_act: String,
-    /// Added to variances.
-    pub layer_norm_eps: f32,
-}
+use crate::{EndOfText, SpaceError, TextActivation, TextEncoderConfig};
 
 /// A CLIP text encoder (Radford et al. 2021): captions to features and a pooled vector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextEncoder {
     /// Its config.
     pub config: TextEncoderConfig,
+    /// What a UNet reads of it.
+    pub layer: TextLayer,
+    /// It ends in a projection of the pooled vector (`CLIPTextModelWithProjection`).
+    pub projects: bool,
 }
 
-impl TextEncoderConfig {
-    /// Reads a `config.json`.
-    pub fn from_json(text: &str) -> Result<Self, SpaceError> {
-        let fail = |message: String| SpaceError::Config { config: KIND, message };
-        let config: Self = serde_json::from_str(text).map_err(|error| fail(error.to_string()))?;
-        if !["quick_gelu", "gelu"].contains(&config.hidden_act.as_str()) {
-            return Err(SpaceError::Unsupported {
-                config: KIND,
-                option: "hidden_act".into(),
-                value: config.hidden_act,
-                hint: "; supported are quick_gelu, gelu".into(),
-            });
-        }
-        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            let heads = config.num_attention_heads;
-            return Err(fail(format!("{heads} heads do not divide a width of {}", config.hidden_size)));
-        }
-        Ok(config)
-    }
+/// Which features of a text a UNet reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextLayer {
+    /// The last layer's, normed (Stable Diffusion 1 and 2).
+    #[default]
+    Last,
+    /// The last but one, as it is (SDXL).
+    Penultimate,
+    /// The last but one through the final norm (`clip_skip = 1` of Stable Diffusion 1).
+    PenultimateNormed,
+}
 
-    /// The config as transformers would write it.
-    pub fn to_json(&self) -> String {
-        let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
-        value["architectures"] = Value::from(vec!["CLIPTextModel"]);
-        value["model_type"] = Value::from("clip_text_model");
-        format!("{value:#}\n")
-    }
+/// The values of a graph under construction.
+struct Features {
+    /// The embedding, then what each layer makes.
+    hidden: Vec<ValueId>,
+    /// The last of them, normed.
+    last: ValueId,
+    /// That at the end of text.
+    pooled: ValueId,
 }
 
 impl TextEncoder {
-    /// A text encoder of this config.
+    /// A text encoder of this config, of whose last layer a UNet reads.
     pub fn new(config: TextEncoderConfig) -> Self {
-        Self { config }
+        let projects = config.projects.unwrap_or(false);
+        Self { config, layer: TextLayer::Last, projects }
     }
 
-    /// `input_ids` `[B, L]` and `pooling` `[B, L]` (1 at the end-of-text token, else 0) to `last_hidden_state`
-    /// `[B, L, X]` and `pooled` `[B, X]`.
+    /// The same with another layer for the UNet.
+    pub fn with_layer(self, layer: TextLayer) -> Self {
+        Self { layer, ..self }
+    }
+
+    /// The same for weights of these names: where the config does not say which class it is of, they do.
+    pub fn for_weights<'a>(self, mut stored: impl Iterator<Item = &'a str>) -> Self {
+        let projects = self.config.projects.unwrap_or_else(|| stored.any(|name| name == PROJECTION_WEIGHT));
+        Self { projects, ..self }
+    }
+
+    /// The name under which the graphs read a stored tensor, and none for what is no weight. transformers 5 leaves the
+    /// class's own front part out; earlier ones stored the positions' numbers.
+    pub fn weight_name(stored: &str) -> Option<String> {
+        if stored.ends_with("embeddings.position_ids") {
+            return None;
+        }
+        let bare = ["embeddings.", "encoder.", "final_layer_norm."].iter().any(|front| stored.starts_with(front));
+        Some(if bare { format!("text_model.{stored}") } else { stored.into() })
+    }
+
+    /// Where a caption's text ends: the position that pools.
+    pub fn end_of_text(&self, ids: &[i64]) -> usize {
+        let end = match self.config.end_of_text {
+            EndOfText::Largest => {
+                let largest = ids.iter().max();
+                ids.iter().position(|id| Some(id) == largest)
+            }
+            EndOfText::First(end) => ids.iter().position(|&id| id == end),
+        };
+        end.unwrap_or(0)
+    }
+
+    /// `input_ids` `[B, L]` and `pooling` `[B, L]` (1 at the end of text, else 0) to what a UNet reads `[B, L, X]` and
+    /// `pooled` `[B, X]`.
     pub fn graph(&self, batch: usize, tokens: usize) -> Result<Graph, SpaceError> {
-        let c = &self.config;
         let mut g = GraphBuilder::new();
+        let Features { hidden, last, pooled } = self.features(&mut g, batch, tokens);
+        let before_last = hidden[hidden.len() - 2];
+        let (name, read) = match self.layer {
+            TextLayer::Last => ("last_hidden_state", last),
+            TextLayer::Penultimate => ("penultimate_hidden_state", before_last),
+            TextLayer::PenultimateNormed => {
+                let normed = g.layer_norm(FINAL_NORM, before_last, self.config.layer_norm_eps);
+                ("penultimate_hidden_state", normed)
+            }
+        };
+        Ok(g.finish(&[(name, read), ("pooled", pooled)])?)
+    }
+
+    /// The same inputs to everything that transformers can tell: `last_hidden_state`, `pooler_output`,
+    /// `hidden_states.N` from the embedding on, and `text_embeds` where there is a projection.
+    pub fn whole_graph(&self, batch: usize, tokens: usize) -> Result<Graph, SpaceError> {
+        let mut g = GraphBuilder::new();
+        let Features { hidden, last, pooled } = self.features(&mut g, batch, tokens);
+        let names: Vec<String> = (0..hidden.len()).map(|index| format!("hidden_states.{index}")).collect();
+        let mut outputs = vec![("last_hidden_state", last), ("pooler_output", pooled)];
+        outputs.extend(names.iter().map(String::as_str).zip(hidden));
+        if self.projects {
+            let projected = g.linear("text_projection", pooled, self.config.projection_dim, false, Init::FanIn);
+            outputs.push(("text_embeds", projected));
+        }
+        Ok(g.finish(&outputs)?)
+    }
+
+    fn features(&self, g: &mut GraphBuilder, batch: usize, tokens: usize) -> Features {
+        let c = &self.config;
         let ids = g.input("input_ids", &[batch, tokens], Dtype::I64);
         let pooling = g.input("pooling", &[batch, tokens], Dtype::F32);
         let table = |name: &str, rows: usize| {
@@ -85,15 +122,16 @@ impl TextEncoder {
         let position = g.node("text_model.embeddings.position_embedding", Op::Parameter { weight }, &[]);
         let position = g.slice("text_model.embeddings.positions", position, 0, 0, tokens);
         let position = g.reshape("text_model.embeddings.position_row", position, &[1, tokens, c.hidden_size]);
-        let mut x = g.add("text_model.embeddings.sum", x, position);
+        let mut hidden = vec![g.add("text_model.embeddings.sum", x, position)];
         for layer in 0..c.num_hidden_layers {
-            x = self.layer(&mut g, &format!("text_model.encoder.layers.{layer}"), x);
+            let x = self.layer(g, &format!("text_model.encoder.layers.{layer}"), hidden[layer]);
+            hidden.push(x);
         }
-        let x = g.layer_norm("text_model.final_layer_norm", x, c.layer_norm_eps);
+        let last = g.layer_norm(FINAL_NORM, hidden[c.num_hidden_layers], c.layer_norm_eps);
         let row = g.reshape("pooling.row", pooling, &[batch, 1, tokens]);
-        let pooled = g.node("pooled", Op::MatMul, &[row, x]);
+        let pooled = g.node("pooled", Op::MatMul, &[row, last]);
         let pooled = g.reshape("pooled.squeeze", pooled, &[batch, c.hidden_size]);
-        Ok(g.finish(&[("last_hidden_state", x), ("pooled", pooled)])?)
+        Features { hidden, last, pooled }
     }
 
     fn layer(&self, g: &mut GraphBuilder, path: &str, x: ValueId) -> ValueId {
@@ -115,9 +153,17 @@ impl TextEncoder {
         let x = g.add(&format!("{path}.add1"), x, y);
         let h = g.layer_norm(&format!("{path}.layer_norm2"), x, c.layer_norm_eps);
         let h = g.linear(&format!("{path}.mlp.fc1"), h, c.intermediate_size, true, Init::FanIn);
-        let act = if c.hidden_act == "gelu" { Op::Gelu } else { Op::QuickGelu };
+        let act = match c.activation {
+            TextActivation::QuickGelu => Op::QuickGelu,
+            TextActivation::Gelu => Op::Gelu,
+            TextActivation::Relu => Op::Relu,
+            TextActivation::Silu => Op::Silu,
+        };
         let h = g.node(&format!("{path}.mlp.act"), act, &[h]);
         let h = g.linear(&format!("{path}.mlp.fc2"), h, width, true, Init::FanIn);
         g.add(&format!("{path}.add2"), x, h)
     }
 }
+
+const FINAL_NORM: &str = "text_model.final_layer_norm";
+const PROJECTION_WEIGHT: &str = "text_projection.weight";

@@ -1,16 +1,18 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor, activation};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
-use tnas_network::{Leaves, Parameters, Stream, Value, WeightSource, euler_times, execute, normal_vec, stream};
+use tnas_network::{Leaves, Parameters, Stream, Value, WeightSource, execute, normal_vec, stream};
+use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
     AdamWSettings, Checkpoint, LatentSet, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
     checkpoint::{load_sets, save_sets},
-    flow_loss::{FlowBatch, HalfGraphs, TIME_SCALE, on, part_loss, velocity},
+    denoise::{Denoise, by_clip, column, on},
+    flow_loss::{FlowBatch, HalfGraphs, part_loss},
     learning_rate, train_loop,
 };
 
@@ -135,6 +137,7 @@ pub fn train_student(
         discriminators: HalfGraphs::new(settings.batch, |batch| {
             discriminator_graph(backbone, genotype, rows(batch))
         })?,
+        parameterisation: &backbone.parameterisation,
         data,
         text,
         settings,
@@ -175,6 +178,7 @@ fn discriminator_graph(
 struct Game<'a> {
     denoisers: HalfGraphs,
     discriminators: HalfGraphs,
+    parameterisation: &'a Arc<Parameterisation>,
     data: &'a LatentSet,
     text: &'a TextFeatures,
     settings: &'a AdversarialSettings,
@@ -213,8 +217,8 @@ impl Game<'_> {
         let rows = settings.batch;
         let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.clips.len())).collect();
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
-        let batch = FlowBatch::of(self.data, &indices, drawn, rng);
-        let look = (0..rows).map(|_| settings.noise.draw(rng)).collect();
+        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng);
+        let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
         let noise = normal_vec(batch.data.len(), rng);
         let xi = normal_vec(batch.data.len(), rng);
         Round { batch, look, noise, xi }
@@ -227,9 +231,8 @@ impl Game<'_> {
         weights: &dyn WeightSource,
         device: &Device,
     ) -> Result<Value, TrainError> {
-        let inputs = batch.inputs(self.text, device);
-        let x_t = inputs[0].clone();
-        let v = velocity(self.denoisers.of(batch), weights, inputs, device)?;
+        let x_t = on(batch.noised(), &batch.shape, device);
+        let v = batch.velocity(self.denoisers.of(batch), weights, self.text, device)?;
         let times = on(batch.times.clone(), &[batch.times.len()], device);
         Ok(subtract_scaled(x_t, v, times))
     }
@@ -308,11 +311,11 @@ impl Game<'_> {
         device: &Device,
     ) -> Result<Tensor<2>, TrainError> {
         let rows = batch.captions.len();
-        let times = look.iter().map(|t| t * TIME_SCALE).collect();
         let context =
             on(self.text.gather_context(&batch.captions), &[rows, self.text.tokens, self.text.width], device);
         let pooled = on(self.text.gather_pooled(&batch.captions), &[rows, self.text.width], device);
-        let inputs = vec![sample, on(times, &[rows], device), context, pooled];
+        let denoise = Denoise { parameterisation: self.parameterisation, times: look, device };
+        let inputs = denoise.inputs(sample, vec![context, pooled]);
         let mut outputs = execute(self.discriminators.of(batch), weights, inputs, device)?;
         let logits = outputs.pop().ok_or_else(|| TrainError::Data("the discriminator has no output".into()))?;
         Ok(logits.rows())
@@ -323,7 +326,7 @@ impl Game<'_> {
 fn mix(data: &[f32], noise: &[f32], times: &[f32]) -> Vec<f32> {
     let length = data.len() / times.len();
     let rows = data.chunks(length).zip(noise.chunks(length)).zip(times);
-    rows.flat_map(|((data, noise), &t)| tnas_network::interpolate(data, noise, t)).collect()
+    rows.flat_map(|((data, noise), &t)| interpolate(data, noise, t)).collect()
 }
 
 /// The same on the device, with gradients to the data.
@@ -346,16 +349,4 @@ fn pseudo_huber(a: Value, b: Value, c: f64) -> Tensor<1> {
     let squares = difference.square().sum_dim(1);
     let root = squares.add_scalar(c * c).sqrt().add_scalar(-c);
     root.mean().mul_scalar(1.0 / (elements as f64).sqrt())
-}
-
-/// `[B, elements]`
-fn by_clip(x: Value) -> Tensor<2> {
-    let shape = x.shape();
-    x.reshape(&[shape[0], shape[1..].iter().product()]).rows()
-}
-
-/// `[B, 1]`
-fn column(x: Value) -> Tensor<2> {
-    let length = x.shape()[0];
-    x.reshape(&[length, 1]).rows()
 }

@@ -8,7 +8,8 @@ use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 use crate::{
     AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
     TrainSet,
-    flow_loss::{FlowBatch, HalfGraphs, mean_squared, on, part_loss, velocity},
+    denoise::on,
+    flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate, train_loop,
 };
 
@@ -40,7 +41,7 @@ impl Default for BackboneSettings {
     }
 }
 
-/// Trains UNet and text encoder together by rectified flow on frames drawn from the clips.
+/// Trains UNet and text encoder together, as a rectified flow, on frames drawn from the clips.
 #[allow(clippy::too_many_arguments)]
 pub fn train_backbone(
     backbone: &Backbone,
@@ -72,11 +73,17 @@ pub fn train_backbone(
             captions: picks.iter().map(|&(clip, _)| data.captions[clip]).collect(),
         };
         let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
-        let mut batch = FlowBatch::of(&still, &(0..settings.batch).collect::<Vec<_>>(), times, &mut rng);
+        let mut batch = FlowBatch::of(
+            &still,
+            &backbone.parameterisation,
+            &(0..settings.batch).collect::<Vec<_>>(),
+            times,
+            &mut rng,
+        );
         batch.drop_captions(&settings.flow, &mut rng);
         let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
             let context = encode(texts.of(&half), leaves, captions, &half.captions, leaves.device())?.0;
-            let v = velocity(unets.of(&half), leaves, half.inputs_with(context, leaves.device()), leaves.device())?;
+            let v = half.velocity_with(unets.of(&half), leaves, context, leaves.device())?;
             Ok(part_loss(
                 mean_squared(v, on(half.target(), &half.shape, leaves.device())),
                 half.share(settings.batch),

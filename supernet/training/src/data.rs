@@ -1,4 +1,5 @@
-use tnas_clips::{Clip, Tokenizer};
+use tnas_clips::{CaptionTokenizer, Clip};
+use tnas_space::TextEncoder;
 
 use crate::TrainError;
 
@@ -41,12 +42,19 @@ pub struct CaptionTokens {
 }
 
 impl CaptionTokens {
-    /// Tokenises captions to a length.
-    pub fn new<S: AsRef<str>>(tokenizer: &Tokenizer, captions: &[S], length: usize) -> Self {
-        let ids: Vec<Vec<i64>> =
-            captions.iter().map(|caption| tokenizer.encode(caption.as_ref(), length)).collect();
-        let end = |ids: &Vec<i64>| ids.iter().position(|&id| id == tokenizer.eos_id()).unwrap_or(length - 1);
-        Self { length, ends: ids.iter().map(end).collect(), ids }
+    /// Captions for a text encoder, each of a length.
+    pub fn new<S: AsRef<str>>(
+        tokenizer: &CaptionTokenizer,
+        encoder: &TextEncoder,
+        captions: &[S],
+        length: usize,
+    ) -> Result<Self, TrainError> {
+        let encode = |caption: &S| {
+            let ids = tokenizer.encode(caption.as_ref(), length);
+            ids.map_err(|error| TrainError::Data(error.to_string()))
+        };
+        let ids: Vec<Vec<i64>> = captions.iter().map(encode).collect::<Result<_, _>>()?;
+        Ok(Self { length, ends: ids.iter().map(|ids| encoder.end_of_text(ids)).collect(), ids })
     }
 
     /// 1 at the end of text, else 0.

@@ -11,6 +11,9 @@ pub enum TrainError {
     /// A graph could not be run.
     #[error(transparent)]
     Runtime(#[from] tnas_graph::RuntimeError),
+    /// A scheduler could not be used.
+    #[error(transparent)]
+    Scheduler(#[from] tnas_schedulers::SchedulerError),
     /// A weight is missing or misshapen.
     #[error(transparent)]
     Weight(#[from] tnas_graph::WeightError),

@@ -1,14 +1,12 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_network::{Parameters, side_by_side, stream};
+use tnas_schedulers::Parameterisation;
 use tnas_space::DenoiserShape;
 
-use crate::{
-    FlowSettings, LatentSet, TextFeatures, TrainError,
-    flow_loss::{FlowBatch, velocity},
-};
+use crate::{FlowSettings, LatentSet, TextFeatures, TrainError, flow_loss::FlowBatch};
 
 /// Fixed clips at fixed times with fixed noise, on which every candidate is scored: common random numbers, so that
 /// differences are paired over clips.
@@ -58,6 +56,7 @@ impl HeldOut {
     /// law's middle, laid over the clips so that every batch sees the whole range.
     pub fn new(
         set: &LatentSet,
+        parameterisation: &Arc<Parameterisation>,
         text: &TextFeatures,
         count: usize,
         batch: usize,
@@ -71,7 +70,9 @@ impl HeldOut {
         let stride = (1..).map(|i| count * 382 / 1000 + i).find(|&s| gcd(s, count) == 1).unwrap_or(1);
         let times: Vec<f32> =
             (0..count).map(|i| quantile(flow, ((i * stride % count) as f64 + 0.5) / count as f64)).collect();
-        let chunk = |(indices, times): (&[usize], &[f32])| FlowBatch::of(set, indices, times.to_vec(), &mut rng);
+        let chunk = |(indices, times): (&[usize], &[f32])| {
+            FlowBatch::of(set, parameterisation, indices, times.to_vec(), &mut rng)
+        };
         let batches = indices.chunks(batch).zip(times.chunks(batch)).map(chunk).collect();
         Ok(Self { batches, text: text.clone() })
     }
@@ -113,7 +114,7 @@ impl HeldOut {
         let of_batches = side_by_side(device, self.batches.iter().collect(), |batch: &FlowBatch| {
             let [rows, _, frames, height, width] = batch.shape;
             let shape = DenoiserShape { batch: rows, frames, height, width, tokens: self.text.tokens };
-            let v = velocity(&graphs[&shape], parameters, batch.inputs(&self.text, device), device)?.to_vec();
+            let v = batch.velocity(&graphs[&shape], parameters, &self.text, device)?.to_vec();
             let length = v.len() / rows;
             let target = batch.target();
             let losses = v.chunks(length).zip(target.chunks(length)).map(|(v, target)| mean_square(v, target));
@@ -159,7 +160,7 @@ fn bands(times: &[f64], losses: &[f64]) -> Vec<Band> {
 fn quantile(flow: &FlowSettings, share: f64) -> f32 {
     let n = normal_quantile(share) as f32;
     let t = crate::flow_loss::sigmoid(flow.time.mean + flow.time.deviation * n);
-    tnas_network::shift_time(t, flow.shift)
+    tnas_schedulers::shift_time(t, flow.shift)
 }
 
 /// Quantile of the standard normal by bisection on its distribution function.

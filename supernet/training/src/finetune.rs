@@ -4,7 +4,8 @@ use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{
     AdamWSettings, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
-    flow_loss::{FlowBatch, HalfGraphs, mean_squared, on, part_loss, velocity},
+    denoise::on,
+    flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate, train_loop,
 };
 
@@ -58,10 +59,15 @@ pub fn finetune(
     let graphs =
         HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, DenoiserShape { batch, ..shape }))?;
     train_loop(run, set, observer, |set, step| {
-        let batch = FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "finetune", step));
+        let batch = FlowBatch::draw(
+            data,
+            &backbone.parameterisation,
+            settings.batch,
+            &settings.flow,
+            &mut stream(seed, "finetune", step),
+        );
         let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
-            let inputs = half.inputs(text, leaves.device());
-            let v = velocity(graphs.of(&half), leaves, inputs, leaves.device())?;
+            let v = half.velocity(graphs.of(&half), leaves, text, leaves.device())?;
             Ok(part_loss(
                 mean_squared(v, on(half.target(), &half.shape, leaves.device())),
                 half.share(settings.batch),

@@ -1,13 +1,18 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
-use tnas_network::{Stream, Value, WeightSource, execute, interpolate, normal_vec, shift_time};
+use tnas_network::{Stream, Value, WeightSource, normal_vec};
+use tnas_schedulers::{Parameterisation, interpolate, shift_time};
 
-use crate::{EMPTY_CAPTION, LatentSet, TextFeatures, TrainError, train_set::PartLoss};
+use crate::{
+    EMPTY_CAPTION, LatentSet, TextFeatures, TrainError,
+    denoise::{Denoise, on},
+    train_set::PartLoss,
+};
 
 /// How times are drawn and what the network is told of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,26 +63,31 @@ impl FlowSettings {
     }
 }
 
-/// What the network is told of time: 1000·t.
-pub(crate) const TIME_SCALE: f32 = 1000.0;
-
 /// A noised batch on the host. Rows are clips.
 #[derive(Clone, Debug)]
 pub(crate) struct FlowBatch {
     pub captions: Vec<usize>,
+    /// In the model's range.
     pub times: Vec<f32>,
     pub data: Vec<f32>,
     pub noise: Vec<f32>,
     /// Shape of the sample `[B, C, F, H, W]`.
     pub shape: [usize; 5],
+    pub parameterisation: Arc<Parameterisation>,
 }
 
 impl FlowBatch {
     /// Draws clips with replacement, times and noise from one stream.
-    pub fn draw(set: &LatentSet, batch: usize, flow: &FlowSettings, rng: &mut Stream) -> Self {
+    pub fn draw(
+        set: &LatentSet,
+        parameterisation: &Arc<Parameterisation>,
+        batch: usize,
+        flow: &FlowSettings,
+        rng: &mut Stream,
+    ) -> Self {
         let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.clips.len())).collect();
         let times = (0..batch).map(|_| flow.draw(rng)).collect();
-        let mut batch = Self::of(set, &indices, times, rng);
+        let mut batch = Self::of(set, parameterisation, &indices, times, rng);
         batch.drop_captions(flow, rng);
         batch
     }
@@ -93,13 +103,21 @@ impl FlowBatch {
         }
     }
 
-    /// These clips at these times, with noise from the stream.
-    pub fn of(set: &LatentSet, indices: &[usize], times: Vec<f32>, rng: &mut Stream) -> Self {
+    /// These clips at these times of the unit interval, brought into the model's range, with noise from the stream.
+    pub fn of(
+        set: &LatentSet,
+        parameterisation: &Arc<Parameterisation>,
+        indices: &[usize],
+        times: Vec<f32>,
+        rng: &mut Stream,
+    ) -> Self {
         let data = set.gather(indices);
         let noise = normal_vec(data.len(), rng);
         let captions = indices.iter().map(|&index| set.captions[index]).collect();
         let [channels, frames, height, width] = set.shape;
-        Self { captions, times, data, noise, shape: [indices.len(), channels, frames, height, width] }
+        let times = times.into_iter().map(|t| parameterisation.time(t)).collect();
+        let shape = [indices.len(), channels, frames, height, width];
+        Self { captions, times, data, noise, shape, parameterisation: parameterisation.clone() }
     }
 
     /// The batch's clips in two halves, the first the larger; one alone stays whole.
@@ -118,6 +136,7 @@ impl FlowBatch {
             data: self.data[elements.clone()].to_vec(),
             noise: self.noise[elements].to_vec(),
             shape: [rows.len(), self.shape[1], self.shape[2], self.shape[3], self.shape[4]],
+            parameterisation: self.parameterisation.clone(),
         }
     }
 
@@ -138,18 +157,29 @@ impl FlowBatch {
         self.noise.iter().zip(&self.data).map(|(noise, data)| noise - data).collect()
     }
 
-    /// The denoiser's inputs on `device`.
-    pub fn inputs(&self, text: &TextFeatures, device: &Device) -> Vec<Value> {
+    /// The velocity that a denoiser sees in the noised clips.
+    pub fn velocity(
+        &self,
+        graph: &Graph,
+        weights: &dyn WeightSource,
+        text: &TextFeatures,
+        device: &Device,
+    ) -> Result<Value, TrainError> {
         let context = text.gather_context(&self.captions);
         let context = on(context, &[self.captions.len(), text.tokens, text.width], device);
-        self.inputs_with(context, device)
+        self.velocity_with(graph, weights, context, device)
     }
 
     /// The same with a context that carries gradients.
-    pub fn inputs_with(&self, context: Value, device: &Device) -> Vec<Value> {
-        let times = self.times.iter().map(|t| t * TIME_SCALE).collect();
-        let times = on(times, &[self.times.len()], device);
-        vec![on(self.noised(), &self.shape, device), times, context]
+    pub fn velocity_with(
+        &self,
+        graph: &Graph,
+        weights: &dyn WeightSource,
+        context: Value,
+        device: &Device,
+    ) -> Result<Value, TrainError> {
+        let denoise = Denoise { parameterisation: &self.parameterisation, times: &self.times, device };
+        denoise.velocity(graph, weights, on(self.noised(), &self.shape, device), vec![context])
     }
 }
 
@@ -180,22 +210,6 @@ pub(crate) fn part_loss(loss: Tensor<1>, share: f64) -> PartLoss {
     PartLoss { value: scalar(&loss) * share, loss: loss.mul_scalar(share) }
 }
 
-/// Host floats as constants of a run on `device`, plain or with gradients.
-pub(crate) fn on(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
-    Value::from_f32(data, shape, &device.clone().inner()).constant_for(device)
-}
-
-/// Runs a denoiser.
-pub(crate) fn velocity(
-    graph: &Graph,
-    weights: &dyn WeightSource,
-    inputs: Vec<Value>,
-    device: &Device,
-) -> Result<Value, TrainError> {
-    let mut outputs = execute(graph, weights, inputs, device)?;
-    outputs.pop().ok_or_else(|| TrainError::Data("the denoiser has no output".into()))
-}
-
 /// Mean squared difference of two values of one shape.
 pub(crate) fn mean_squared(a: Value, b: Value) -> Tensor<1> {
     (a.flat() - b.flat()).square().mean()
@@ -224,7 +238,8 @@ mod tests {
         for rows in 1..=4 {
             let indices: Vec<usize> = (0..rows).collect();
             let times = indices.iter().map(|&i| i as f32 / 8.0).collect();
-            let whole = FlowBatch::of(&set, &indices, times, &mut tnas_network::stream(1, "test", 0));
+            let whole =
+                FlowBatch::of(&set, &Arc::default(), &indices, times, &mut tnas_network::stream(1, "test", 0));
             let halves = whole.halves();
             assert!(halves.len() == rows.min(2) && halves.iter().all(|half| half.shape[0] == half.times.len()));
             assert_eq!(halves.iter().map(|half| half.share(rows)).sum::<f64>(), 1.0);

@@ -1,13 +1,14 @@
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-use tnas_network::{Parameters, Sampler, Stream, Value, euler_times, execute, normal_vec, side_by_side, stream};
+use tnas_graph::Graph;
+use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
+use tnas_schedulers::{Parameterisation, Plan, Sampler, Scheduler, SchedulerConfig};
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
-use crate::{EMPTY_CAPTION, TextFeatures, TrainError, flow_loss::TIME_SCALE};
+use crate::{EMPTY_CAPTION, TextFeatures, TrainError};
 
 /// How clips are sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GenerateSettings {
     /// Denoising steps.
     pub steps: usize,
@@ -15,6 +16,8 @@ pub struct GenerateSettings {
     pub sampler: Sampler,
     /// Shift of times towards noise.
     pub shift: f32,
+    /// A scheduler of the model's own process instead of sampler and shift.
+    pub scheduler: Option<SchedulerConfig>,
     /// Guidance g: v = v∅ + g·(v − v∅) with the empty caption's v∅ (Ho & Salimans 2022); 1 asks for no second call.
     pub guidance: f32,
     /// Seed of the noise.
@@ -36,57 +39,141 @@ pub fn generate(
     settings: &GenerateSettings,
     progress: impl FnMut(usize) + Send,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    let [_, frames, height, width] = clip_shape;
+    let [channels, frames, height, width] = clip_shape;
     let done = Mutex::new((0, progress));
     let jobs: Vec<(usize, &[usize])> = captions.chunks(settings.batch).enumerate().collect();
     let chunks = side_by_side(parameters.device(), jobs, |(index, chunk)| {
-        let shape = DenoiserShape { batch: chunk.len(), frames, height, width, tokens: text.tokens };
-        let graph = backbone.denoiser(genotype, shape)?;
-        let clips = sample(&graph, parameters, text, chunk, clip_shape, settings, index * settings.batch)?;
+        let batch = chunk.len();
+        let shape = DenoiserShape { batch, frames, height, width, tokens: text.tokens };
+        let device = parameters.device();
+        let context = |captions: &[usize]| {
+            Value::from_f32(text.gather_context(captions), &[batch, text.tokens, text.width], device)
+        };
+        let network = Guided {
+            graph: backbone.denoiser(genotype, shape)?,
+            parameters,
+            asked: context(chunk),
+            empty: context(&vec![EMPTY_CAPTION; batch]),
+            guidance: settings.guidance,
+            shape: [batch, channels, frames, height, width],
+        };
+        let mut clips = Clips::drawn(&network, settings.seed, index * settings.batch);
+        match &settings.scheduler {
+            None => clips.flow(&network, &backbone.parameterisation, settings)?,
+            Some(config) => clips.scheduled(&network, config, settings.steps)?,
+        }
         let (done, progress) = &mut *done.lock().unwrap_or_else(PoisonError::into_inner);
-        *done += clips.len();
+        *done += batch;
         progress(*done);
-        Ok::<_, TrainError>(clips)
+        Ok::<_, TrainError>(clips.clips)
     })?;
     Ok(chunks.into_iter().flatten().collect())
 }
 
-fn sample(
-    graph: &tnas_graph::Graph,
-    parameters: &Parameters,
-    text: &TextFeatures,
-    captions: &[usize],
-    clip_shape: [usize; 4],
-    settings: &GenerateSettings,
-    first: usize,
-) -> Result<Vec<Vec<f32>>, TrainError> {
-    let [channels, frames, height, width] = clip_shape;
-    let (batch, length) = (captions.len(), clip_shape.iter().product::<usize>());
-    let mut streams: Vec<Stream> =
-        (0..batch).map(|row| stream(settings.seed, "generate", (first + row) as u64)).collect();
-    let mut clips: Vec<Vec<f32>> = streams.iter_mut().map(|rng| normal_vec(length, rng)).collect();
-    let device = parameters.device();
-    let context = |captions: &[usize]| {
-        Value::from_f32(text.gather_context(captions), &[batch, text.tokens, text.width], device)
-    };
-    let (asked, empty) = (context(captions), context(&vec![EMPTY_CAPTION; batch]));
-    for pair in euler_times(settings.steps, settings.shift).windows(2) {
-        let velocity = |context: &Value| {
+/// A denoiser with the captions asked for.
+struct Guided<'a> {
+    graph: Graph,
+    parameters: &'a Parameters,
+    asked: Value,
+    empty: Value,
+    guidance: f32,
+    /// `[B, C, F, H, W]`
+    shape: [usize; 5],
+}
+
+impl Guided<'_> {
+    /// The network's outputs, guided, one after another. Guidance of outputs is that of velocities: one is the other, scaled,
+    /// plus what does not depend on the caption.
+    fn outputs(&self, samples: &[Vec<f32>], timestep: f32) -> Result<Vec<f32>, TrainError> {
+        let device = self.parameters.device();
+        let call = |context: &Value| {
             let inputs = vec![
-                Value::from_f32(clips.concat(), &[batch, channels, frames, height, width], device),
-                Value::from_f32(vec![pair[0] * TIME_SCALE; batch], &[batch], device),
+                Value::from_f32(samples.concat(), &self.shape, device),
+                Value::from_f32(vec![timestep; samples.len()], &[samples.len()], device),
                 context.clone(),
             ];
-            Ok::<_, TrainError>(execute(graph, parameters, inputs, device)?.remove(0).to_vec())
+            Ok::<_, TrainError>(execute(&self.graph, self.parameters, inputs, device)?.remove(0).to_vec())
         };
-        let mut v = velocity(&asked)?;
-        if settings.guidance != 1.0 {
-            let free = velocity(&empty)?;
-            v.iter_mut().zip(free).for_each(|(v, free)| *v = free + settings.guidance * (*v - free));
+        let mut outputs = call(&self.asked)?;
+        if self.guidance != 1.0 {
+            let free = call(&self.empty)?;
+            outputs.iter_mut().zip(free).for_each(|(out, free)| *out = free + self.guidance * (*out - free));
         }
-        for ((clip, v), rng) in clips.iter_mut().zip(v.chunks(length)).zip(&mut streams) {
-            settings.sampler.step(clip, v, pair[0], pair[1], rng);
-        }
+        Ok(outputs)
     }
-    Ok(clips)
+}
+
+/// Clips on their way from noise to data, each with its own stream of chance.
+struct Clips {
+    clips: Vec<Vec<f32>>,
+    streams: Vec<Stream>,
+}
+
+impl Clips {
+    /// Noise for the clips from the `first` on.
+    fn drawn(network: &Guided, seed: u64, first: usize) -> Self {
+        let [batch, clip @ ..] = network.shape;
+        let mut streams: Vec<Stream> =
+            (0..batch).map(|row| stream(seed, "generate", (first + row) as u64)).collect();
+        let clips = streams.iter_mut().map(|rng| normal_vec(clip.iter().product(), rng)).collect();
+        Self { clips, streams }
+    }
+
+    fn scale(&mut self, factor: f32) {
+        self.clips.iter_mut().flatten().for_each(|x| *x *= factor);
+    }
+
+    /// Along the velocity that the parameterisation makes of the outputs.
+    fn flow(
+        &mut self,
+        network: &Guided,
+        parameterisation: &Parameterisation,
+        settings: &GenerateSettings,
+    ) -> Result<(), TrainError> {
+        self.scale(parameterisation.most());
+        for pair in parameterisation.times(settings.steps, settings.shift).windows(2) {
+            let level = parameterisation.at(pair[0]);
+            let mut v = if parameterisation.is_flow() {
+                network.outputs(&self.clips, level.timestep)?
+            } else {
+                let scaled = |clip: &Vec<f32>| clip.iter().map(|x| level.input * x).collect();
+                network.outputs(&self.clips.iter().map(scaled).collect::<Vec<_>>(), level.timestep)?
+            };
+            if !parameterisation.is_flow() {
+                let x = self.clips.iter().flatten();
+                v.iter_mut().zip(x).for_each(|(v, x)| *v = level.skip * x + level.output * *v);
+            }
+            let rows = self.clips.iter_mut().zip(&mut self.streams);
+            for ((clip, rng), v) in rows.zip(v.chunks(v.len() / network.shape[0])) {
+                let count = clip.len();
+                settings.sampler.step(clip, v, pair[0], pair[1], &mut || normal_vec(count, rng));
+            }
+        }
+        Ok(())
+    }
+
+    /// By a scheduler of the model's own process.
+    fn scheduled(&mut self, network: &Guided, config: &SchedulerConfig, steps: usize) -> Result<(), TrainError> {
+        let [.., height, width] = network.shape;
+        let mut plan = Plan::new(steps);
+        if let Some(mu) = config.mu(height * width) {
+            plan = plan.with("mu", mu);
+        }
+        let mut schedulers: Vec<Box<dyn Scheduler>> =
+            self.clips.iter().map(|_| config.scheduler(&plan)).collect::<Result<_, _>>()?;
+        let Some(first) = schedulers.first() else { return Ok(()) };
+        let timesteps = first.timesteps().to_vec();
+        self.scale(first.init_noise_sigma());
+        for (step, &timestep) in timesteps.iter().enumerate() {
+            let mut inputs = self.clips.clone();
+            inputs.iter_mut().zip(&schedulers).for_each(|(x, scheduler)| scheduler.scale_model_input(step, x));
+            let outputs = network.outputs(&inputs, timestep)?;
+            let rows = self.clips.iter_mut().zip(&mut self.streams).zip(&mut schedulers);
+            for (((clip, rng), scheduler), out) in rows.zip(outputs.chunks(outputs.len() / network.shape[0])) {
+                let count = clip.len();
+                scheduler.step(step, out, clip, &mut || normal_vec(count, rng))?;
+            }
+        }
+        Ok(())
+    }
 }

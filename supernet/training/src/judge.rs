@@ -8,9 +8,8 @@ use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side,
 use tnas_space::JudgeNetwork;
 
 use crate::{
-    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet,
-    flow_loss::{on, part_loss},
-    frames_inner, learning_rate, train_loop,
+    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet, denoise::on, flow_loss::part_loss, frames_inner,
+    learning_rate, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.

@@ -8,6 +8,7 @@ mod adversarial;
 mod backbone;
 mod checkpoint;
 mod data;
+mod denoise;
 mod ema;
 mod error;
 mod evaluate;

@@ -8,7 +8,8 @@ use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 use crate::{
     AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
     TrainSet,
-    flow_loss::{FlowBatch, HalfGraphs, mean_squared, on, part_loss, velocity},
+    denoise::on,
+    flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate, train_loop,
 };
 
@@ -100,14 +101,18 @@ pub fn train_supernet(
             set.notes.insert(TEACHING.into(), u64::from(better));
         }
         let teaching = warm && set.notes.get(TEACHING) == Some(&1);
-        let batch =
-            FlowBatch::draw(data, settings.batch, &settings.flow, &mut stream(seed, "supernet/batch", step));
+        let batch = FlowBatch::draw(
+            data,
+            &backbone.parameterisation,
+            settings.batch,
+            &settings.flow,
+            &mut stream(seed, "supernet/batch", step),
+        );
         let halves: Vec<(FlowBatch, Option<Vec<f32>>)> = if teaching {
             let averaged = set.averaged();
             let graphs = graphs.halves(teacher)?;
             side_by_side(averaged.device(), batch.halves(), |half| {
-                let inputs = half.inputs(text, averaged.device());
-                let taught = velocity(graphs.of(&half), &averaged, inputs, averaged.device())?.to_vec();
+                let taught = half.velocity(graphs.of(&half), &averaged, text, averaged.device())?.to_vec();
                 Ok::<_, TrainError>((half, Some(taught)))
             })?
         } else {
@@ -122,7 +127,7 @@ pub fn train_supernet(
         let weight = 1.0 / paths.len() as f64;
         let (loss, gradients) = set.gradients(parts, |leaves, (genotype, graphs, (half, taught))| {
             let device = leaves.device();
-            let v = velocity(graphs.of(half), leaves, half.inputs(text, device), device)?;
+            let v = half.velocity(graphs.of(half), leaves, text, device)?;
             let constant = |values: Vec<f32>| on(values, &half.shape, device);
             let mut part =
                 part_loss(mean_squared(v.clone(), constant(half.target())), half.share(settings.batch) * weight);

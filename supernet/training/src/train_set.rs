@@ -105,7 +105,10 @@ impl TrainSet {
         let found = side_by_side(self.parameters.device(), parts, |part| {
             let leaves = self.leaves();
             let PartLoss { loss, value } = loss(&leaves, part)?;
-            Ok::<_, TrainError>((value, leaves.gradients(&mut loss.backward())))
+            // A path without temporal layers over frozen image weights trains nothing.
+            let gradients =
+                if loss.is_tracked() { leaves.gradients(&mut loss.backward()) } else { BTreeMap::new() };
+            Ok::<_, TrainError>((value, gradients))
         })?;
         let (mut value, mut sum) = (0.0, BTreeMap::new());
         for (part, gradients) in found {

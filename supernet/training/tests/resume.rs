@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use tnas_graph::Weights;
-use tnas_network::{Parameters, Sampler, merged_weights, normal_vec, open_device, stream};
+use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
+use tnas_schedulers::Sampler;
 use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, SpaceRule, UNetConfig};
 use tnas_training::{
     AdversarialSettings, FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LoopSettings, Observer, Student,
@@ -118,7 +119,8 @@ fn the_supernet() {
     let world = World::new();
     let teacher = world.genotype();
     let settings = SupernetSettings { batch: 2, warmup_steps: 1, teacher_every: 3, ..SupernetSettings::default() };
-    let probe = HeldOut::new(&world.data, &world.text, 4, 2, &settings.flow, 5).unwrap();
+    let probe =
+        HeldOut::new(&world.data, &world.backbone.parameterisation, &world.text, 4, 2, &settings.flow, 5).unwrap();
     let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX);
     check(|run, observer| {
         let mut set = TrainSet::new(world.parameters.clone(), trains, &settings.optimizer, 0.9);
@@ -195,7 +197,8 @@ fn weights_that_no_path_used_keep_their_bits() {
 fn sampling_depends_on_place_and_caption_alone() {
     let world = World::new();
     let sample = |captions: &[usize], batch: usize, guidance: f32| {
-        let how = GenerateSettings { steps: 2, sampler: Sampler::Euler, shift: 1.0, guidance, seed: 3, batch };
+        let (sampler, scheduler) = (Sampler::Euler, None);
+        let how = GenerateSettings { steps: 2, sampler, shift: 1.0, scheduler, guidance, seed: 3, batch };
         let (shape, text) = (world.data.shape, &world.text);
         generate(&world.backbone, &world.genotype(), &world.parameters, text, captions, shape, &how, |_| {})
             .unwrap()

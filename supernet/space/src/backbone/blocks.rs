@@ -23,14 +23,14 @@ impl UNetBuilder<'_> {
         let block = &config.down[level];
         let path = format!("down_blocks.{level}");
         for layer in 0..block.layers {
-            x = self.layer(&path, &format!("down.{level}.{layer}"), layer, x, block);
+            x = self.layer(&path, &format!("down.{level}"), layer, x, block);
             skips.push(x);
         }
         let feature = x;
         if level + 1 < config.levels() {
             let sampler = format!("{path}.downsamplers.0");
             x = if block.resnet_resampler {
-                self.resnet(&sampler, x, block, Some(Resample::Halve))
+                self.image_resnet(&sampler, x, block, Some(Resample::Halve))
             } else {
                 halving(self.g, &format!("{sampler}.conv"), x, block.channels, config.downsample_padding)
             };
@@ -39,14 +39,13 @@ impl UNetBuilder<'_> {
         (x, feature)
     }
 
-    /// Middle block: resnet, attention where there is one, resnet.
-    pub(super) fn mid_block(&mut self, block: &Block, x: ValueId) -> ValueId {
-        let x = self.layer("mid_block", "mid.0", 0, x, block);
-        if block.layers == 1 {
-            return x;
+    /// Middle block: resnets with attention between them, where there is any.
+    pub(super) fn mid_block(&mut self, block: &Block, mut x: ValueId) -> ValueId {
+        let last = block.layers - 1;
+        for layer in 0..last {
+            x = self.layer("mid_block", "mid", layer, x, block);
         }
-        let x = self.resnet("mid_block.resnets.1", x, block, None);
-        self.insert("mid.1.r", x)
+        self.resnet_layer("mid_block", "mid", last, x, block)
     }
 
     /// Up block `index`, lowest resolution first: each layer takes a skip; then a doubling unless it is the last.
@@ -58,12 +57,12 @@ impl UNetBuilder<'_> {
             if let Some(skip) = skips.pop() {
                 x = self.g.concat(&format!("{path}.resnets.{layer}.concat"), &[x, skip], 1);
             }
-            x = self.layer(&path, &format!("up.{index}.{layer}"), layer, x, block);
+            x = self.layer(&path, &format!("up.{index}"), layer, x, block);
         }
         if index + 1 < config.levels() {
             let name = format!("{path}.upsamplers.0");
             if block.resnet_resampler {
-                return self.resnet(&name, x, block, Some(Resample::Double));
+                return self.image_resnet(&name, x, block, Some(Resample::Double));
             }
             // The size of the skip that comes next, so that odd sizes meet again.
             let size = skips.last().map(|&skip| self.g.shape(skip)).map_or([0, 0], |shape| [shape[2], shape[3]]);
@@ -73,30 +72,40 @@ impl UNetBuilder<'_> {
         x
     }
 
-    fn layer(&mut self, path: &str, slot: &str, layer: usize, x: ValueId, block: &Block) -> ValueId {
-        let x = self.resnet(&format!("{path}.resnets.{layer}"), x, block, None);
-        let x = self.insert(&format!("{slot}.r"), x);
+    /// A resnet and its attention, with their slots.
+    fn layer(&mut self, path: &str, place: &str, layer: usize, x: ValueId, block: &Block) -> ValueId {
+        let x = self.resnet_layer(path, place, layer, x, block);
         if !block.attention.is_some() {
             return x;
         }
-        let x = self.attention(&format!("{path}.attentions.{layer}"), layer, x, &block.attention);
-        self.insert(&format!("{slot}.a"), x)
+        let slot = format!("{place}.{layer}.a");
+        let x = self.attention(&format!("{path}.attentions.{layer}"), &slot, layer, x, &block.attention);
+        self.insert(&slot, x)
     }
 
-    fn resnet(&mut self, path: &str, x: ValueId, block: &Block, resample: Option<Resample>) -> ValueId {
+    fn resnet_layer(&mut self, path: &str, place: &str, layer: usize, x: ValueId, block: &Block) -> ValueId {
+        let slot = format!("{place}.{layer}.r");
+        let mut x = self.image_resnet(&format!("{path}.resnets.{layer}"), x, block, None);
+        if self.config.spatio_temporal {
+            x = self.temporal_resnet(&slot, x, block);
+        }
+        self.insert(&slot, x)
+    }
+
+    fn image_resnet(&mut self, path: &str, x: ValueId, block: &Block, resample: Option<Resample>) -> ValueId {
         let config = self.config;
         let settings = ResnetSettings {
             activation: config.activation,
             scale_shift: config.scale_shift,
             out_scale: block.out_scale,
             resample,
-            ..ResnetSettings::new(block.channels, config.norm_num_groups, config.norm_eps, self.frames)
+            ..ResnetSettings::new(block.channels, config.norm_num_groups, block.norm_eps, self.frames)
         };
         let embedding = self.embedding(block.skip_time_activation);
         resnet(self.g, path, x, Some(embedding), &settings)
     }
 
-    fn attention(&mut self, path: &str, layer: usize, x: ValueId, attention: &Attention) -> ValueId {
+    fn attention(&mut self, path: &str, slot: &str, layer: usize, x: ValueId, attention: &Attention) -> ValueId {
         let config = self.config;
         match (attention, self.context) {
             (&Attention::Pixels { heads, depth, groups, out_scale }, _) => {
@@ -112,6 +121,9 @@ impl UNetBuilder<'_> {
                     linear: config.linear_projection,
                     groups: config.norm_num_groups,
                 };
+                if config.spatio_temporal {
+                    return self.spatio_temporal_transformer(path, slot, x, context, &settings);
+                }
                 transformer(self.g, path, x, context, &settings)
             }
             (&Attention::AddedKeys { heads, depth, only_cross, norm }, Some(context)) => {

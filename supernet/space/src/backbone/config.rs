@@ -4,10 +4,12 @@ use serde_json::{Map, Value};
 use super::{
     options::{self, Options},
     resolve::{BlockReader, embedding},
+    video::VideoClass,
 };
 use crate::SpaceError;
 
-/// The geometry of a diffusers `UNet2DConditionModel` or `UNet2DModel`, resolved per block. Every option of their
+/// The geometry of a diffusers UNet, resolved per block: of a `UNet2DConditionModel` or `UNet2DModel`, of the image half of
+/// a `UNetMotionModel` or `UNet3DConditionModel`, or of a whole `UNetSpatioTemporalConditionModel`. Every option of their
 /// configs is honoured or refused by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UNetConfig {
@@ -47,7 +49,9 @@ pub struct UNetConfig {
     pub out_activation: Activation,
     /// The embedding scales and shifts in resnets instead of being added.
     pub scale_shift: bool,
-    options: Map<String, Value>,
+    /// Resnets and transformers have halves that look over frames, as those of Stable Video Diffusion.
+    pub spatio_temporal: bool,
+    pub(super) options: Map<String, Value>,
 }
 
 /// One down, middle or up block.
@@ -65,6 +69,8 @@ pub struct Block {
     pub skip_time_activation: bool,
     /// Resnets' outputs are divided by it.
     pub out_scale: f32,
+    /// Added to the variance of resnets' norms.
+    pub norm_eps: f32,
 }
 
 /// Attention over the pixels of a block.
@@ -165,14 +171,14 @@ pub enum ClassEmbedding {
     Linear(usize),
 }
 
-/// SDXL's pooled text and sizes.
+/// SDXL's pooled text and sizes, or SVD's numbers alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextTime {
     /// Channels of one number's sinusoids.
     pub time_channels: usize,
     /// Channels of pooled text and all sinusoids together.
     pub channels: usize,
-    /// How many numbers `time_ids` holds: six in SDXL.
+    /// How many numbers there are: six in SDXL (`time_ids`), three in SVD (`added_time_ids`: rate, motion, noise).
     pub ids: usize,
 }
 
@@ -186,6 +192,12 @@ pub enum Activation {
     /// max(x, 0).
     Relu,
 }
+
+/// Far beyond any UNet that is known: a config that asks for more is broken or hostile, and would fill the memory.
+const MAX_LEVELS: usize = 12;
+const MAX_CHANNELS: usize = 1 << 16;
+const MAX_KERNEL: usize = 63;
+const MAX_BLOCKS: usize = 1024;
 
 /// Which of the two classes a config is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,8 +215,10 @@ impl UNetConfig {
             Some("UNet2DModel") => Class::Plain,
             None | Some("UNet2DConditionModel") => Class::Condition,
             Some(other) => {
-                let message = format!("_class_name = {other:?}; known are UNet2DConditionModel and UNet2DModel");
-                return Err(options::wrong("UNet config", message));
+                let class = VideoClass::named(other)?;
+                let config = class.read(map)?;
+                config.check()?;
+                return Ok(config);
             }
         };
         let reader = Options::new(map, if class == Class::Plain { &options::PLAIN } else { &options::CONDITION })?;
@@ -238,13 +252,15 @@ impl UNetConfig {
         if class.is_some() {
             names.push("class_labels");
         }
-        if text_time.is_some() {
-            names.extend(["added_cond_kwargs.text_embeds", "added_cond_kwargs.time_ids"]);
+        match text_time {
+            Some(numbers) if numbers.text_channels() == 0 => names.push("added_time_ids"),
+            Some(_) => names.extend(["added_cond_kwargs.text_embeds", "added_cond_kwargs.time_ids"]),
+            None => {}
         }
         names
     }
 
-    fn read(options: Options, class: Class) -> Result<Self, SpaceError> {
+    pub(super) fn read(options: Options, class: Class) -> Result<Self, SpaceError> {
         let condition = class == Class::Condition;
         let default: &[usize] = if condition { &[320, 640, 1280, 1280] } else { &[224, 448, 672, 896] };
         let block_out_channels: Vec<usize> = options.get("block_out_channels")?.unwrap_or_else(|| default.to_vec());
@@ -272,6 +288,7 @@ impl UNetConfig {
             activation,
             out_activation: if condition { activation } else { Activation::Silu },
             scale_shift: blocks.scale_shift,
+            spatio_temporal: false,
             block_out_channels,
             options: options.into_map(),
         })
@@ -279,6 +296,7 @@ impl UNetConfig {
 
     fn check(&self) -> Result<(), SpaceError> {
         let wrong = |message: String| Err(options::wrong("UNet config", message));
+        self.check_size()?;
         let [kernel_in, kernel_out] = [self.conv_in_kernel, self.conv_out_kernel];
         if [self.in_channels, self.out_channels, kernel_in, kernel_out].contains(&0) {
             return wrong("in_channels, out_channels, conv_in_kernel and conv_out_kernel must not be 0".into());
@@ -301,9 +319,49 @@ impl UNetConfig {
     }
 }
 
+impl UNetConfig {
+    /// What a config of a few bytes may ask for.
+    fn check_size(&self) -> Result<(), SpaceError> {
+        let wrong = |message: String| Err(options::wrong("UNet config", message));
+        let Self { block_out_channels, conv_in_kernel, conv_out_kernel, downsample_padding, .. } = self;
+        if block_out_channels.len() > MAX_LEVELS {
+            let message =
+                format!("block_out_channels has {} levels, more than {MAX_LEVELS}", block_out_channels.len());
+            return wrong(message);
+        }
+        let widest =
+            block_out_channels.iter().chain([&self.in_channels, &self.out_channels, &self.embedding.channels]);
+        if let Some(&widest) = widest.max().filter(|&&widest| widest > MAX_CHANNELS) {
+            return wrong(format!("a width of {widest} channels is larger than {MAX_CHANNELS}"));
+        }
+        if let Some(kernel) =
+            [conv_in_kernel, conv_out_kernel, downsample_padding].into_iter().find(|&&k| k > MAX_KERNEL)
+        {
+            return wrong(format!(
+                "conv_in_kernel = {conv_in_kernel}, conv_out_kernel = {conv_out_kernel}, downsample_padding = \
+                 {downsample_padding}: {kernel} is larger than {MAX_KERNEL}"
+            ));
+        }
+        let all = || self.down.iter().chain(&self.mid).chain(&self.up);
+        let layers: usize = all().map(|block| block.layers).sum();
+        let blocks: usize = all().map(|block| block.attention.blocks()).sum();
+        if layers.max(blocks) > MAX_BLOCKS {
+            return wrong(format!("{layers} layers with {blocks} transformer blocks, more than {MAX_BLOCKS}"));
+        }
+        Ok(())
+    }
+}
+
 impl Serialize for UNetConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.options.serialize(serializer)
+    }
+}
+
+impl TextTime {
+    /// Channels of the pooled text; 0 where there are numbers alone.
+    pub fn text_channels(&self) -> usize {
+        self.channels.saturating_sub(self.ids * self.time_channels)
     }
 }
 
@@ -311,6 +369,18 @@ impl Attention {
     /// Whether there is any.
     pub fn is_some(&self) -> bool {
         *self != Self::None
+    }
+
+    /// Transformer blocks in all layers together.
+    fn blocks(&self) -> usize {
+        match self {
+            Self::Transformer { blocks, .. } => blocks.iter().sum(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn reads_text(&self) -> bool {
+        matches!(self, Self::Transformer { .. } | Self::AddedKeys { .. })
     }
 
     fn heads(&self) -> Option<usize> {
@@ -379,6 +449,11 @@ mod tests {
             ("transformer_layers_per_block", "[1]"),
             ("transformer_layers_per_block", "0"),
             ("in_channels", "-3"),
+            ("layers_per_block", "1000000000"),
+            ("block_out_channels", "[4294967296, 64]"),
+            ("conv_in_kernel", "1000"),
+            ("transformer_layers_per_block", "100000"),
+            ("time_embedding_dim", "18446744073709551615"),
         ] {
             let message = with(option, value).map(|_| ()).unwrap_err().to_string();
             assert!(message.contains(option) || message.contains("head"), "{option}: {message}");

@@ -1,6 +1,6 @@
 //! Layers of diffusers UNets, under diffusers' names.
 
-use tnas_graph::{GraphBuilder, Init, Op, ValueId, Weight};
+use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::config::{Activation, TextNorm};
 
@@ -162,6 +162,18 @@ pub(crate) fn transformer(
     context: ValueId,
     settings: &TransformerSettings,
 ) -> ValueId {
+    mixed_transformer(g, path, x, context, settings, &mut |_, _, tokens| tokens)
+}
+
+/// The same with something done to the tokens `[B·F, H·W, C]` after each block, of this number.
+pub(crate) fn mixed_transformer(
+    g: &mut GraphBuilder,
+    path: &str,
+    x: ValueId,
+    context: ValueId,
+    settings: &TransformerSettings,
+    mix: &mut dyn FnMut(&mut GraphBuilder, usize, ValueId) -> ValueId,
+) -> ValueId {
     let &[images, channels, height, width] = g.shape(x) else { return x };
     let TransformerSettings { heads, depth, linear, .. } = *settings;
     let (pixels, inner) = (height * width, heads * depth);
@@ -180,6 +192,7 @@ pub(crate) fn transformer(
     };
     for index in 0..settings.blocks {
         tokens = block(g, &format!("{path}.transformer_blocks.{index}"), tokens, context, settings);
+        tokens = mix(g, index, tokens);
     }
     let proj_out = format!("{path}.proj_out");
     if linear {
@@ -202,45 +215,67 @@ fn block(
     settings: &TransformerSettings,
 ) -> ValueId {
     let TransformerSettings { heads, depth, only_cross, .. } = *settings;
-    let channels = g.shape(x)[2];
+    let law = Law::IMAGE;
     let h = g.layer_norm(&format!("{path}.norm1"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn1"), h, if only_cross { context } else { h }, heads, depth);
+    let h = attention(g, &format!("{path}.attn1"), h, if only_cross { context } else { h }, heads, depth, law);
     let x = g.add(&format!("{path}.add1"), x, h);
     let h = g.layer_norm(&format!("{path}.norm2"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth);
+    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, law);
     let x = g.add(&format!("{path}.add2"), x, h);
     let h = g.layer_norm(&format!("{path}.norm3"), x, 1e-5);
-    let h = g.linear(&format!("{path}.ff.net.0.proj"), h, 8 * channels, true, Init::FanIn);
-    let value = g.slice(&format!("{path}.ff.net.0.value"), h, 2, 0, 4 * channels);
-    let gate = g.slice(&format!("{path}.ff.net.0.gate"), h, 2, 4 * channels, 8 * channels);
-    let gate = g.gelu(&format!("{path}.ff.net.0.gelu"), gate);
-    let h = g.mul(&format!("{path}.ff.net.0.geglu"), value, gate);
-    let h = g.linear(&format!("{path}.ff.net.2"), h, channels, true, Init::FanIn);
+    let h = geglu(g, &format!("{path}.ff"), h, law);
     g.add(&format!("{path}.add3"), x, h)
+}
+
+/// How a branch beside a residual starts, and who shares its weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Law {
+    /// Start of its last layer.
+    pub out: Init,
+    /// Whether narrower branches use the front of its weights.
+    pub elastic: Elastic,
+}
+
+impl Law {
+    /// Of an image model.
+    pub const IMAGE: Self = Self { out: Init::FanIn, elastic: Elastic::Exact };
+}
+
+/// GEGLU feed-forward with a hidden width of 4·C on `[N, L, C]` (Shazeer 2020).
+pub(crate) fn geglu(g: &mut GraphBuilder, path: &str, x: ValueId, law: Law) -> ValueId {
+    let channels = g.shape(x).last().copied().unwrap_or(1);
+    let both = format!("{path}.net.0.proj");
+    let h = g.elastic_linear(&both, x, 8 * channels, true, Init::FanIn, law.elastic);
+    let value = g.slice(&format!("{path}.net.0.value"), h, 2, 0, 4 * channels);
+    let gate = g.slice(&format!("{path}.net.0.gate"), h, 2, 4 * channels, 8 * channels);
+    let gate = g.gelu(&format!("{path}.net.0.gelu"), gate);
+    let h = g.mul(&format!("{path}.net.0.geglu"), value, gate);
+    g.elastic_linear(&format!("{path}.net.2"), h, channels, true, law.out, law.elastic)
 }
 
 /// Queries `[N, L, C]`, keys and values from `[M, S, X]`. Where N = M·F (frames of a clip share one text), the frames
 /// are laid one after another in one long query list, so that the text need not be repeated.
-fn attention(
+pub(crate) fn attention(
     g: &mut GraphBuilder,
     path: &str,
     x: ValueId,
     context: ValueId,
     heads: usize,
     depth: usize,
+    law: Law,
 ) -> ValueId {
     let &[images, length, channels] = g.shape(x) else { return x };
     let (batch, inner) = (g.shape(context)[0], heads * depth);
-    let mut project = |name: &str, from: ValueId, bias: bool| {
-        let y = g.linear(&format!("{path}.{name}"), from, inner, bias, Init::FanIn);
+    let mut project = |name: &str, from: ValueId| {
+        let y = g.elastic_linear(&format!("{path}.{name}"), from, inner, false, Init::FanIn, law.elastic);
         split_heads(g, &format!("{path}.{name}"), y, batch, heads)
     };
-    let q = project("to_q", x, false);
-    let (k, v) = (project("to_k", context, false), project("to_v", context, false));
+    let q = project("to_q", x);
+    let (k, v) = (project("to_k", context), project("to_v", context));
     let y = g.attention(&format!("{path}.attention"), q, k, v, false);
     let y = g.transpose(&format!("{path}.join"), y, &[0, 2, 1, 3]);
     let y = g.reshape(&format!("{path}.merge"), y, &[images, length, inner]);
-    g.linear(&format!("{path}.to_out.0"), y, channels, true, Init::FanIn)
+    g.elastic_linear(&format!("{path}.to_out.0"), y, channels, true, law.out, law.elastic)
 }
 
 /// `[N, L, heads·D]` or `[N·L, …]` to `[batch, heads, rows, D]`.

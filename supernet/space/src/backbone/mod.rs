@@ -1,14 +1,22 @@
 mod blocks;
 mod config;
 mod layers;
-mod options;
+pub(crate) mod options;
 mod resolve;
+mod spatio_temporal;
 mod unet;
+mod video;
 
 pub use config::{
     Activation, Attention, Block, ClassEmbedding, Context, Embedding, TextNorm, TextTime, UNetConfig,
 };
 pub use unet::{Backbone, DenoiserShape};
 
-pub(crate) use layers::{ResnetSettings, resnet};
+pub(crate) use layers::{
+    Law, PixelAttention, ResnetSettings, activate, attention, conv3, geglu, halving, pixel_attention, resnet,
+};
+pub(crate) use options::{Known, Options, wrong};
+pub(crate) use resolve::MOST_LAYERS;
+pub(crate) use spatio_temporal::over_frames;
 pub(crate) use unet::UNetBuilder;
+pub(crate) use video::{VideoClass, head_channels};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::SpaceError;
 
 /// What is known of one class of configs.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// Name of the class.
     pub class: &'static str,
     /// Options that are read.
@@ -17,7 +17,7 @@ pub(super) struct Known {
     pub fixed: &'static [(&'static str, &'static str)],
 }
 
-pub(super) static CONDITION: Known = Known {
+pub(crate) static CONDITION: Known = Known {
     class: "UNet2DConditionModel config",
     honoured: &[
         "in_channels",
@@ -67,7 +67,7 @@ pub(super) static CONDITION: Known = Known {
     fixed: &[("dual_cross_attention", "false"), ("attention_type", "\"default\"")],
 };
 
-pub(super) static PLAIN: Known = Known {
+pub(crate) static PLAIN: Known = Known {
     class: "UNet2DModel config",
     honoured: &[
         "in_channels",
@@ -100,8 +100,11 @@ pub(super) static PLAIN: Known = Known {
     fixed: &[],
 };
 
+/// No width, length or count of a network comes near it; a larger number would ask for more memory than there is.
+const MAX_NUMBER: f64 = (1u32 << 20) as f64;
+
 /// Options of one config.
-pub(super) struct Options {
+pub(crate) struct Options {
     map: Map<String, Value>,
     class: &'static str,
 }
@@ -112,6 +115,9 @@ impl Options {
         let this = Self { map, class: known.class };
         for (option, value) in &this.map {
             let read = |list: &[&str]| list.contains(&option.as_str());
+            if read(known.honoured) && largest(value) > MAX_NUMBER {
+                return Err(this.wrong(format!("{option} = {value} is larger than {MAX_NUMBER}")));
+            }
             if option.starts_with('_') || read(known.honoured) || read(known.neutral) {
                 continue;
             }
@@ -162,12 +168,31 @@ impl Options {
     }
 
     /// The options as they were read.
+    pub fn map(&self) -> &Map<String, Value> {
+        &self.map
+    }
+
+    /// Other options whose errors name this class.
+    pub fn with_map(&self, map: Map<String, Value>) -> Self {
+        Self { map, class: self.class }
+    }
+
+    /// The options as they were read, without the reader.
     pub fn into_map(self) -> Map<String, Value> {
         self.map
     }
 }
 
+/// The largest number of a value.
+fn largest(value: &Value) -> f64 {
+    match value {
+        Value::Number(number) => number.as_f64().unwrap_or(f64::INFINITY).abs(),
+        Value::Array(list) => list.iter().map(largest).fold(0.0, f64::max),
+        _ => 0.0,
+    }
+}
+
 /// An error of a config.
-pub(super) fn wrong(config: &'static str, message: String) -> SpaceError {
+pub(crate) fn wrong(config: &'static str, message: String) -> SpaceError {
     SpaceError::Config { config, message }
 }

@@ -12,6 +12,9 @@ use crate::SpaceError;
 /// How many numbers SDXL gives beside its text: two sizes and a place.
 const TIME_IDS: usize = 6;
 
+/// More layers or blocks in one place than any network has: a config that asks for them is damaged.
+pub(crate) const MOST_LAYERS: usize = 1024;
+
 /// Options that are one for all levels or a list of one each, and the blocks made of them.
 pub(super) struct BlockReader<'a> {
     options: &'a Options,
@@ -21,6 +24,7 @@ pub(super) struct BlockReader<'a> {
     /// What diffusers calls `attention_head_dim`: heads for transformers, channels of a head elsewhere.
     heads: Vec<Option<usize>>,
     transformer_heads: Vec<usize>,
+    norm_eps: f32,
     /// Whether the embedding scales and shifts in resnets.
     pub scale_shift: bool,
 }
@@ -46,7 +50,11 @@ impl<'a> BlockReader<'a> {
             }
         };
         let layers = options.per_level("layers_per_block", levels)?.unwrap_or_else(|| vec![2; levels]);
-        Ok(Self { options, class, channels, layers, heads, transformer_heads, scale_shift })
+        if let Some(layers) = layers.iter().find(|&&layers| layers > MOST_LAYERS) {
+            return Err(options.wrong(format!("layers_per_block = {layers}; at most {MOST_LAYERS} are read")));
+        }
+        let norm_eps = options.get("norm_eps")?.unwrap_or(1e-5);
+        Ok(Self { options, class, channels, layers, heads, transformer_heads, norm_eps, scale_shift })
     }
 
     pub fn down(&self) -> Result<Vec<Block>, SpaceError> {
@@ -95,6 +103,7 @@ impl<'a> BlockReader<'a> {
             resnet_resampler: false,
             skip_time_activation: false,
             out_scale: 1.0,
+            norm_eps: self.norm_eps,
         };
         let resnets_alone = format!("Resnet{side}sample");
         match name.strip_suffix(side) {
@@ -140,6 +149,7 @@ impl<'a> BlockReader<'a> {
             resnet_resampler: false,
             skip_time_activation: false,
             out_scale,
+            norm_eps: self.norm_eps,
         };
         match (kind.as_str(), self.class) {
             ("UNetMidBlock2DCrossAttn", Class::Condition) => {
@@ -179,7 +189,7 @@ impl<'a> BlockReader<'a> {
         if self.class == Class::Plain {
             return Ok(None);
         }
-        let width = self.context_width(0)?;
+        let width = self.context_width()?;
         let given: Option<usize> = self.options.get("encoder_hid_dim")?;
         let kind: Option<String> = self.options.get("encoder_hid_dim_type")?;
         match (given, kind.as_deref()) {
@@ -190,9 +200,26 @@ impl<'a> BlockReader<'a> {
         }
     }
 
-    fn context_width(&self, level: usize) -> Result<usize, SpaceError> {
-        let widths = self.options.per_level("cross_attention_dim", self.channels.len())?;
-        Ok(widths.map_or(1280, |widths| widths[level]))
+    /// The one width of the text that all blocks with attention to it share, for it is one text.
+    fn context_width(&self) -> Result<usize, SpaceError> {
+        let levels = self.channels.len();
+        let Some(widths) = self.options.per_level::<usize>("cross_attention_dim", levels)? else { return Ok(1280) };
+        let (down, up) = (self.kinds("down_block_types", "Down")?, self.kinds("up_block_types", "Up")?);
+        let mid = self.mid()?.is_some_and(|block| block.attention.reads_text());
+        let reads = |level: usize| {
+            down[level].contains("CrossAttn")
+                || up[levels - 1 - level].contains("CrossAttn")
+                || (mid && level == levels - 1)
+        };
+        let read: Vec<usize> = (0..levels).filter(|&level| reads(level)).map(|level| widths[level]).collect();
+        match read.as_slice() {
+            [] => Ok(widths[0]),
+            [first, rest @ ..] if rest.iter().all(|width| width == first) => Ok(*first),
+            _ => {
+                let value = format!("{widths:?}");
+                Err(self.options.unsupported("cross_attention_dim", &value, "one width, for there is one text"))
+            }
+        }
     }
 
     fn groups(&self) -> Result<usize, SpaceError> {
@@ -227,33 +254,8 @@ impl<'a> BlockReader<'a> {
     ) -> Result<Attention, SpaceError> {
         let heads = self.transformer_heads[level];
         let depth = self.channels[level].checked_div(heads).unwrap_or(0);
-        let blocks = self.transformer_blocks(side, level, layers)?;
+        let blocks = self.options.transformer_blocks("", side, [level, self.channels.len()], layers)?;
         Ok(Attention::Transformer { heads: if depth == 0 { 0 } else { heads }, depth, blocks, only_cross })
-    }
-
-    /// Blocks of each transformer of a level: one number for all, one per level, or lists per level.
-    fn transformer_blocks(&self, side: &str, level: usize, layers: usize) -> Result<Vec<usize>, SpaceError> {
-        let levels = self.channels.len();
-        let own = (side == "Up").then(|| self.options.value("reverse_transformer_layers_per_block")).flatten();
-        let (option, index) = match own {
-            Some(_) => ("reverse_transformer_layers_per_block", levels - 1 - level),
-            None => ("transformer_layers_per_block", level),
-        };
-        let fail = || {
-            let value = self.options.value(option).map(ToString::to_string).unwrap_or_default();
-            self.options.wrong(format!("{option} = {value} for {levels} levels"))
-        };
-        let number = |value: &Value| value.as_u64().map(|number| number as usize).filter(|&n| n > 0);
-        match self.options.value(option) {
-            None => Ok(vec![1; layers]),
-            Some(Value::Array(list)) if list.len() == levels => match &list[index] {
-                Value::Array(each) if each.len() >= layers => {
-                    each[..layers].iter().map(number).collect::<Option<_>>().ok_or_else(fail)
-                }
-                one => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
-            },
-            Some(one) => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
-        }
     }
 
     fn only_cross(&self, level: usize) -> Result<bool, SpaceError> {
@@ -344,11 +346,11 @@ pub(super) fn embedding(
 }
 
 impl Options {
-    pub(super) fn number(&self, option: &str, default: usize) -> Result<usize, SpaceError> {
+    pub(crate) fn number(&self, option: &str, default: usize) -> Result<usize, SpaceError> {
         Ok(self.get(option)?.unwrap_or(default))
     }
 
-    pub(super) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
+    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
         let name: Option<String> = self.get(option)?;
         match name.as_deref() {
             None => Ok(None),
@@ -359,8 +361,54 @@ impl Options {
         }
     }
 
+    /// Blocks of each transformer of a level: one number for all, one per level, or lists per level. `front` stands before
+    /// the option's name.
+    pub(crate) fn transformer_blocks(
+        &self,
+        front: &str,
+        side: &str,
+        [level, levels]: [usize; 2],
+        layers: usize,
+    ) -> Result<Vec<usize>, SpaceError> {
+        let reverse = format!("reverse_{front}transformer_layers_per_block");
+        let (option, index) = match (side, self.value(&reverse)) {
+            ("Up", Some(_)) => (reverse, levels - 1 - level),
+            _ => (format!("{front}transformer_layers_per_block"), level),
+        };
+        let fail = || {
+            let value = self.value(&option).map(ToString::to_string).unwrap_or_default();
+            self.wrong(format!("{option} = {value} for {levels} levels"))
+        };
+        let number =
+            |value: &Value| value.as_u64().map(|number| number as usize).filter(|n| (1..=MOST_LAYERS).contains(n));
+        match self.value(&option) {
+            None => Ok(vec![1; layers]),
+            Some(Value::Array(list)) if list.len() == levels => match &list[index] {
+                Value::Array(each) if each.len() >= layers => {
+                    each[..layers].iter().map(number).collect::<Option<_>>().ok_or_else(fail)
+                }
+                one => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
+            },
+            Some(one) => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
+        }
+    }
+
+    /// One count for each of some layers, or a list of one each.
+    pub(crate) fn each_of(&self, option: &str, value: &Value, layers: usize) -> Result<Vec<usize>, SpaceError> {
+        let fail = || self.wrong(format!("{option} = {value} for {layers} layers, of at most {MOST_LAYERS}"));
+        if layers > MOST_LAYERS {
+            return Err(fail());
+        }
+        let list = match value {
+            Value::Array(_) => self.parse::<Vec<usize>>(option, value)?,
+            one => vec![self.parse(option, one)?; layers],
+        };
+        let sound = |count: &usize| (1..=MOST_LAYERS).contains(count);
+        if list.len() == layers && list.iter().all(sound) { Ok(list) } else { Err(fail()) }
+    }
+
     /// One value for every level, or a list of one each.
-    fn per_level<T: DeserializeOwned + Clone>(
+    pub(crate) fn per_level<T: DeserializeOwned + Clone>(
         &self,
         option: &str,
         levels: usize,

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
+use tnas_schedulers::Parameterisation;
 
 use super::{
     UNetConfig,
@@ -12,6 +15,8 @@ use crate::{Genotype, Insertion, Slot, SlotInfo, SpaceError, temporal_prefix};
 pub struct Backbone {
     /// Its config.
     pub config: UNetConfig,
+    /// What it takes and gives: a flow, unless its scheduler says otherwise.
+    pub parameterisation: Arc<Parameterisation>,
 }
 
 /// What a denoiser is run on.
@@ -30,9 +35,14 @@ pub struct DenoiserShape {
 }
 
 impl Backbone {
-    /// A backbone of this config.
+    /// A backbone of this config, taken for a flow.
     pub fn new(config: UNetConfig) -> Self {
-        Self { config }
+        Self { config, parameterisation: Arc::default() }
+    }
+
+    /// The same with what its scheduler says of it.
+    pub fn parameterised(self, parameterisation: Parameterisation) -> Self {
+        Self { parameterisation: Arc::new(parameterisation), ..self }
     }
 
     /// Its slots, in the order in which data flows.
@@ -55,15 +65,10 @@ impl Backbone {
         for (level, block) in config.down.iter().enumerate() {
             layer(&mut add, &format!("down.{level}"), block, level);
         }
-        // Attention stands between the middle block's two resnets.
+        // Attention stands between the middle block's resnets.
         if let Some(block) = &config.mid {
-            add("mid.0.r".into(), block, last);
-            if block.attention.is_some() {
-                add("mid.0.a".into(), block, last);
-            }
-            if block.layers > 1 {
-                add("mid.1.r".into(), block, last);
-            }
+            layer(&mut add, "mid", &Block { layers: block.layers - 1, ..block.clone() }, last);
+            add(format!("mid.{}.r", block.layers - 1), block, last);
         }
         for (index, block) in config.up.iter().enumerate() {
             layer(&mut add, &format!("up.{index}"), block, last - index);
@@ -73,7 +78,8 @@ impl Backbone {
 
     /// The denoiser: `sample` `[B, C, F, H, W]`, `timestep` `[B]` and, where the config asks for them,
     /// `encoder_hidden_states` `[B, L, X]`, `timestep_cond` `[B, G]`, `class_labels` `[B]`, `[B, 1]` (of a table) or `[B, K]`,
-    /// `added_cond_kwargs.text_embeds` `[B, E]` and `added_cond_kwargs.time_ids` `[B, 6]`, to `out`, shaped as `sample`.
+    /// `added_cond_kwargs.text_embeds` `[B, E]` and `added_cond_kwargs.time_ids` `[B, 6]` or `added_time_ids` `[B, 3]`, to
+    /// `out`, shaped as `sample`.
     pub fn denoiser(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, SpaceError> {
         self.check_slots(genotype)?;
         let mut g = GraphBuilder::new();
@@ -258,14 +264,16 @@ fn embedding(g: &mut GraphBuilder, settings: &Embedding, first: usize, timestep:
             g.add("embedding.with_class", e, class)
         };
     }
-    if let Some(TextTime { time_channels, channels, ids }) = settings.text_time {
-        let pooled = channels - ids * time_channels;
-        let text = g.input("added_cond_kwargs.text_embeds", &[batch, pooled], Dtype::F32);
-        let numbers = g.input("added_cond_kwargs.time_ids", &[batch, ids], Dtype::F32);
+    if let Some(text_time) = settings.text_time {
+        let TextTime { time_channels, ids, .. } = text_time;
+        let pooled = text_time.text_channels();
+        let text = (pooled > 0).then(|| g.input("added_cond_kwargs.text_embeds", &[batch, pooled], Dtype::F32));
+        let name = if pooled > 0 { "added_cond_kwargs.time_ids" } else { "added_time_ids" };
+        let numbers = g.input(name, &[batch, ids], Dtype::F32);
         let numbers = g.reshape("add_time_proj.numbers", numbers, &[batch * ids]);
         let sizes = sinusoids(g, "add_time_proj", numbers, time_channels);
         let sizes = g.reshape("add_time_proj.rows", sizes, &[batch, ids * time_channels]);
-        let both = g.concat("add_embedding.input", &[text, sizes], 1);
+        let both = text.map_or(sizes, |text| g.concat("add_embedding.input", &[text, sizes], 1));
         let added = two_layers(g, "add_embedding", both, Activation::Silu);
         e = g.add("embedding.with_text_time", e, added);
     }

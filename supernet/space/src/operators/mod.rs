@@ -1,3 +1,4 @@
+mod animatediff;
 mod attn1d;
 mod attn3d;
 mod conv1d;
@@ -5,10 +6,13 @@ mod conv2p1d;
 mod conv3d;
 mod cross;
 mod linear3d;
+mod modelscope;
 mod position;
+mod published;
 mod shift;
 mod tokens;
 
+pub(crate) use position::sinusoidal;
 use tnas_graph::{GraphBuilder, ValueId};
 
 use crate::{Arg, OperatorSpec, Slot};
@@ -24,6 +28,8 @@ pub const OPERATORS: &[OperatorKind] = &[
     cross::CROSS3D,
     linear3d::LINEAR3D,
     shift::SHIFT,
+    animatediff::ANIMATEDIFF,
+    modelscope::MODELSCOPE,
 ];
 
 /// A temporal operator: its name, its parameters and how it adds itself to a graph.

@@ -1,24 +1,16 @@
 use std::collections::BTreeMap;
 
-use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
+use tnas_graph::{GraphBuilder, Init, Op, ValueId, Weight};
 
-use crate::SpaceError;
+use super::{LatentLayout, bound_latent, from_unit, tiny, to_unit};
+use crate::{Activation, SpaceError};
 
 /// An image autoencoder of the TAESD family (`nn.Sequential` keys `encoder.N…`, `decoder.N…`), its geometry read off
 /// its tensors' shapes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Autoencoder {
+pub(super) struct Sequence {
     shapes: BTreeMap<String, Vec<usize>>,
     layout: LatentLayout,
-}
-
-/// Size of latents beside images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LatentLayout {
-    /// Channels of a latent.
-    pub channels: usize,
-    /// Image rows per latent row.
-    pub down: usize,
 }
 
 /// A layer of the sequence, told by its tensors.
@@ -30,14 +22,21 @@ enum Layer {
     Clamp,
 }
 
-impl Autoencoder {
+impl Sequence {
     /// Reads the geometry off tensor names and shapes.
     pub fn from_shapes(shapes: BTreeMap<String, Vec<usize>>) -> Result<Self, SpaceError> {
-        let mut this = Self { shapes, layout: LatentLayout { channels: 0, down: 1 } };
-        let last = this.last_index("encoder")?;
-        let latent = this.conv_shape("encoder", last)?.first().copied();
-        let halvings = this.encoder_layers()?.iter().filter(|l| matches!(l, Layer::Conv { stride: 2, .. })).count();
-        this.layout = LatentLayout { channels: latent.unwrap_or(0), down: 1 << halvings };
+        let layout = LatentLayout { channels: 0, down: 1, up: 1, image: [0, 0] };
+        let mut this = Self { shapes, layout };
+        let halves = |layer: &&Layer| matches!(layer, Layer::Conv { stride: 2, .. });
+        let halvings = this.encoder_layers()?.iter().filter(halves).count();
+        let doublings = this.decoder_layers()?.iter().filter(|layer| matches!(layer, Layer::Up)).count();
+        let last = |part: &str| this.conv_shape(part, this.last_index(part)?);
+        this.layout = LatentLayout {
+            channels: last("encoder")?[0],
+            down: power_of_two(halvings)?,
+            up: power_of_two(doublings)?,
+            image: [this.conv_shape("encoder", 0)?[1], last("decoder")?[0]],
+        };
         Ok(this)
     }
 
@@ -46,20 +45,15 @@ impl Autoencoder {
         self.layout
     }
 
-    /// `image` `[B, 3, H, W]` in [0, 1] to `latent` `[B, C, H/d, W/d]`.
-    pub fn encoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
-        let mut g = GraphBuilder::new();
-        let x = g.input("image", &[batch, 3, height, width], Dtype::F32);
-        let x = self.sequence(&mut g, "encoder", self.encoder_layers()?, x)?;
-        Ok(g.finish(&[("latent", x)])?)
+    /// Images are 0 to 1 inside.
+    pub fn encode(&self, g: &mut GraphBuilder, image: ValueId) -> Result<ValueId, SpaceError> {
+        let x = to_unit(g, "encoder.to_unit", image);
+        self.sequence(g, "encoder", self.encoder_layers()?, x)
     }
 
-    /// `latent` `[B, C, h, w]` to `image` `[B, 3, h·d, w·d]`, about [0, 1].
-    pub fn decoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
-        let mut g = GraphBuilder::new();
-        let x = g.input("latent", &[batch, self.layout.channels, height, width], Dtype::F32);
-        let x = self.sequence(&mut g, "decoder", self.decoder_layers()?, x)?;
-        Ok(g.finish(&[("image", x)])?)
+    pub fn decode(&self, g: &mut GraphBuilder, latent: ValueId) -> Result<ValueId, SpaceError> {
+        let x = self.sequence(g, "decoder", self.decoder_layers()?, latent)?;
+        Ok(from_unit(g, "decoder.from_unit", x))
     }
 
     /// Convolutions without bias inside the encoder halve the image.
@@ -107,12 +101,7 @@ impl Autoencoder {
         for (index, layer) in layers.iter().enumerate() {
             let path = format!("{part}.{index}");
             x = match layer {
-                Layer::Clamp => {
-                    // tanh(x/3)·3
-                    let x = g.affine(&format!("{path}.in"), x, 1.0 / 3.0, 0.0);
-                    let x = g.node(&path, Op::Tanh, &[x]);
-                    g.affine(&format!("{path}.out"), x, 3.0, 0.0)
-                }
+                Layer::Clamp => bound_latent(g, &path, x),
                 Layer::Relu => g.relu(&path, x),
                 Layer::Up => {
                     let size = [2 * g.shape(x)[2], 2 * g.shape(x)[3]];
@@ -135,13 +124,7 @@ impl Autoencoder {
             let h = self.conv(g, &format!("{path}.pool.3"), h, 1, false)?;
             x = g.add(&format!("{path}.pool"), x, h);
         }
-        let h = self.conv(g, &format!("{path}.conv.0"), x, 1, true)?;
-        let h = g.relu(&format!("{path}.conv.1"), h);
-        let h = self.conv(g, &format!("{path}.conv.2"), h, 1, true)?;
-        let h = g.relu(&format!("{path}.conv.3"), h);
-        let h = self.conv(g, &format!("{path}.conv.4"), h, 1, true)?;
-        let h = g.add(&format!("{path}.skip"), h, x);
-        Ok(g.relu(&format!("{path}.fuse"), h))
+        Ok(tiny::block(g, path, x, Activation::Relu))
     }
 
     fn conv(
@@ -173,10 +156,20 @@ impl Autoencoder {
         last.filter(|&last| last < 1000).ok_or_else(|| missing(part))
     }
 
-    fn conv_shape(&self, part: &str, index: usize) -> Result<&[usize], SpaceError> {
+    fn conv_shape(&self, part: &str, index: usize) -> Result<&[usize; 4], SpaceError> {
         let name = format!("{part}.{index}.weight");
-        self.shapes.get(&name).map(Vec::as_slice).ok_or_else(|| missing(&name))
+        let shape = self.shapes.get(&name).and_then(|shape| shape.as_slice().try_into().ok());
+        shape.ok_or_else(|| missing(&name))
     }
+}
+
+/// Bounded: a hostile file must not ask for images of no end.
+fn power_of_two(count: usize) -> Result<usize, SpaceError> {
+    if count > 10 {
+        let message = format!("{count} changes of size by 2 in a row");
+        return Err(SpaceError::Config { config: "autoencoder", message });
+    }
+    Ok(1 << count)
 }
 
 fn missing(name: &str) -> SpaceError {

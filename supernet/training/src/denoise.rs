@@ -1,0 +1,75 @@
+use burn::tensor::{Device, Tensor};
+use tnas_graph::Graph;
+use tnas_network::{Value, WeightSource, execute};
+use tnas_schedulers::{Level, Parameterisation};
+
+use crate::TrainError;
+
+/// Runs a denoiser as the flow that its parameterisation makes of it.
+pub(crate) struct Denoise<'a> {
+    /// What the network takes and gives.
+    pub parameterisation: &'a Parameterisation,
+    /// Time of each clip, in the model's range.
+    pub times: &'a [f32],
+    /// Where it runs.
+    pub device: &'a Device,
+}
+
+impl Denoise<'_> {
+    /// v of the clips x_t.
+    pub fn velocity(
+        &self,
+        graph: &Graph,
+        weights: &dyn WeightSource,
+        x: Value,
+        rest: Vec<Value>,
+    ) -> Result<Value, TrainError> {
+        let inputs = self.inputs(x.clone(), rest);
+        let mut outputs = execute(graph, weights, inputs, self.device)?;
+        let out = outputs.pop().ok_or_else(|| TrainError::Data("the denoiser has no output".into()))?;
+        if self.parameterisation.is_flow() {
+            return Ok(out);
+        }
+        let shape = out.shape();
+        let (skip, output) = (self.column_of(|level| level.skip), self.column_of(|level| level.output));
+        Ok(Value::F2(by_clip(x) * skip + by_clip(out) * output).reshape(&shape))
+    }
+
+    /// What the network is given for the clips x_t: the sample, the timesteps and the rest.
+    pub fn inputs(&self, x: Value, rest: Vec<Value>) -> Vec<Value> {
+        let timesteps = self.levels().map(|level| level.timestep).collect();
+        let timesteps = on(timesteps, &[self.times.len()], self.device);
+        let sample = if self.parameterisation.is_flow() {
+            x
+        } else {
+            let shape = x.shape();
+            Value::F2(by_clip(x) * self.column_of(|level| level.input)).reshape(&shape)
+        };
+        [sample, timesteps].into_iter().chain(rest).collect()
+    }
+
+    fn levels(&self) -> impl Iterator<Item = Level> {
+        self.times.iter().map(|&t| self.parameterisation.at(t))
+    }
+
+    fn column_of(&self, of: impl Fn(Level) -> f32) -> Tensor<2> {
+        column(on(self.levels().map(of).collect(), &[self.times.len()], self.device))
+    }
+}
+
+/// Host floats as constants of a run on `device`, plain or with gradients.
+pub(crate) fn on(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
+    Value::from_f32(data, shape, &device.clone().inner()).constant_for(device)
+}
+
+/// `[B, elements]`
+pub(crate) fn by_clip(x: Value) -> Tensor<2> {
+    let shape = x.shape();
+    x.reshape(&[shape[0], shape[1..].iter().product()]).rows()
+}
+
+/// `[B, 1]`
+pub(crate) fn column(x: Value) -> Tensor<2> {
+    let length = x.shape()[0];
+    x.reshape(&[length, 1]).rows()
+}

@@ -1,6 +1,8 @@
 //! Promises of the crate, one module each.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+/// Tables of published measurements: learning, transfer, refusals, golden figures.
+mod bench;
 /// A process that measures: answers, and every way to die.
 #[cfg(unix)]
 mod child;

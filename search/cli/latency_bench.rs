@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use tnas_latency::bench::{Asked, Both, Figures, Protocol, PublishedFigure, Report, Table, learn, run};
+use tnas_latency::bench::{Asked, Both, Figures, Operators, Protocol, PublishedFigure, Report, Table, learn, run};
 
 /// A table of latencies and who learns from whom.
 #[derive(Args, Clone)]
@@ -47,7 +47,6 @@ pub struct LatencyBenchArgs {
 
 /// Runs the protocol and prints what came of it.
 pub fn bench(args: &LatencyBenchArgs) -> anyhow::Result<()> {
-    let table = Table::read(&args.set)?;
     let asked = Asked {
         protocol: args.protocol.clone(),
         sources: args.sources.clone(),
@@ -58,6 +57,10 @@ pub fn bench(args: &LatencyBenchArgs) -> anyhow::Result<()> {
         seeds: args.seeds,
         trim: args.trim,
     };
+    if Operators::are_in(&args.set) {
+        return operators(args, &asked);
+    }
+    let table = Table::read(&args.set)?;
     let protocol = Protocol::new(&table, &asked)?;
     let report = run(&table, &protocol)?;
     if let Some(folder) = &args.save {
@@ -73,6 +76,65 @@ pub fn bench(args: &LatencyBenchArgs) -> anyhow::Result<()> {
         print(&table, &protocol, &report);
     }
     Ok(())
+}
+
+/// Single operations on graphics cards.
+fn operators(args: &LatencyBenchArgs, asked: &Asked) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.save.is_none() && args.protocol.is_none(),
+        "failed to use --save or --protocol: not for operations"
+    );
+    let operators = Operators::read(&args.set)?;
+    let report = operators.run(asked)?;
+    if args.json {
+        let mut json = serde_json::to_value(&report)?;
+        json["format_version"] = json!(1);
+        json["command"] = json!("latency bench");
+        json["published"] = json!({"metric": "mape", "in_and_out_of_distribution": operators.published});
+        println!("{json}");
+        return Ok(());
+    }
+    let known = args.sources.clone().unwrap_or_else(|| operators.sources());
+    println!("{}: operations, learned from {}", args.set.display(), known.join(", "));
+    let wide = report.devices.keys().map(String::len).max().unwrap_or(0).max(12);
+    heading(wide);
+    for (name, device) in &report.devices {
+        line(name, &device.ours, wide);
+        for (class, figures) in &device.operators {
+            println!(
+                "{:wide$}  {:>7} {:>7} {:>7} {:>8.3} {:>8.3} {:>8}",
+                format!("  {class}"),
+                percent(figures.mape),
+                percent(figures.within_5pct),
+                percent(figures.within_10pct),
+                figures.spearman,
+                figures.kendall,
+                held(figures)
+            );
+        }
+    }
+    line("mean", &report.mean, wide);
+    for (learner, figures) in &operators.published {
+        let figures: Vec<String> =
+            figures.iter().map(|(name, mape)| format!("{name} {}", percent(*mape))).collect();
+        println!("published MAPE, {learner}, in and out of distribution: {}", figures.join(", "));
+    }
+    println!(
+        "learned in {:.1} s for each card; {:.0} candidates a second",
+        report.fit_seconds, report.predictions_per_second
+    );
+    Ok(())
+}
+
+fn heading(wide: usize) {
+    println!(
+        "{:wide$}  {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} | trimmed {:>7} {:>7} {:>8} {:>8}",
+        "", "MAPE", "±5 %", "±10 %", "Spearman", "Kendall", "held 90", "MAPE", "±10 %", "Spearman", "held 90"
+    );
+}
+
+fn held(figures: &Figures) -> String {
+    figures.coverage_90.map_or_else(|| "–".to_string(), |share| format!("{:.1} %", 100.0 * share))
 }
 
 fn to_json(table: &Table, protocol: &Protocol, report: &Report) -> anyhow::Result<Value> {
@@ -102,13 +164,12 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
         protocol.seeds
     );
     let wide = report.devices.keys().map(String::len).max().unwrap_or(0).max(12);
-    println!(
-        "{:wide$}  {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} | trimmed {:>7} {:>7} {:>8} {:>8}",
-        "", "MAPE", "±5 %", "±10 %", "Spearman", "Kendall", "held 90", "MAPE", "±10 %", "Spearman", "held 90"
-    );
+    heading(wide);
     for (name, device) in &report.devices {
         line(name, &device.ours, wide);
-        line("  linear fit", &device.linear_fit, wide);
+        if let Some(fit) = &device.linear_fit {
+            line("  linear fit", fit, wide);
+        }
         if let Some(all) = &device.all_rows {
             line("  all rows", all, wide);
         }
@@ -118,7 +179,9 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
         }
     }
     line("mean", &report.mean, wide);
-    line("  linear fit", &report.mean_linear_fit, wide);
+    if let Some(fit) = &report.mean_linear_fit {
+        line("  linear fit", fit, wide);
+    }
     if let Some(all) = &report.mean_all_rows {
         line("  all rows", all, wide);
     }
@@ -131,9 +194,6 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
 
 fn line(name: &str, both: &Both, wide: usize) {
     let Both { all, trimmed } = both;
-    let held = |figures: &Figures| {
-        figures.coverage_90.map_or_else(|| "–".to_string(), |share| format!("{:.1} %", 100.0 * share))
-    };
     println!(
         "{name:wide$}  {:>7} {:>7} {:>7} {:>8.3} {:>8.3} {:>8} |         {:>7} {:>7} {:>8.3} {:>8}",
         percent(all.mape),

@@ -83,7 +83,7 @@ impl Both {
 }
 
 /// One device, averaged over seeds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DeviceFigures {
     /// Ours.
     #[serde(flatten)]
@@ -93,7 +93,8 @@ pub struct DeviceFigures {
     /// Rows predicted.
     pub test_rows: usize,
     /// A table of one number per (slot, choice), or a line through amounts, fitted to the same measurements.
-    pub linear_fit: Both,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_fit: Option<Both>,
     /// Ours from all training rows of the device: what the table's noise leaves to reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub all_rows: Option<Both>,
@@ -103,6 +104,9 @@ pub struct DeviceFigures {
     /// Share of the seeds in which some source agreed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similar_source: Option<f64>,
+    /// By kind of operation, where rows are operations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub operators: BTreeMap<String, Figures>,
     /// Standard deviation over seeds of Spearman, trimmed.
     pub spread: f64,
 }

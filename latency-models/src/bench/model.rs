@@ -5,6 +5,7 @@ use super::{
     encoding::{Column, Encoding, Group},
     predictor::{NearRows, Sum, TablePredictor},
     process::{Amplitudes, Process},
+    source::Linear,
 };
 
 /// A device's latency, learned from some of its rows and beliefs.
@@ -52,6 +53,21 @@ enum Level {
     Fitted { constant: f64, weights: DVector<f64> },
 }
 
+/// What is known of relative latency before the process learns; 0 where nothing is.
+struct Base {
+    constant: f64,
+    weights: DVector<f64>,
+}
+
+impl Base {
+    fn new(base: Option<&Linear>, width: usize, unit_ms: f64) -> Self {
+        base.map_or_else(
+            || Self { constant: 0.0, weights: DVector::zeros(width) },
+            |base| Self { constant: base.mean_ms / unit_ms - 1.0, weights: &base.weights / unit_ms },
+        )
+    }
+}
+
 /// What is said of one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guess {
@@ -86,6 +102,8 @@ pub(crate) struct Measured<'a> {
     pub(crate) latency_ms: &'a [f64],
     /// Whether rows stand in the order of measurement.
     pub(crate) in_order: bool,
+    /// What more rows than these gave already.
+    pub(crate) base: Option<Linear>,
 }
 
 impl Model {
@@ -93,8 +111,13 @@ impl Model {
     pub(crate) fn fit(encoding: &Encoding, beliefs: Beliefs, measured: &Measured<'_>) -> Option<Self> {
         let n = measured.rows.len();
         let unit_ms = median(measured.latency_ms);
-        let y = DVector::from_iterator(n, measured.latency_ms.iter().map(|ms| ms / unit_ms - 1.0));
-        let level = Level::new(&beliefs, encoding, &measured.x, &y)?;
+        let base = Base::new(measured.base.as_ref(), encoding.width(), unit_ms);
+        let relative = DVector::from_iterator(n, measured.latency_ms.iter().map(|ms| ms / unit_ms - 1.0));
+        let y = relative - (&measured.x * &base.weights).add_scalar(base.constant);
+        let level = match measured.base {
+            Some(_) => Level::Fitted { constant: base.constant, weights: base.weights.clone() },
+            None => Level::new(&beliefs, encoding, &measured.x, &y)?,
+        };
         let scale = level.of(&beliefs, &measured.x);
         let mut kernels = vec![DMatrix::from_element(n, n, 1.0)];
         let mut expected = Amplitudes { kernels: vec![1.0], noise: 0.02 };
@@ -119,7 +142,7 @@ impl Model {
         }
         let process = Process::fit(&kernels, &y, &scale, &expected)?;
         let amplitudes = &process.settings.kernels;
-        let mut weights = DVector::zeros(encoding.width());
+        let mut weights = base.weights;
         let pulled = measured.x.tr_mul(&process.alpha);
         for (part, amplitude) in beliefs.parts.iter().zip(&amplitudes[1..]) {
             weights += &part.root * part.root.tr_mul(&pulled) * *amplitude;
@@ -141,7 +164,7 @@ impl Model {
         Some(Self {
             unit_ms,
             weights,
-            constant: amplitudes[0] * process.alpha.sum(),
+            constant: base.constant + amplitudes[0] * process.alpha.sum(),
             near,
             drift,
             process,

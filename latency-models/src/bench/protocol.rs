@@ -149,7 +149,7 @@ enum Edge {
 }
 
 impl Rows {
-    fn parse(text: &str) -> Result<Self, BenchError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, BenchError> {
         let fail =
             || BenchError::Protocol(format!("rows '{text}' are no range; write 0..4000, 80%.. or 0..10,20..30"));
         let edge = |text: &str, open: Edge| match text.trim() {
@@ -167,7 +167,12 @@ impl Rows {
 
     /// Rows of the table, ascending.
     pub(crate) fn of(&self, device: &Device) -> Result<Vec<usize>, BenchError> {
-        let count = device.rows.len();
+        self.within(device.rows.clone())
+    }
+
+    /// Rows of a file that stands at some place, ascending.
+    pub(crate) fn within(&self, file: Range<usize>) -> Result<Vec<usize>, BenchError> {
+        let count = file.len();
         let at = |edge: Edge| match edge {
             Edge::Row(row) => row,
             Edge::Share(share) => count * share / 100,
@@ -180,7 +185,7 @@ impl Rows {
                 let message = format!("rows '{}' of a table with rows 0..{count}", self.text);
                 return Err(BenchError::Protocol(message));
             }
-            rows.extend(range.map(|row| row + device.rows.start));
+            rows.extend(range.map(|row| row + file.start));
         }
         rows.sort_unstable();
         rows.dedup();

@@ -23,7 +23,8 @@ pub struct Report {
     /// By name.
     pub devices: BTreeMap<String, DeviceFigures>,
     /// Of the linear fit.
-    pub mean_linear_fit: Both,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_linear_fit: Option<Both>,
     /// From all training rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_all_rows: Option<Both>,
@@ -36,6 +37,9 @@ pub struct Report {
 /// A source counts as similar from this Spearman with the measured rows on.
 const SIMILAR: f64 = 0.5;
 
+/// Rows from which a process learns in reasonable time.
+const MOST_LEARNED: usize = 1400;
+
 /// Runs a protocol.
 pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, BenchError> {
     let mut bench = Bench::new(table, protocol)?;
@@ -43,18 +47,28 @@ pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, BenchError> {
     for target in &protocol.targets {
         devices.insert(target.clone(), bench.device(target)?);
     }
-    let means = |of: fn(&DeviceFigures) -> Option<Both>| {
+    let speed = bench.predicted as f64 / bench.predict_seconds.max(1e-9);
+    Ok(means(devices, speed, bench.fit_seconds / bench.fits.max(1) as f64))
+}
+
+/// Averages over devices.
+pub(crate) fn means(
+    devices: BTreeMap<String, DeviceFigures>,
+    predictions_per_second: f64,
+    fit_seconds: f64,
+) -> Report {
+    let mean = |of: fn(&DeviceFigures) -> Option<Both>| {
         let all: Option<Vec<Both>> = devices.values().map(of).collect();
         all.map(|all| Both::mean(&all))
     };
-    Ok(Report {
-        mean: means(|device| Some(device.ours)).unwrap_or_default(),
-        mean_linear_fit: means(|device| Some(device.linear_fit)).unwrap_or_default(),
-        mean_all_rows: means(|device| device.all_rows),
-        predictions_per_second: bench.predicted as f64 / bench.predict_seconds.max(1e-9),
-        fit_seconds: bench.fit_seconds / bench.fits.max(1) as f64,
+    Report {
+        mean: mean(|device| Some(device.ours)).unwrap_or_default(),
+        mean_linear_fit: mean(|device| device.linear_fit),
+        mean_all_rows: mean(|device| device.all_rows),
+        predictions_per_second,
+        fit_seconds,
         devices,
-    })
+    }
 }
 
 /// The predictor of a target that one seed gives, by a protocol.
@@ -131,11 +145,12 @@ impl<'a> Bench<'a> {
         Ok(DeviceFigures {
             measurements: all[0].measured,
             test_rows: test.len(),
-            linear_fit: both(|trial| trial.linear),
+            linear_fit: Some(both(|trial| trial.linear)),
             all_rows: self.ceiling(name, device, &train, (&test, &test_x), count)?,
             similar_source: (!self.sources.is_empty()).then(|| similar as f64 / all.len() as f64),
             agreement: agreement.collect(),
             spread: variance.sqrt(),
+            operators: BTreeMap::new(),
             ours,
         })
     }
@@ -194,9 +209,25 @@ impl<'a> Bench<'a> {
         } else {
             Beliefs::alone(&self.encoding, &x)
         };
-        let measured = Measured { x, rows, latency_ms: &latency_ms, in_order: self.table.card.in_order };
-        let model = Model::fit(&self.encoding, beliefs, &measured).ok_or_else(|| singular(name))?;
+        let model = if rows.len() > MOST_LEARNED {
+            self.thinned(beliefs, &x, rows, &latency_ms)
+        } else {
+            let in_order = self.table.card.in_order;
+            let measured = Measured { x, rows, latency_ms: &latency_ms, in_order, base: None };
+            Model::fit(&self.encoding, beliefs, &measured)
+        };
+        let model = model.ok_or_else(|| singular(name))?;
         Ok((model, agreement))
+    }
+
+    /// Of many rows: a linear fit to all of them, and a process on what it leaves at every so many.
+    fn thinned(&self, beliefs: Beliefs, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
+        let base = source::fit(x, self.encoding.columns(), &[latency_ms.to_vec()])?.pop();
+        let some: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(MOST_LEARNED)).collect();
+        let (places, latency_ms) = (some.iter().map(|&i| rows[i]).collect::<Vec<_>>(), pick(latency_ms, &some));
+        let in_order = self.table.card.in_order;
+        let x = x.select_rows(&some);
+        Model::fit(&self.encoding, beliefs, &Measured { x, rows: &places, latency_ms: &latency_ms, in_order, base })
     }
 
     /// From all training rows, without sources: what the noise of the table leaves to reach.

@@ -11,7 +11,7 @@ pub const PARSER: Parser = Parser { name: "profile", examples, read, room_bytes:
 fn measurement(order: u32, anchor: bool) -> Measurement {
     let ms = 2.0 + f64::from(order) / 8.0;
     let spread = Spread { median_ms: ms, iqr_ms: 0.1, p10_ms: 0.9 * ms, p90_ms: 1.1 * ms };
-    let timing = Timing { runs: 9, warmup_runs: 3, cpu: spread, wall: spread };
+    let timing = Timing { runs: 9, warmup_runs: 3, steady: true, cpu: Some(spread), wall: spread, reference: None };
     Measurement {
         arch_id: if anchor { "anchor".into() } else { format!("a{order}") },
         genotype: "mid.0.r=conv1d".into(),
@@ -19,6 +19,7 @@ fn measurement(order: u32, anchor: bool) -> Measurement {
         order,
         anchor,
         repeat: false,
+        held_out: false,
         outcome: Outcome::Ran { timing, peak_memory_bytes: Some(1 << 20) },
     }
 }
@@ -38,7 +39,7 @@ fn examples() -> Vec<Vec<u8>> {
         let path = folder.join("example.jsonl");
         fs::remove_file(&path).unwrap_or_default();
         let here = Fingerprint::here("burn", "0.22.1", 1);
-        let mut profile = Profile::open(&path, &here, Quantity::Cpu).unwrap();
+        let mut profile = Profile::open(&path, &here, Quantity::Cpu, "").unwrap();
         lines.into_iter().for_each(|line| profile.append(line).unwrap());
         vec![fs::read(path).unwrap()]
     })

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_export::{ModelInfo, OnnxRuntime, to_onnx, verify};
-use tnas_graph::{Graph, HostTensor, Runtime, Session};
+use tnas_graph::{Graph, HostTensor, Session};
 use tnas_network::{BurnRuntime, Parameters, normal_vec, stream};
 use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
 use tnas_clips::CaptionTokenizer;
-use tnas_graph::{Graph, WeightError, Weights};
+use tnas_graph::{Graph, WeightError};
 use tnas_network::{Device, Parameters, ParametersError};
 use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};

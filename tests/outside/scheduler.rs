@@ -4,7 +4,7 @@ use tnas_schedulers::{Plan, SchedulerConfig};
 
 use super::{Parser, text, told};
 
-pub const PARSER: Parser = Parser { name: "scheduler", examples, read, room_bytes: 1 << 20 };
+pub const PARSER: Parser = Parser { name: "scheduler", examples, read, room_bytes: 16 << 20 };
 
 const CLASSES: [&str; 8] = [
     "DDIMScheduler",

@@ -147,7 +147,7 @@ fn drift_is_followed_where_rows_stand_in_the_order_of_measurement() {
         run(&table, &Protocol::new(&table, &asked(&[], &["d"], 60)).unwrap()).unwrap().mean.all.mape
     };
     let (followed, not) = (error(format!("{CARD}in_order = true\n")), error(CARD.into()));
-    assert!(followed < 0.03 && not > 0.05, "{followed} {not}");
+    assert!(followed < 0.06 && not > 0.1, "{followed} {not}");
 }
 
 #[test]

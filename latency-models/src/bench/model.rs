@@ -83,6 +83,8 @@ pub struct Guess {
 const LENGTHS: [f64; 2] = [0.5, 2.0];
 /// Rows over which a device's speed changes.
 const DRIFT_ROWS: [f64; 3] = [20.0, 300.0, 5000.0];
+/// Variance of the speed of a device that leaps.
+const LEAPS: f64 = 0.01;
 /// Share that intervals should hold.
 const COVERAGE: f64 = 0.9;
 /// 90 % of a t distribution with 8 degrees of freedom.
@@ -140,7 +142,17 @@ impl Model {
                 expected.kernels.push(1e-4);
             }
         }
-        let process = Process::fit(&kernels, &y, &scale, &expected)?;
+        let mut process = Process::fit(&kernels, &y, &scale, &expected, &expected)?;
+        if measured.in_order {
+            // A leap of the speed looks like noise until it is followed; whether to follow, the last rows say.
+            let mut leaps = expected.clone();
+            let first = leaps.kernels.len() - DRIFT_ROWS.len();
+            leaps.kernels[first..].fill(LEAPS);
+            let following = Process::fit(&kernels, &y, &scale, &expected, &leaps)?;
+            if following.error_ahead(DRIFT_BLOCKS)? < process.error_ahead(DRIFT_BLOCKS)? {
+                process = following;
+            }
+        }
         let amplitudes = &process.settings.kernels;
         let mut weights = base.weights;
         let pulled = measured.x.tr_mul(&process.alpha);

@@ -33,12 +33,13 @@ const NOISE_SPREAD: f64 = 1.5;
 const FREEDOM: f64 = 4.0;
 
 impl Process {
-    /// Learns `y` from kernels among its rows, with amplitudes near `expected` that make it most likely.
+    /// Learns `y` from kernels among its rows, with amplitudes near `expected` that make it most likely, looked for from a start.
     pub(crate) fn fit(
         kernels: &[DMatrix<f64>],
         y: &DVector<f64>,
         scale: &[f64],
         expected: &Amplitudes,
+        start: &Amplitudes,
     ) -> Option<Self> {
         let n = y.len();
         let stride = n.div_ceil(SEARCHED).max(1);
@@ -46,7 +47,7 @@ impl Process {
         let part: Vec<DMatrix<f64>> = kernels.iter().map(|k| k.select_rows(&some).select_columns(&some)).collect();
         let part_y = DVector::from_fn(some.len(), |i, _| y[some[i]]);
         let mut inflation: Vec<f64> = vec![1.0; n];
-        let mut settings = expected.clone();
+        let mut settings = start.clone();
         let mut process = None;
         for _ in 0..ROBUST_ROUNDS {
             let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
@@ -74,15 +75,26 @@ impl Process {
         let n = self.alpha.len();
         let mut errors = Vec::with_capacity(n);
         for block in 0..blocks {
-            let (start, end) = (n * block / blocks, n * (block + 1) / blocks);
-            let columns = self.whitening.columns(start, end - start);
-            // The block of K⁻¹; its inverse is the covariance of the block, given the rest.
-            let (_, root) = factor(&columns.tr_mul(&columns))?;
-            let covariance = root.tr_mul(&root);
-            let error = &covariance * self.alpha.rows(start, end - start);
-            errors.extend(error.iter().zip(covariance.diagonal().iter()).map(|(error, v)| error / v.sqrt()));
+            let (error, variance) = self.block_left_out(n * block / blocks, n * (block + 1) / blocks)?;
+            errors.extend(error.iter().zip(variance.iter()).map(|(error, v)| error / v.sqrt()));
         }
         Some(errors)
+    }
+
+    /// Mean absolute error of the last rows when the earlier ones predict them.
+    pub(crate) fn error_ahead(&self, blocks: usize) -> Option<f64> {
+        let n = self.alpha.len();
+        let (error, _) = self.block_left_out(n - n / blocks, n)?;
+        Some(error.iter().map(|error| error.abs()).sum::<f64>() / error.len().max(1) as f64)
+    }
+
+    /// Errors and variances of some successive rows, given the others.
+    fn block_left_out(&self, start: usize, end: usize) -> Option<(DVector<f64>, DVector<f64>)> {
+        let columns = self.whitening.columns(start, end - start);
+        // The block of K⁻¹; its inverse is the covariance of the block, given the rest.
+        let (_, root) = factor(&columns.tr_mul(&columns))?;
+        let covariance = root.tr_mul(&root);
+        Some((&covariance * self.alpha.rows(start, end - start), covariance.diagonal()))
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.

@@ -105,8 +105,9 @@ impl TryFrom<Stored> for Likeness {
     type Error = String;
 
     fn try_from(stored: Stored) -> Result<Self, String> {
-        let sound = stored.coordinates.iter().flatten().flatten().flatten().all(|x| x.is_finite());
-        if !sound || !(stored.length.is_finite() && stored.length > 0.0) {
+        let finite = stored.coordinates.iter().flatten().flatten().flatten().all(|x| x.is_finite());
+        let sound = finite && stored.length.is_finite() && stored.length > 0.0;
+        if !sound {
             return Err("coordinates of blocks that no count gives".into());
         }
         Ok(Self::of(stored))

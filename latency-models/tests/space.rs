@@ -127,9 +127,10 @@ fn the_most_telling_begin_with_the_extremes_and_show_every_choice() {
     assert_eq!(chosen.iter().collect::<std::collections::BTreeSet<_>>().len(), 20);
     let times: Vec<f64> = times(&genomes);
     assert!(times.iter().all(|ms| times[chosen[0]] <= *ms && *ms <= times[chosen[1]]));
+    let seen = |slot: usize, choice: u16| chosen.iter().filter(|&&index| genomes[index][slot] == choice).count();
     for slot in 0..WIDTHS.len() {
         for choice in 0..5 {
-            let seen = chosen.iter().filter(|&&index| genomes[index][slot] == choice).count();
+            let seen = seen(slot, choice);
             assert!(seen >= 2, "slot {slot}, choice {choice}: {seen}");
         }
     }

@@ -145,6 +145,9 @@ pub struct SpaceArgs {
     /// Text tokens.
     #[arg(long, default_value_t = 77)]
     pub tokens: usize,
+    /// A device's predictor (`runs/<name>/latency/<device>.json`), learned on this space and on clips of this shape.
+    #[arg(long)]
+    pub predictor: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -66,13 +66,17 @@ impl Subjects {
 
     /// What every choice adds at every slot.
     pub fn blocks(&self) -> anyhow::Result<SpaceBlocks> {
-        let backbone = &self.model.backbone;
-        let of_slot = |slot: &tnas_space::SlotChoices| -> anyhow::Result<Vec<Graph>> {
-            slot.choices.iter().map(|choice| Ok(backbone.block(&slot.info, choice, self.shape)?)).collect()
-        };
-        let blocks = self.space.slots().iter().map(of_slot).collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(SpaceBlocks::new(&self.graph(&Genotype::none())?, &blocks))
+        space_blocks(&self.model.backbone, &self.space, self.shape)
     }
+}
+
+/// What every choice of a space adds at every slot.
+pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> anyhow::Result<SpaceBlocks> {
+    let of_slot = |slot: &tnas_space::SlotChoices| -> anyhow::Result<Vec<Graph>> {
+        slot.choices.iter().map(|choice| Ok(backbone.block(&slot.info, choice, shape)?)).collect()
+    };
+    let blocks = space.slots().iter().map(of_slot).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(SpaceBlocks::new(&backbone.denoiser(&Genotype::none(), shape)?, &blocks))
 }
 
 impl Measurer {

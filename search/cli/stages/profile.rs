@@ -86,10 +86,10 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
     let profile = Profile::read(&path)?;
     // One recorded elsewhere is asked for by profile.from alone.
     let here = settings.runtimes.contains(&settings.target) && settings.from.is_none();
-    if let Some(fingerprint) = Target::new(&settings.target, settings).ok().filter(|_| here) {
-        if let Some(fingerprint) = fingerprint.fingerprint()? {
-            profile.check_device(&fingerprint)?;
-        }
+    if let Some(fingerprint) = Target::new(&settings.target, settings).ok().filter(|_| here)
+        && let Some(fingerprint) = fingerprint.fingerprint()?
+    {
+        profile.check_device(&fingerprint)?;
     }
     check_noise(&profile, settings.max_noise)?;
     Ok(profile)

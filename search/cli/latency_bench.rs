@@ -217,9 +217,7 @@ fn percent(share: f64) -> String {
 fn published(figure: &PublishedFigure, report: &Report) {
     let of = figure.devices.iter().filter(|(name, _)| report.devices.contains_key(*name));
     let mut parts: Vec<String> = of.map(|(name, value)| format!("{name} {value}")).collect();
-    if parts.len() == figure.devices.len() {
-        parts.extend(figure.mean.map(|mean| format!("mean {mean}")));
-    }
+    parts.extend(figure.mean.map(|mean| format!("mean {mean}")));
     if !parts.is_empty() {
         let trimmed = if figure.trimmed { ", trimmed" } else { "" };
         println!("published: {} ({}{trimmed}): {}", figure.what, figure.metric, parts.join(", "));

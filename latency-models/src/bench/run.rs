@@ -34,8 +34,13 @@ pub struct Report {
     pub fit_seconds: f64,
 }
 
-/// A source counts as similar from this Spearman with the measured rows on.
-const SIMILAR: f64 = 0.5;
+/// A source counts as similar from this Spearman with the measured rows on: what chance gives one in twenty times, and never
+/// less than 0.3.
+fn similar_from(measurements: usize) -> f64 {
+    const LEAST: f64 = 0.3;
+    const ONE_IN_TWENTY: f64 = 1.645;
+    (ONE_IN_TWENTY / (measurements.max(2) as f64 - 1.0).sqrt()).max(LEAST)
+}
 
 /// Rows from which a process learns in reasonable time.
 const MOST_LEARNED: usize = 1400;
@@ -139,7 +144,8 @@ impl<'a> Bench<'a> {
             (source.clone(), mean)
         });
         let ours = both(|trial| trial.ours);
-        let similar = all.iter().filter(|trial| trial.agreement.iter().any(|&a| a >= SIMILAR)).count();
+        let similar =
+            all.iter().filter(|trial| trial.agreement.iter().any(|&a| a >= similar_from(trial.measured))).count();
         let variance = all.iter().map(|t| (t.ours.trimmed.spearman - ours.trimmed.spearman).powi(2)).sum::<f64>()
             / all.len() as f64;
         Ok(DeviceFigures {
@@ -202,7 +208,7 @@ impl<'a> Bench<'a> {
         let latency_ms = latency(device, rows);
         let agreement: Vec<f64> =
             self.sources.iter().map(|source| spearman(source.predict(&x).as_slice(), &latency_ms)).collect();
-        let beliefs = if agreement.iter().any(|&a| a >= SIMILAR) {
+        let beliefs = if agreement.iter().any(|&a| a >= similar_from(rows.len())) {
             // One that disagrees says nothing of this device.
             let weights: Vec<f64> = agreement.iter().map(|a| a.max(0.05)).collect();
             Beliefs::from_sources(&self.encoding, &self.sources, &weights).ok_or_else(|| singular("the sources"))?

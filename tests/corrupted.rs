@@ -20,7 +20,7 @@ static COUNTED: counted::Counted = counted::Counted;
 /// Memory is counted for the whole process: one parser at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// For each parser; with eleven of them the 10,000 that are promised are passed.
+/// For each parser; the 10,000 that are promised are passed several times over.
 const CORRUPTIONS: usize = 2_000;
 
 /// What stands in for a number.

@@ -344,6 +344,9 @@ pub struct LatencyEvalArgs {
     /// Profiles of other devices to learn from too.
     #[arg(long, value_delimiter = ',')]
     pub sources: Vec<PathBuf>,
+    /// Other ways to part what is learned from and what is tested, which are tried and averaged.
+    #[arg(long, default_value_t = 10)]
+    pub splits: u64,
 }
 
 /// A study and how to run it.

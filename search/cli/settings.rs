@@ -244,6 +244,8 @@ pub struct SearchSettings {
     pub flow: FlowSettings,
     /// Clips of a forward pass.
     pub batch: usize,
+    /// `limits.latency_ms` is kept where the predicted latency and so many of its standard deviations are below it.
+    pub limit_sigmas: f64,
     /// Most members of the front that are measured again.
     pub remeasure: usize,
     /// Held-out clips on which trained models are compared.
@@ -262,6 +264,7 @@ impl Default for SearchSettings {
             clips: 96,
             flow: FlowSettings::default(),
             batch: 16,
+            limit_sigmas: 1.0,
             remeasure: 24,
             compared_clips: 256,
             reference_point: None,
@@ -354,6 +357,10 @@ impl Study {
             && !point.iter().all(|x| x.is_finite() && *x > 0.0)
         {
             return fail(format!("search.reference_point = {point:?} must be a loss and milliseconds above 0"));
+        }
+        let sigmas = self.search.limit_sigmas;
+        if !(sigmas >= 0.0 && sigmas.is_finite()) {
+            return fail(format!("search.limit_sigmas = {sigmas} must be 0 or more"));
         }
         if self.search.population < 4 || self.search.population % 2 == 1 {
             return fail(format!("search.population = {} must be even and at least 4", self.search.population));

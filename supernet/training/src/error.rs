@@ -50,4 +50,20 @@ pub enum TrainError {
     /// The data does not fit.
     #[error("train on these clips: {0}")]
     Data(String),
+    /// A clip could not be read while training.
+    #[error("load clip {clip}: {source}")]
+    Load {
+        /// Its number.
+        clip: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The thread that loads clips died.
+    #[error("load the clips of step {step}: the loader died: {message}")]
+    Loader {
+        /// Step, counted from 0.
+        step: u64,
+        /// What it said.
+        message: String,
+    },
 }

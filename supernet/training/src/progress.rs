@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::{Checkpoint, TrainError};
+use crate::{Checkpoint, LoadTimes, TrainError};
 
 /// Who watches a training loop, and may stop it.
 pub trait Observer {
@@ -14,6 +14,11 @@ pub trait Observer {
 
     /// A checkpoint is about to be written: figures up to here must be on the disk before it.
     fn before_checkpoint(&mut self) {}
+
+    /// What loading the stage's data has cost so far: times, which are others in every run.
+    fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
+        let _ = (stage, step, times);
+    }
 
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool {

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tnas_clips::FilmFormat;
 
 /// Neural architecture search over the temporal layers of video diffusion models.
 #[derive(Parser)]
@@ -257,8 +259,11 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub study: StudyArgs,
     /// A caption; may be given again.
-    #[arg(long = "caption", required = true)]
+    #[arg(long = "caption", required_unless_present = "captions_file")]
     pub captions: Vec<String>,
+    /// A text file with a caption on each line; they follow those given by --caption.
+    #[arg(long, value_name = "FILE")]
+    pub captions_file: Option<PathBuf>,
     /// Denoising steps.
     #[arg(long, default_value_t = 50)]
     pub steps: usize,
@@ -271,9 +276,26 @@ pub struct GenerateArgs {
     /// Seed of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for the GIFs.
+    /// gif, apng, webp, or mp4 where the program was built with the feature mp4.
+    #[arg(long, default_value_t)]
+    pub format: FilmFormat,
+    /// Folder for the clips.
     #[arg(long, default_value = "generated")]
     pub out: PathBuf,
+}
+
+impl GenerateArgs {
+    /// The captions typed, then those of the file.
+    pub fn all_captions(&self) -> anyhow::Result<Vec<String>> {
+        let mut captions = self.captions.clone();
+        if let Some(file) = &self.captions_file {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+            captions.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        }
+        anyhow::ensure!(!captions.is_empty(), "failed to sample: the captions file holds no caption");
+        Ok(captions)
+    }
 }
 
 /// Ways of many-step sampling.

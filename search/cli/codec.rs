@@ -25,6 +25,8 @@ pub struct Codec {
     pub autoencoder: Autoencoder,
     /// Weights.
     pub parameters: Parameters,
+    /// Hash of its files and of what was read in them: another autoencoder makes other latents.
+    pub key: String,
 }
 
 impl Codec {
@@ -61,7 +63,9 @@ impl Codec {
         let graph = autoencoder.round_trip(1, layout.down, layout.down)?;
         parameters.refuse_extra(&[&graph])?;
         parameters.extract(&graph)?;
-        Ok(Self { autoencoder, parameters })
+        let files = tnas_study::hash_path(if path.is_dir() { &folder } else { path })?;
+        let key = tnas_study::hash_bytes(format!("{files} {autoencoder:?}").as_bytes());
+        Ok(Self { autoencoder, parameters, key })
     }
 
     /// An error where frames of this size have no whole latents.

@@ -3,7 +3,9 @@
 mod args;
 mod check;
 mod codec;
+mod dataset;
 mod import;
+mod latents;
 mod model;
 mod model_folder;
 mod motion_weights;
@@ -12,6 +14,7 @@ mod run;
 mod settings;
 mod space;
 mod stages;
+mod text_cache;
 mod workbench;
 
 use std::process::ExitCode;
@@ -163,7 +166,7 @@ fn with(
     }
     let (study, run) = open(args)?;
     let lock = tnas_study::RunDir::create(run.root())?.lock()?;
-    let bench = Workbench::open(study, run, &args.device)?;
+    let bench = Workbench::open(study, run, &args.device, &args.runs)?;
     let figures = work(&bench)?;
     write_resolved(&bench.study, &bench.run)?;
     drop(lock);

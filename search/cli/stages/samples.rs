@@ -1,7 +1,7 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::{
-    Clip, GifSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
+    Clip, FilmSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
     join_side_by_side, mean_frame_difference, nearest_neighbours,
 };
 use tnas_network::Parameters;
@@ -34,8 +34,7 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let inputs = json!([
         bench.study.samples,
-        bench.study.data,
-        bench.study.autoencoder,
+        bench.data_key,
         bench.study.seed,
         hash_path(bench.run.model(&id))?,
         hash_path(bench.run.model(&format!("{id}-student")))?,
@@ -147,8 +146,9 @@ impl<'a> Scene<'a> {
         let (judge, model, latents) = (read_judge(bench)?, bench.image_model()?, bench.latents()?);
         let count = settings.judged.min(bench.validation.len() / 2).max(2);
         // Real clips to be judged are not the ones that distances are taken to.
-        let real = bench.validation[..count].to_vec();
-        let mut decoded = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation)?;
+        let real = bench.validation.clips(0..count)?;
+        let all = bench.validation.len();
+        let mut decoded = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, all)?;
         let reference = judge.judge(&decoded.split_off(count))?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
         Ok(Self {
@@ -220,7 +220,7 @@ impl<'a> Scene<'a> {
         let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
             clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()
         };
-        let references = rows(&self.bench.train[..self.bench.train.len().min(1000)]);
+        let references = rows(&self.bench.train.clips(0..self.bench.train.len().min(1000))?);
         let mut means = serde_json::Map::new();
         for (name, clips) in shown.iter().take(2) {
             let found = nearest_neighbours(&rows(clips), &references)?;
@@ -243,7 +243,7 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
     let real = arm(&|name| name == "real").context("no real clips")?;
     let many = arm(&|name| name == many_name).context("no many-step clips")?;
     let few = arm(&|name| name == student_name).unwrap_or(many);
-    let gif = GifSettings { upscale: settings.upscale, ..GifSettings::default() };
+    let gif = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
     let mut captions = Vec::new();
     for index in 0..real.len() {
         let joined = join_side_by_side(&[&real[index], &many[index], &few[index]], 1)?;
@@ -265,11 +265,12 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
     bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
 }
 
-/// Samples clips from captions typed by the user, one GIF each.
+/// Samples clips from the user's captions, one file each.
 pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) -> anyhow::Result<Value> {
+    let wanted = args.all_captions()?;
     let winner = super::front::winner(bench)?;
     let mut model = bench.image_model()?;
-    let asked: Vec<String> = std::iter::once(String::new()).chain(args.captions.iter().cloned()).collect();
+    let asked: Vec<String> = std::iter::once(String::new()).chain(wanted.iter().cloned()).collect();
     let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &asked)?;
     model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
     let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
@@ -283,17 +284,17 @@ pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) ->
         batch: bench.study.samples.batch,
     };
     // The empty one stands before those asked for.
-    let captions: Vec<usize> = (1..=args.captions.len()).collect();
+    let captions: Vec<usize> = (1..=wanted.len()).collect();
     let shape = bench.clip_shape();
     let data =
         generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;
     let statistics = bench.latents()?.statistics;
-    let gif = GifSettings { upscale: bench.study.samples.upscale, ..GifSettings::default() };
+    let film = FilmSettings { upscale: bench.study.samples.upscale, ..FilmSettings::default() };
     let mut files = Vec::new();
     for (index, clip) in data.iter().enumerate() {
-        let path = args.out.join(format!("{index:02}.gif"));
-        tnas_weights::write_atomic(&path, &animated_gif(&bench.to_clip(clip, &statistics, None)?, &gif)?)?;
-        files.push(json!({"caption": args.captions[index], "file": path}));
+        let path = args.out.join(format!("{index:02}.{}", args.format.extension()));
+        tnas_weights::write_atomic(&path, &args.format.encode(&bench.to_clip(clip, &statistics, None)?, &film)?)?;
+        files.push(json!({"caption": wanted[index], "file": path}));
     }
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))

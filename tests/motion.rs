@@ -179,6 +179,9 @@ fn a_whole_motion_model_brings_its_image_model() {
     assert!(code == Some(1) && text.contains("--base"), "{text}");
 }
 
+/// What becomes of a tensor's shape and numbers; false leaves it out.
+type Change<'a> = dyn Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool + 'a;
+
 #[test]
 fn weights_that_do_not_fit_are_named_as_they_were_published() {
     let (Some(base), Some(motion)) = (shared("unet2dcond_sd15"), shared("motion_animatediff")) else { return };
@@ -186,7 +189,7 @@ fn weights_that_do_not_fit_are_named_as_they_were_published() {
     adapter(&motion, folder.path());
     let (from, to) =
         (motion.join("motion_adapter.safetensors"), folder.path().join("diffusion_pytorch_model.safetensors"));
-    let import = |change: &dyn Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool| {
+    let import = |change: &Change| {
         rewrite(&from, &to, change);
         let out = folder.path().join("out");
         let arguments = ["backbone", "import", "--motion", path(folder.path()), "--base", path(&base), "--out"];
@@ -195,6 +198,17 @@ fn weights_that_do_not_fit_are_named_as_they_were_published() {
     let name = "down_blocks.1.motion_modules.0.proj_in.bias";
     let (code, text) = import(&|tensor, _, _| tensor != name);
     assert!(code == Some(3) && text.contains(name), "{text}");
+    let places = "mid_block.motion_modules.0.transformer_blocks.0.pos_embed.pe";
+    for hostile in [vec![], vec![384], vec![24, 16], vec![1, 24, 16]] {
+        let (code, text) = import(&|tensor, shape, values| {
+            if tensor == places {
+                values.truncate(hostile.iter().product());
+                *shape = hostile.clone();
+            }
+            true
+        });
+        assert!(code == Some(3) && text.contains(places), "{text}");
+    }
     let (code, text) = import(&|tensor, shape, values| {
         if tensor == name {
             shape[0] -= 1;
@@ -210,6 +224,11 @@ fn weights_that_do_not_fit_are_named_as_they_were_published() {
     let (code, text) = import(&|_, _, _| true);
     assert!(code == Some(3) && text.contains("mid_block.motion_modules.0"), "{text}");
     for (option, from, to) in [
+        (
+            "motion_mid_block_layers_per_block",
+            "mid_block_layers_per_block\": 1",
+            "mid_block_layers_per_block\": 999999999999",
+        ),
         ("motion_norm_num_groups", "\"motion_norm_num_groups\": 8", "\"motion_norm_num_groups\": 4"),
         ("motion_layers_per_block", "\"motion_layers_per_block\": 2", "\"motion_layers_per_block\": 3"),
         ("a_new_option", "{", "{\"a_new_option\": 1,"),
@@ -324,14 +343,18 @@ fn published_models_are_in_the_space_that_ships() {
     let first = r#"{"motion_max_seq_length": 24, "use_motion_mid_block": false}"#;
     let model_scope = MotionModel::from_json(r#"{"_class_name": "UNet3DConditionModel"}"#).unwrap();
     let shape = DenoiserShape { batch: 1, frames: 16, height: 64, width: 64, tokens: 77 };
-    for (name, model) in
-        [("AnimateDiff 1", over(first)), ("AnimateDiff 2", over("{}")), ("ModelScope", model_scope)]
-    {
+    for (name, model, temporal) in [
+        ("AnimateDiff 1", over(first), 417_137_600),
+        ("AnimateDiff 2", over("{}"), 453_209_280),
+        ("ModelScope", model_scope, 545_323_136),
+    ] {
         let space = SearchSpace::new(&model.backbone, &file).unwrap();
         assert!(space.genome(&model.genotype).is_ok(), "{name}: {}", model.genotype);
         let count = |genotype| tnas_graph::cost(&model.backbone.denoiser(genotype, shape).unwrap()).parameters;
         let (whole, image) = (count(&model.genotype), count(&Genotype::none()));
         println!("{name}: {whole} parameters, {} of them temporal", whole - image);
+        // As diffusers counts them.
+        assert_eq!(whole - image, temporal, "{name}");
     }
 }
 

@@ -13,6 +13,9 @@ mod onnx;
 /// Mistakes in settings point at their place and name the way out.
 mod settings;
 
+/// Schedulers move as those of diffusers do, and models of other processes are flows.
+mod schedulers;
+
 /// Any UNet of diffusers that a config can describe is a backbone.
 mod backbones;
 
@@ -21,3 +24,6 @@ mod motion;
 
 /// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
 mod pipelines;
+
+/// Any mixture of films serves a study; broken ones are named, and what was encoded once is not encoded again.
+mod clips;

@@ -2,11 +2,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Measurement, Quantity, Spread};
+use crate::{Measurement, Spread};
 
 /// How a device slowed down or sped up while it was measured, by the anchors: one architecture measured again and again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
+    /// As measured.
+    raw: Vec<DriftPoint>,
+    /// A single outlier among neighbours taken out.
     points: Vec<DriftPoint>,
 }
 
@@ -24,10 +27,10 @@ const LEAST_ANCHORS: usize = 3;
 
 impl Drift {
     /// Reads the anchors; without three of them there is no drift to speak of.
-    pub fn new(measurements: &[Measurement], quantity: Quantity) -> Self {
+    pub(crate) fn new(measurements: &[Measurement], time_ms: impl Fn(&Measurement) -> Option<f64>) -> Self {
         let mut anchors: BTreeMap<&str, Vec<(u32, f64)>> = BTreeMap::new();
         for measurement in measurements.iter().filter(|m| m.anchor) {
-            if let Some(ms) = measurement.latency_ms(quantity) {
+            if let Some(ms) = time_ms(measurement) {
                 anchors.entry(&measurement.arch_id).or_default().push((measurement.order, ms));
             }
         }
@@ -37,7 +40,7 @@ impl Drift {
             points.extend(times.into_iter().map(|(order, ms)| DriftPoint { order, ratio: ms / usual }));
         }
         points.sort_by_key(|point| point.order);
-        Self { points: smooth(&points) }
+        Self { points: smooth(&points), raw: points }
     }
 
     /// Ratio at the anchors, in order of time, a single outlier among neighbours taken out.
@@ -64,6 +67,20 @@ impl Drift {
         ms / self.ratio(order)
     }
 
+    /// What its neighbours do not tell of an anchor's time: the median share, over the inner ones.
+    pub fn scatter(&self) -> f64 {
+        let inner = self.raw.windows(3).map(|w| (0.5 * (w[0].ratio + w[2].ratio) - w[1].ratio).abs());
+        Spread::of(&mut inner.collect::<Vec<_>>()).median_ms
+    }
+
+    /// Whether a correction brings times nearer to each other: an anchor's neighbours tell more of it than its usual time
+    /// does.
+    pub fn is_told_by_neighbours(&self) -> bool {
+        let inner = self.raw.windows(3).map(|w| (w[1].ratio - 1.0).abs());
+        const CLEARLY: f64 = 0.7;
+        self.scatter() < CLEARLY * Spread::of(&mut inner.collect::<Vec<_>>()).median_ms
+    }
+
     /// From the fastest to the slowest, in per cent.
     pub fn drift_pct(&self) -> f64 {
         let ratios = self.points.iter().map(|point| point.ratio);
@@ -87,8 +104,9 @@ mod tests {
     use super::*;
 
     fn drift(ratios: &[f64]) -> Drift {
-        let points = ratios.iter().enumerate();
-        Drift { points: points.map(|(i, &ratio)| DriftPoint { order: 10 * i as u32, ratio }).collect() }
+        let points = ratios.iter().enumerate().map(|(i, &ratio)| DriftPoint { order: 10 * i as u32, ratio });
+        let raw: Vec<DriftPoint> = points.collect();
+        Drift { points: raw.clone(), raw }
     }
 
     #[test]
@@ -100,6 +118,14 @@ mod tests {
         assert_eq!(drift.ratio(99), 1.1);
         assert!((drift.drift_pct() - 20.0).abs() < 1e-9);
         assert!((drift.corrected_ms(10, 12.0) - 10.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn jumps_are_no_drift() {
+        assert!(drift(&[1.0, 1.05, 1.1, 1.15, 1.2]).is_told_by_neighbours());
+        let jumps = drift(&[1.0, 1.1, 0.9, 1.1, 0.9, 1.1]);
+        assert!(!jumps.is_told_by_neighbours() && jumps.scatter() > 0.1);
+        assert!(!drift(&[1.0; 5]).is_told_by_neighbours());
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct ArchFeatures {
     pub peak_activation_bytes: u64,
     /// The same per kind of operation.
     pub per_kind: BTreeMap<String, KindCost>,
+    /// Milliseconds that other measurements tell of it: its blocks on their own, the same network on other devices.
+    #[serde(default)]
+    pub hints_ms: Vec<f64>,
 }
 
 /// Work of all operations of one kind.
@@ -58,7 +61,13 @@ impl ArchFeatures {
             parameter_bytes: 4 * total.parameters,
             peak_activation_bytes: total.peak_activation_bytes,
             per_kind,
+            hints_ms: Vec::new(),
         }
+    }
+
+    /// Bytes that some kinds of operation read and write.
+    pub(crate) fn bytes_of(&self, kinds: &[&str]) -> u64 {
+        kinds.iter().filter_map(|&kind| self.per_kind.get(kind)).map(|kind| kind.moved_bytes).sum()
     }
 
     /// Multiply-accumulates of some kinds of operation.

@@ -1,6 +1,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    ops::RangeInclusive,
     path::Path,
 };
 
@@ -25,13 +26,14 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Refuses another layout before its fields are looked at, so that the reader is told of the version and not of a field.
-pub(crate) fn check_version(json: &[u8], expected: u32) -> Result<(), String> {
+pub(crate) fn check_version(json: &[u8], known: RangeInclusive<u32>) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Version {
         format_version: u32,
     }
     let Version { format_version } = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    if format_version != expected {
+    if !known.contains(&format_version) {
+        let expected = known.end();
         return Err(format!(
             "format version {format_version}, expected {expected}: make it anew with this version"
         ));

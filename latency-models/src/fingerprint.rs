@@ -87,8 +87,8 @@ fn cpu_model(cpuinfo: &str) -> String {
     known.unwrap_or_else(|| format!("unknown {} processor", std::env::consts::ARCH))
 }
 
-/// Lower-case letters, digits and single hyphens.
-fn slug(text: &str) -> String {
+/// A name for files: lower-case letters, digits and single hyphens.
+pub fn slug(text: &str) -> String {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
 }

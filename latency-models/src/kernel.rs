@@ -3,13 +3,16 @@ use serde::{Deserialize, Serialize};
 /// How alike two architectures' residuals are, as a function of the number of slots in which they differ.
 ///
 /// `table²` times the share of equal slots is Bayesian ridge regression on one-hot (slot, choice) (Rasmussen & Williams
-/// 2006, §2.1); `pairs²` times a curve of it speaks of slots together. In units of the noise, which is 1.
+/// 2006, §2.1); `pairs²` times a curve of it speaks of slots together; `alike²` times the mean likeness of their blocks, where
+/// blocks are known, lets the table's entries learn from each other. In units of the noise, which is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Kernel {
     pub table: f64,
     pub pairs: f64,
     pub shape: Shape,
+    #[serde(default)]
+    pub alike: f64,
 }
 
 /// Curve of the interactions.
@@ -40,6 +43,11 @@ impl Kernel {
     /// What one equal slot adds to the table's part.
     pub(crate) fn per_equal_slot(&self, slots: usize) -> f64 {
         self.table.powi(2) / slots.max(1) as f64
+    }
+
+    /// What each pair of blocks that are wholly alike adds.
+    pub(crate) fn per_alike_pair(&self, slots: usize) -> f64 {
+        self.alike.powi(2) / slots.max(1) as f64
     }
 
     fn table_part(&self, different: usize, slots: usize) -> f64 {

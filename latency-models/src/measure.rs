@@ -10,11 +10,13 @@ use crate::{LatencyError, Quantity};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasurePolicy {
-    /// Timed runs at least, whatever they take.
+    /// Timed runs at least …
     pub min_runs: u32,
+    /// … and so many seconds of them.
+    pub min_seconds: f64,
     /// Timed runs at most.
     pub max_runs: u32,
-    /// Seconds after which no further run starts, warm-up included, once `min_runs` are done.
+    /// Seconds after which no further run starts, warm-up included, once there are [`MeasurePolicy::FEWEST_RUNS`].
     pub max_seconds: f64,
     /// The clock by which the warm-up is judged.
     pub quantity: Quantity,
@@ -29,13 +31,14 @@ pub struct MeasurePolicy {
 impl Default for MeasurePolicy {
     fn default() -> Self {
         Self {
-            min_runs: 5,
-            max_runs: 200,
-            max_seconds: 2.0,
+            min_runs: 30,
+            min_seconds: 1.0,
+            max_runs: 2000,
+            max_seconds: 20.0,
             quantity: Quantity::Cpu,
-            warmup_window: 3,
-            warmup_tolerance: 0.05,
-            warmup_max_runs: 30,
+            warmup_window: 5,
+            warmup_tolerance: 0.03,
+            warmup_max_runs: 50,
         }
     }
 }
@@ -48,10 +51,30 @@ pub struct Timing {
     pub runs: u32,
     /// Runs before them.
     pub warmup_runs: u32,
-    /// Processor time of the process.
-    pub cpu: Spread,
+    /// Whether the warm-up ended because the times had settled, and not because it took too long.
+    #[serde(default)]
+    pub steady: bool,
+    /// Processor time of the process, where it was told.
+    pub cpu: Option<Spread>,
     /// Wall time.
     pub wall: Spread,
+    /// The network that ran by turns with this one, where one did.
+    #[serde(default)]
+    pub reference: Option<ReferenceTiming>,
+}
+
+/// A network of known cost, run by turns with the measured one: a busy machine slows down both, and their ratio stays.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceTiming {
+    /// Median processor time of the reference.
+    pub cpu_ms: f64,
+    /// Median wall time of the reference.
+    pub wall_ms: f64,
+    /// Median over the runs of their processor time as a multiple of the reference's before and after.
+    pub cpu_ratio: f64,
+    /// The same of wall time.
+    pub wall_ratio: f64,
 }
 
 /// Quantiles of the runs. Median, not mean: interruptions skew the tail.
@@ -68,51 +91,139 @@ pub struct Spread {
     pub p90_ms: f64,
 }
 
-/// Runs until the median is steady, then times runs by processor time and wall time.
+/// A session with its inputs.
+pub struct Subject<'a> {
+    /// Ready to run.
+    pub session: &'a mut dyn Session,
+    /// What it is run on.
+    pub inputs: &'a [HostTensor],
+}
+
+/// Runs until the median is steady, then times runs by processor time and wall time, where asked by turns with a
+/// reference.
 pub fn measure(
-    session: &mut dyn Session,
-    inputs: &[HostTensor],
+    mut subject: Subject<'_>,
+    mut reference: Option<Subject<'_>>,
     policy: &MeasurePolicy,
 ) -> Result<Timing, LatencyError> {
     policy.check()?;
     let start = Instant::now();
-    let budget = Duration::from_secs_f64(policy.max_seconds);
-    let warmup_runs = warm_up(session, inputs, policy)?;
-    let (mut cpu, mut wall) = (Vec::new(), Vec::new());
-    for run in 0..policy.max_runs {
-        if run >= policy.min_runs && start.elapsed() >= budget {
-            break;
+    let warm = warm_up(&mut subject, policy)?;
+    let reference_warm = reference.as_mut().map(|reference| warm_up(reference, policy)).transpose()?;
+    // Small networks run several times in a row, so that both take about as long.
+    let in_a_row =
+        reference_warm.map_or(1, |other| (other.last_ms / warm.last_ms).round().clamp(1.0, 50.0) as usize);
+    let (mut runs, mut between, mut timed_ms) = (Vec::new(), Vec::new(), 0.0);
+    while !policy.is_enough(runs.len() as u32, timed_ms, start.elapsed()) {
+        if let Some(reference) = reference.as_mut().filter(|_| runs.len() % in_a_row == 0) {
+            between.push(reference.once()?);
         }
-        let (cpu_ms, wall_ms) = once(session, inputs)?;
-        cpu.push(cpu_ms);
-        wall.push(wall_ms);
+        let clocks = subject.once()?;
+        timed_ms += clocks.wall_ms;
+        runs.push(clocks);
     }
-    let runs = cpu.len() as u32;
-    Ok(Timing { runs, warmup_runs, cpu: Spread::of(&mut cpu), wall: Spread::of(&mut wall) })
+    if let Some(reference) = &mut reference {
+        between.push(reference.once()?);
+    }
+    let spread = |of: fn(&Clocks) -> f64| Spread::of(&mut runs.iter().map(of).collect::<Vec<_>>());
+    Ok(Timing {
+        runs: runs.len() as u32,
+        warmup_runs: warm.runs,
+        steady: warm.steady,
+        cpu: Some(spread(|run| run.cpu_ms)),
+        wall: spread(|run| run.wall_ms),
+        reference: (!between.is_empty()).then(|| ReferenceTiming::new(&runs, &between, in_a_row)),
+    })
 }
 
-/// Runs until warm; the number of runs.
-fn warm_up(session: &mut dyn Session, inputs: &[HostTensor], policy: &MeasurePolicy) -> Result<u32, LatencyError> {
+/// What the warm-up saw.
+struct Warm {
+    runs: u32,
+    /// Whether the times settled.
+    steady: bool,
+    last_ms: f64,
+}
+
+/// Runs until warm.
+fn warm_up(subject: &mut Subject<'_>, policy: &MeasurePolicy) -> Result<Warm, LatencyError> {
     let (start, at_most) = (Instant::now(), Duration::from_secs_f64(policy.max_seconds / 3.0));
     let mut times = Vec::new();
     for run in 0..policy.warmup_max_runs {
         if run > 0 && (start.elapsed() >= at_most || policy.is_steady(&times)) {
             break;
         }
-        let (cpu_ms, wall_ms) = once(session, inputs)?;
+        let Clocks { cpu_ms, wall_ms } = subject.once()?;
         times.push(if policy.quantity == Quantity::Cpu { cpu_ms } else { wall_ms });
     }
-    Ok(times.len() as u32)
+    let last_ms = times.last().copied().unwrap_or_default().max(1e-6);
+    Ok(Warm { runs: times.len() as u32, steady: policy.is_steady(&times), last_ms })
 }
 
-fn once(session: &mut dyn Session, inputs: &[HostTensor]) -> Result<(f64, f64), LatencyError> {
-    let (wall, cpu) = (Instant::now(), ProcessTime::now());
-    // The result is dropped after the clocks are read.
-    let _outputs = session.run(inputs)?;
-    Ok((1e3 * cpu.elapsed().as_secs_f64(), 1e3 * wall.elapsed().as_secs_f64()))
+/// One run by both clocks.
+#[derive(Clone, Copy)]
+struct Clocks {
+    cpu_ms: f64,
+    wall_ms: f64,
+}
+
+impl Subject<'_> {
+    fn once(&mut self) -> Result<Clocks, LatencyError> {
+        let (wall, cpu) = (Instant::now(), ProcessTime::now());
+        // The result is dropped after the clocks are read.
+        let _outputs = self.session.run(self.inputs)?;
+        Ok(Clocks { cpu_ms: 1e3 * cpu.elapsed().as_secs_f64(), wall_ms: 1e3 * wall.elapsed().as_secs_f64() })
+    }
+}
+
+impl ReferenceTiming {
+    /// `between` stands before every so many runs in a row, and after the last.
+    fn new(runs: &[Clocks], between: &[Clocks], in_a_row: usize) -> Self {
+        let median = |mut values: Vec<f64>| Spread::of(&mut values).median_ms;
+        let of = |clock: fn(&Clocks) -> f64| median(between.iter().map(clock).collect());
+        let ratio = |clock: fn(&Clocks) -> f64| {
+            let rows = runs.chunks(in_a_row).zip(between.windows(2));
+            let of_row = |(row, pair): (&[Clocks], &[Clocks])| {
+                let other = 0.5 * (clock(&pair[0]) + clock(&pair[1]));
+                row.iter().map(|run| clock(run) / other).collect::<Vec<_>>()
+            };
+            median(rows.flat_map(of_row).collect())
+        };
+        Self {
+            cpu_ms: of(|run| run.cpu_ms),
+            wall_ms: of(|run| run.wall_ms),
+            cpu_ratio: ratio(|run| run.cpu_ms),
+            wall_ratio: ratio(|run| run.wall_ms),
+        }
+    }
+
+    /// Median by a clock.
+    pub fn median_ms(&self, quantity: Quantity) -> f64 {
+        match quantity {
+            Quantity::Cpu => self.cpu_ms,
+            Quantity::Wall => self.wall_ms,
+        }
+    }
+
+    /// The measured network as a multiple of it, by a clock.
+    pub fn ratio(&self, quantity: Quantity) -> f64 {
+        match quantity {
+            Quantity::Cpu => self.cpu_ratio,
+            Quantity::Wall => self.wall_ratio,
+        }
+    }
 }
 
 impl MeasurePolicy {
+    /// Runs that a network gets however slow it is.
+    pub const FEWEST_RUNS: u32 = 5;
+
+    /// Whether there are runs enough, or no more may be had.
+    fn is_enough(&self, runs: u32, timed_ms: f64, elapsed: Duration) -> bool {
+        let wanted = runs >= self.min_runs && timed_ms >= 1e3 * self.min_seconds;
+        let late = runs >= Self::FEWEST_RUNS.min(self.min_runs) && elapsed.as_secs_f64() >= self.max_seconds;
+        wanted || late || runs >= self.max_runs
+    }
+
     /// Whether the last two windows agree.
     fn is_steady(&self, times: &[f64]) -> bool {
         let window = self.warmup_window as usize;
@@ -128,8 +239,10 @@ impl MeasurePolicy {
         if self.min_runs == 0 || self.max_runs < self.min_runs {
             return fail(format!("min_runs = {}, max_runs = {}", self.min_runs, self.max_runs));
         }
-        if !(self.max_seconds >= 0.0 && self.max_seconds <= 1e6) {
-            return fail(format!("max_seconds = {} must be from 0 to 1e6", self.max_seconds));
+        for (name, seconds) in [("min_seconds", self.min_seconds), ("max_seconds", self.max_seconds)] {
+            if !(0.0..=1e6).contains(&seconds) {
+                return fail(format!("{name} = {seconds} must be from 0 to 1e6"));
+            }
         }
         if self.warmup_window == 0 {
             return fail("warmup_window = 0 must be at least 1".into());
@@ -139,11 +252,19 @@ impl MeasurePolicy {
 }
 
 impl Timing {
-    /// Median by a clock.
-    pub fn median_ms(&self, quantity: Quantity) -> f64 {
+    /// A time at the device's usual speed, which the reference tells; as it was measured where there is none.
+    pub fn told_ms(&self, quantity: Quantity, usual_reference_ms: Option<f64>) -> Option<f64> {
+        match (usual_reference_ms, &self.reference) {
+            (Some(usual), Some(reference)) => Some(usual * reference.ratio(quantity)),
+            _ => self.median_ms(quantity),
+        }
+    }
+
+    /// Median by a clock, where that was read.
+    pub fn median_ms(&self, quantity: Quantity) -> Option<f64> {
         match quantity {
-            Quantity::Cpu => self.cpu.median_ms,
-            Quantity::Wall => self.wall.median_ms,
+            Quantity::Cpu => self.cpu.map(|cpu| cpu.median_ms),
+            Quantity::Wall => Some(self.wall.median_ms),
         }
     }
 }
@@ -186,27 +307,72 @@ mod tests {
     fn the_slow_first_runs_are_not_timed() {
         let policy = MeasurePolicy {
             quantity: Quantity::Wall,
+            warmup_window: 3,
             warmup_tolerance: 0.4,
-            max_runs: 12,
+            min_runs: 12,
+            min_seconds: 0.0,
             ..MeasurePolicy::default()
         };
-        let timing = measure(&mut Cooling { calls: 0 }, &[], &policy).unwrap();
+        let timing = alone(&mut Cooling { calls: 0 }, &policy).unwrap();
         assert!(timing.warmup_runs >= 6, "{timing:?}");
         assert_eq!(timing.runs, 12);
         assert!(timing.wall.median_ms >= 2.0, "{timing:?}");
-        assert!(timing.cpu.median_ms < timing.wall.median_ms, "sleeping takes no processor time: {timing:?}");
+        assert!(
+            timing.cpu.unwrap().median_ms < timing.wall.median_ms,
+            "sleeping takes no processor time: {timing:?}"
+        );
     }
 
     #[test]
     fn no_time_means_the_least_number_of_runs() {
         let policy = MeasurePolicy { max_seconds: 0.0, min_runs: 2, ..MeasurePolicy::default() };
-        let timing = measure(&mut Cooling { calls: 0 }, &[], &policy).unwrap();
+        let timing = alone(&mut Cooling { calls: 0 }, &policy).unwrap();
         assert_eq!((timing.warmup_runs, timing.runs), (1, 2));
+    }
+
+    fn alone(session: &mut dyn Session, policy: &MeasurePolicy) -> Result<Timing, LatencyError> {
+        measure(Subject { session, inputs: &[] }, None, policy)
+    }
+
+    #[test]
+    fn thirty_runs_and_a_second_unless_that_takes_too_long() {
+        let policy = MeasurePolicy::default();
+        let seconds = Duration::from_secs_f64;
+        assert!(!policy.is_enough(30, 999.0, seconds(1.2)));
+        assert!(!policy.is_enough(29, 1500.0, seconds(1.7)));
+        assert!(policy.is_enough(30, 1500.0, seconds(1.7)));
+        assert!(!policy.is_enough(4, 40_000.0, seconds(41.0)));
+        assert!(policy.is_enough(5, 50_000.0, seconds(51.0)));
+    }
+
+    #[test]
+    fn a_machine_that_slows_down_changes_times_and_not_ratios() {
+        let clocks = |ms: f64| Clocks { cpu_ms: ms, wall_ms: 2.0 * ms };
+        let speed = |i: usize| if i < 3 { 1.0 } else { 1.5 };
+        let runs: Vec<Clocks> = (0..6).map(|i| clocks(4.0 * speed(i))).collect();
+        let between: Vec<Clocks> = (0..7).map(|i| clocks(2.0 * speed(i))).collect();
+        let found = ReferenceTiming::new(&runs, &between, 1);
+        assert!((found.cpu_ratio - 2.0).abs() < 1e-12 && (found.wall_ratio - 2.0).abs() < 1e-12, "{found:?}");
+        assert_eq!((found.cpu_ms, found.wall_ms), (3.0, 6.0));
+        let small: Vec<Clocks> = (0..5).map(|_| clocks(0.5)).collect();
+        assert_eq!(ReferenceTiming::new(&small, &between[..4], 2).cpu_ratio, 0.25);
+    }
+
+    #[test]
+    fn a_reference_runs_by_turns() {
+        let policy =
+            MeasurePolicy { min_seconds: 0.0, min_runs: 4, warmup_max_runs: 1, ..MeasurePolicy::default() };
+        let (mut session, mut other) = (Cooling { calls: 9 }, Cooling { calls: 9 });
+        let reference = Some(Subject { session: &mut other, inputs: &[] });
+        let timing = measure(Subject { session: &mut session, inputs: &[] }, reference, &policy).unwrap();
+        assert_eq!(timing.runs, 4);
+        assert!(other.calls - 9 >= 3, "{}", other.calls);
+        assert!(timing.reference.is_some_and(|r| r.wall_ms >= 2.0 && r.wall_ratio > 0.3), "{timing:?}");
     }
 
     #[test]
     fn windows_agree_only_once_the_times_settle() {
-        let policy = MeasurePolicy::default();
+        let policy = MeasurePolicy { warmup_window: 3, ..MeasurePolicy::default() };
         assert!(!policy.is_steady(&[9.0, 5.0, 3.0, 2.0, 2.0, 2.0]));
         assert!(policy.is_steady(&[9.0, 5.0, 3.0, 2.0, 2.01, 2.0, 2.0, 2.0, 9.0]));
         assert!(!policy.is_steady(&[2.0; 5]), "two windows are needed");
@@ -226,7 +392,7 @@ mod tests {
             MeasurePolicy { max_seconds: f64::NAN, ..MeasurePolicy::default() },
             MeasurePolicy { warmup_window: 0, ..MeasurePolicy::default() },
         ] {
-            assert!(matches!(measure(&mut Cooling { calls: 0 }, &[], &policy), Err(LatencyError::Policy(_))));
+            assert!(matches!(alone(&mut Cooling { calls: 0 }, &policy), Err(LatencyError::Policy(_))));
         }
     }
 }

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Timing;
+use crate::{ReferenceTiming, Timing};
 
 /// One line of a profile: one architecture or block, measured once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measurement {
-    /// Architecture.
+    /// Architecture; of a block, the one that has it alone.
     pub arch_id: String,
     /// Its canonical text.
     pub genotype: String,
@@ -18,6 +18,9 @@ pub struct Measurement {
     pub anchor: bool,
     /// Measured a second time, later: tells the noise.
     pub repeat: bool,
+    /// Drawn to test a predictor on, not to learn from.
+    #[serde(default)]
+    pub held_out: bool,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -72,9 +75,9 @@ impl Measurement {
         self.outcome.timing()
     }
 
-    /// Median of one call, if it ran.
+    /// Median of one call as it was measured, if it ran.
     pub fn latency_ms(&self, quantity: Quantity) -> Option<f64> {
-        self.timing().map(|timing| timing.median_ms(quantity))
+        self.timing().and_then(|timing| timing.median_ms(quantity))
     }
 
     /// Refuses times that cannot be.
@@ -83,13 +86,20 @@ impl Measurement {
         if timing.runs == 0 {
             return Err(format!("architecture {} has 0 runs", self.arch_id));
         }
-        for (clock, spread) in [("cpu", timing.cpu), ("wall", timing.wall)] {
+        for (clock, spread) in [("cpu", timing.cpu), ("wall", Some(timing.wall))] {
+            let Some(spread) = spread else { continue };
             if !(spread.median_ms.is_finite() && spread.median_ms > 0.0) {
                 return Err(format!("{clock} median_ms = {} must be above 0", spread.median_ms));
             }
             let ordered = spread.p10_ms <= spread.median_ms && spread.median_ms <= spread.p90_ms;
             if !(ordered && spread.p10_ms >= 0.0 && spread.iqr_ms >= 0.0 && spread.p90_ms.is_finite()) {
                 return Err(format!("{clock} quantiles {spread:?} are out of order"));
+            }
+        }
+        if let Some(reference) = &timing.reference {
+            let ReferenceTiming { cpu_ms, wall_ms, cpu_ratio, wall_ratio } = *reference;
+            if ![cpu_ms, wall_ms, cpu_ratio, wall_ratio].iter().all(|x| x.is_finite() && *x > 0.0) {
+                return Err(format!("{reference:?} must be above 0"));
             }
         }
         Ok(())

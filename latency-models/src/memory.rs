@@ -16,6 +16,10 @@ pub struct MemoryPredictor {
     pub per_activation_byte: f64,
     /// Mean absolute relative error on the measured peaks that it learned from.
     pub fit_mape: f64,
+    /// The least predicted peak of an architecture that ran out of memory when it was measured: what needs as much does not
+    /// fit the device.
+    #[serde(default)]
+    pub too_much_bytes: Option<u64>,
 }
 
 impl MemoryPredictor {
@@ -32,7 +36,19 @@ impl MemoryPredictor {
         let a = DMatrix::from_fn(n, 3, |i, j| terms(&features[i])[j] / peaks[i] as f64);
         let x = nnls(&a, &DVector::from_element(n, 1.0));
         let fit_mape = (&a * &x).iter().map(|ratio| (ratio - 1.0).abs()).sum::<f64>() / n as f64;
-        Ok(Self { base_bytes: x[0], per_parameter_byte: x[1], per_activation_byte: x[2], fit_mape })
+        let (base_bytes, per_parameter_byte, per_activation_byte) = (x[0], x[1], x[2]);
+        Ok(Self { base_bytes, per_parameter_byte, per_activation_byte, fit_mape, too_much_bytes: None })
+    }
+
+    /// Learns what does not fit, from architectures that ran out of memory.
+    pub fn with_failures(self, out_of_memory: &[ArchFeatures]) -> Self {
+        Self { too_much_bytes: out_of_memory.iter().map(|f| self.predicted_peak_bytes(f)).min(), ..self }
+    }
+
+    /// Whether an architecture keeps a limit, where there is one, and needs less than what was seen to fail.
+    pub fn fits(&self, features: &ArchFeatures, limit_bytes: Option<u64>) -> bool {
+        let needed = self.predicted_peak_bytes(features);
+        limit_bytes.is_none_or(|limit| needed <= limit) && self.too_much_bytes.is_none_or(|failed| needed < failed)
     }
 
     /// Predicted, not measured.
@@ -62,5 +78,10 @@ mod tests {
         assert!(fitted.fit_mape < 1e-9, "{fitted:?}");
         assert!(features.iter().all(|f| fitted.predicted_peak_bytes(f) == peak(f)));
         assert!(MemoryPredictor::fit(&features[..1], &peaks[..1]).is_err());
+        let limit = peak(&features[4]);
+        assert!(fitted.fits(&features[4], Some(limit)) && !fitted.fits(&features[4], Some(limit - 1)));
+        let warned = fitted.with_failures(&features[7..]);
+        let failed = features[7..].iter().map(peak).min().unwrap();
+        assert!(features.iter().all(|f| warned.fits(f, None) == (peak(f) < failed)));
     }
 }

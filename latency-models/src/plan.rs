@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use rand::{Rng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
-use crate::LatencyError;
+use crate::{LatencyError, uncertainty::Uncertainty};
 
 /// Which architectures are measured, and in which order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct PlannedRun {
     pub anchor: bool,
     /// A second measurement, to see noise.
     pub repeat: bool,
+    /// For tests.
+    pub held_out: bool,
 }
 
 /// How much is measured.
@@ -54,7 +56,8 @@ impl Default for PlanSettings {
 /// How often each choice should be learned from.
 const LEAST_SEEN: u32 = 2;
 
-/// Picks from distinct candidates: the cheapest and the dearest, then what shows every choice twice, then any.
+/// Picks from distinct candidates: the cheapest and the dearest, then what shows every choice twice, then always the one
+/// of which the others tell least.
 ///
 /// Fewer candidates than asked for are shared out in proportion. `rng` alone decides what is free.
 pub fn plan(
@@ -66,27 +69,62 @@ pub fn plan(
 ) -> Result<Plan, LatencyError> {
     check(candidates, choices_per_slot, settings)?;
     let mut by_cost: Vec<usize> = (0..candidates.len()).collect();
-    by_cost.sort_by(|&a, &b| cost(&candidates[a]).total_cmp(&cost(&candidates[b])).then(a.cmp(&b)));
+    let costs: Vec<f64> = candidates.iter().map(|choices| cost(choices)).collect();
+    by_cost.sort_by(|&a, &b| costs[a].total_cmp(&costs[b]).then(a.cmp(&b)));
     let extremes = [by_cost[0], by_cost[by_cost.len() - 1]];
     let mut pool: Vec<usize> = (0..candidates.len()).filter(|index| !extremes.contains(index)).collect();
     pool.shuffle(rng);
     // The test comes first, so that it is a fair draw and not what coverage left over.
     let (train_count, test_count) = shares(candidates.len(), settings);
     let test = pool.split_off(pool.len() - test_count);
-    let mut seen: Vec<Vec<u32>> = choices_per_slot.iter().map(|&choices| vec![0; choices]).collect();
-    let mut train = Vec::new();
-    for index in extremes {
-        train.push(index);
-        note(&mut seen, &candidates[index]);
-    }
-    while train.len() < train_count && !pool.is_empty() {
-        let index = pool.remove(most_novel(&pool, candidates, &seen));
-        train.push(index);
-        note(&mut seen, &candidates[index]);
-    }
+    let (train, seen) = pick(candidates, choices_per_slot, &extremes, pool, train_count);
     let anchor = by_cost.iter().copied().filter(|index| train.contains(index)).nth(train.len() / 2);
     let runs = order(&train, &test, anchor.unwrap_or(extremes[0]), settings, rng);
     Ok(Plan { train, test, runs, rare: rare(&seen) })
+}
+
+/// So many of the candidates, the most telling first: the cheapest and the dearest, then what shows every choice twice, then
+/// always the one of which the others tell least. Indices into the candidates.
+pub fn most_telling(candidates: &[Vec<u16>], cost: impl Fn(&[u16]) -> f64, count: usize) -> Vec<usize> {
+    let slots = candidates.first().map_or(0, Vec::len);
+    let most = |slot: usize| candidates.iter().filter_map(|c| c.get(slot)).max().map_or(0, |&c| usize::from(c) + 1);
+    let choices: Vec<usize> = (0..slots).map(most).collect();
+    let costs: Vec<f64> = candidates.iter().map(|choices| cost(choices)).collect();
+    let by_cost = |a: &usize, b: &usize| costs[*a].total_cmp(&costs[*b]);
+    let extremes = [(0..candidates.len()).min_by(by_cost), (0..candidates.len()).max_by(by_cost)];
+    let mut extremes: Vec<usize> = extremes.into_iter().flatten().take(count).collect();
+    extremes.dedup();
+    let pool = (0..candidates.len()).filter(|index| !extremes.contains(index)).collect();
+    pick(candidates, &choices, &extremes, pool, count).0
+}
+
+/// Goes on from the first ones with what the pool has, most telling first; how often each choice is then seen.
+fn pick(
+    candidates: &[Vec<u16>],
+    choices_per_slot: &[usize],
+    first: &[usize],
+    mut pool: Vec<usize>,
+    count: usize,
+) -> (Vec<usize>, Vec<Vec<u32>>) {
+    let mut seen: Vec<Vec<u32>> = choices_per_slot.iter().map(|&choices| vec![0; choices]).collect();
+    let mut picked = first.to_vec();
+    first.iter().for_each(|&index| note(&mut seen, &candidates[index]));
+    while picked.len() < count {
+        let Some(position) = most_novel(&pool, candidates, &seen) else { break };
+        let index = pool.remove(position);
+        picked.push(index);
+        note(&mut seen, &candidates[index]);
+    }
+    let mut uncertainty = Uncertainty::new(candidates, &pool);
+    picked.iter().for_each(|&index| uncertainty.learn(&candidates[index]));
+    while picked.len() < count
+        && let Some(index) = uncertainty.most()
+    {
+        uncertainty.learn(&candidates[index]);
+        picked.push(index);
+        note(&mut seen, &candidates[index]);
+    }
+    (picked, seen)
 }
 
 /// Numbers of train and test, both reduced where there are not enough candidates; the extremes are train.
@@ -99,8 +137,8 @@ fn shares(available: usize, settings: &PlanSettings) -> (usize, usize) {
     (available - test, test)
 }
 
-/// Position of the first candidate that shows most of what was seen too seldom.
-fn most_novel(pool: &[usize], candidates: &[Vec<u16>], seen: &[Vec<u32>]) -> usize {
+/// Position of the first candidate that shows most of what was seen too seldom, if any does.
+fn most_novel(pool: &[usize], candidates: &[Vec<u16>], seen: &[Vec<u32>]) -> Option<usize> {
     let gain = |index: usize| -> u32 {
         let counts = candidates[index].iter().zip(seen).map(|(&choice, counts)| counts[usize::from(choice)]);
         counts.map(|count| LEAST_SEEN.saturating_sub(count)).sum()
@@ -112,7 +150,7 @@ fn most_novel(pool: &[usize], candidates: &[Vec<u16>], seen: &[Vec<u32>]) -> usi
             best = (position, gain);
         }
     }
-    best.0
+    (best.1 > 0).then_some(best.0)
 }
 
 fn note(seen: &mut [Vec<u32>], choices: &[u16]) {
@@ -144,9 +182,12 @@ fn order(
     let mut again = once.clone();
     again.shuffle(rng);
     again.truncate(repeats);
-    let run = |repeat: bool| move |candidate: usize| PlannedRun { candidate, anchor: false, repeat };
+    let held_out = |candidate: usize| test.contains(&candidate);
+    let run = |repeat: bool| {
+        move |candidate: usize| PlannedRun { candidate, anchor: false, repeat, held_out: held_out(candidate) }
+    };
     let all: Vec<PlannedRun> = once.into_iter().map(run(false)).chain(again.into_iter().map(run(true))).collect();
-    let anchor = PlannedRun { candidate: anchor, anchor: true, repeat: false };
+    let anchor = PlannedRun { candidate: anchor, anchor: true, repeat: false, held_out: false };
     let mut runs = vec![anchor];
     for stretch in all.chunks(settings.anchor_every) {
         runs.extend_from_slice(stretch);

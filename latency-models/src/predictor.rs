@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ArchFeatures, LatencyError, RooflinePrior, residual::Residual};
+use crate::{ArchFeatures, LatencyError, RooflinePrior, SpaceBlocks, prior::MOST_HINTS, residual::Residual};
 
 /// Latency of an architecture, learned from measured ones: a roofline prior on counted work, a table of (slot, choice)
 /// shrunk to it, a Gaussian process for what slots do together, and an interval that held on data left out.
@@ -50,8 +50,18 @@ const LEAST_ROWS: usize = 4;
 const LEAST_SCALE: f64 = 0.05;
 
 impl LatencyPredictor {
-    /// Learns from measured architectures.
+    /// Learns from measured architectures of which only the choices and the work are known.
     pub fn fit(
+        features: &[ArchFeatures],
+        latency_ms: &[f64],
+        settings: &FitSettings,
+    ) -> Result<Self, LatencyError> {
+        Self::fit_in(None, features, latency_ms, settings)
+    }
+
+    /// Learns from measured architectures of a space whose blocks are known: what alike blocks take tells of each other.
+    pub fn fit_in(
+        blocks: Option<&SpaceBlocks>,
         features: &[ArchFeatures],
         latency_ms: &[f64],
         settings: &FitSettings,
@@ -61,7 +71,7 @@ impl LatencyPredictor {
         let all: Vec<usize> = (0..features.len()).collect();
         let singular = || LatencyError::Fit(format!("no kernel of {} rows could be inverted", features.len()));
         let rows = Rows::new(features, latency_ms, &all);
-        let residual = Residual::fit(rows.choices, rows.scale_ms, rows.residual_ms).ok_or_else(singular)?;
+        let residual = Residual::fit(rows.choices, rows.scale_ms, rows.residual_ms, blocks).ok_or_else(singular)?;
         let fitted = Self { prior: rows.prior, residual, interval_sigmas: 0.0, coverage: settings.coverage };
         let scores = fitted.held_out_scores(features, latency_ms, settings.folds).ok_or_else(singular)?;
         Ok(Self { interval_sigmas: conformal_quantile(scores, settings.coverage), ..fitted })
@@ -80,6 +90,11 @@ impl LatencyPredictor {
     pub fn mean_ms(&self, features: &ArchFeatures) -> f64 {
         let prior_ms = self.prior.predict_ms(features);
         self.above_zero(prior_ms + self.residual.mean_ms(&features.choices), prior_ms)
+    }
+
+    /// What slots add together, beyond the sum of what they add alone.
+    pub(crate) fn interactions_ms(&self, choices: &[u16]) -> f64 {
+        self.residual.interactions_ms(choices)
     }
 
     /// Speeds of the device.
@@ -108,7 +123,7 @@ impl LatencyPredictor {
     }
 
     /// Far from the data a sum of corrections can pass below zero; no latency does.
-    fn above_zero(&self, mean_ms: f64, prior_ms: f64) -> f64 {
+    pub(crate) fn above_zero(&self, mean_ms: f64, prior_ms: f64) -> f64 {
         mean_ms.max(LEAST_SCALE * prior_ms)
     }
 
@@ -120,7 +135,8 @@ impl LatencyPredictor {
             let (out, kept): (Vec<usize>, Vec<usize>) = (0..features.len()).partition(|row| row % folds == fold);
             let rows = Rows::new(features, latency_ms, &kept);
             let residual = self.residual.refit(rows.choices, rows.scale_ms, rows.residual_ms)?;
-            let without = Self { prior: rows.prior, residual, ..*self };
+            let (interval_sigmas, coverage) = (self.interval_sigmas, self.coverage);
+            let without = Self { prior: rows.prior, residual, interval_sigmas, coverage };
             scores.extend(out.into_iter().map(|row| {
                 let prediction = without.predict(&features[row]);
                 (latency_ms[row] - prediction.mean_ms).abs() / prediction.sigma_ms
@@ -184,6 +200,16 @@ pub(crate) fn check(features: &[ArchFeatures], latency_ms: &[f64]) -> Result<(),
         let message =
             format!("architecture {} has {} slots, the first has {slots}", other.arch_id, other.choices.len());
         return fail(message);
+    }
+    let hints = features[0].hints_ms.len();
+    let sound =
+        |f: &ArchFeatures| f.hints_ms.len() == hints && f.hints_ms.iter().all(|x| x.is_finite() && *x >= 0.0);
+    if let Some(other) = features.iter().find(|f| !sound(f)) {
+        let (id, found) = (&other.arch_id, &other.hints_ms);
+        return fail(format!("architecture {id} has hints {found:?}, the first has {hints} of them"));
+    }
+    if hints > MOST_HINTS {
+        return fail(format!("{hints} other measurements to learn from; at most {MOST_HINTS}"));
     }
     match features.iter().zip(latency_ms).find(|(_, ms)| !(ms.is_finite() && **ms > 0.0)) {
         Some((features, ms)) => fail(format!("a latency of {ms} ms, of architecture {}", features.arch_id)),

@@ -2,13 +2,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::Write,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Drift, Fingerprint, LatencyError, Measurement, MeasurementKind, Quantity, Spread, file, noise::noise_floor,
+    Drift, Fingerprint, LatencyError, Measurement, MeasurementKind, Outcome, Quantity, Spread, file,
+    noise::{self, noise_floor},
 };
 
 /// Measurements of a device: a header line, then one JSON line each, appended and synced as they come, so that a killed
@@ -19,9 +21,29 @@ pub struct Profile {
     pub fingerprint: Fingerprint,
     /// The clock that is learned.
     pub quantity: Quantity,
+    /// Hash of what was to be measured and how: a profile begun otherwise is not gone on with.
+    pub purpose: String,
+    /// How far the measurements can be trusted; known once all were made.
+    pub quality: Option<Quality>,
     /// In the order in which they were made.
     pub measurements: Vec<Measurement>,
     path: PathBuf,
+}
+
+/// How far measurements can be trusted, by what was measured more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// Median relative difference of architectures measured twice, as they are learned from.
+    pub noise_floor: Option<f64>,
+    /// Change of the anchors from the fastest to the slowest, in per cent, as they were measured.
+    pub raw_drift_percent: f64,
+    /// The same, told by the reference that ran by turns with them.
+    pub drift_percent: f64,
+    /// What neighbouring anchors do not tell of an anchor: a drift that no correction reaches.
+    pub scatter: f64,
+    /// Share of wall time that went to others, in the slow runs of one-threaded measurements; 0 where it cannot be told.
+    pub taken_by_others: f64,
 }
 
 /// An architecture's latency out of all its measurements.
@@ -35,6 +57,8 @@ pub struct Sample {
     pub latency_ms: f64,
     /// Largest peak of its measurements.
     pub peak_memory_bytes: Option<u64>,
+    /// Whether it is for tests.
+    pub held_out: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,20 +67,55 @@ struct Header {
     format_version: u32,
     fingerprint: Fingerprint,
     quantity: Quantity,
+    #[serde(default)]
+    purpose: String,
+    #[serde(default)]
+    quality: Option<Quality>,
 }
 
-const FORMAT_VERSION: u32 = 2;
+/// Version 2 had no reference, no purpose and no quality.
+const FORMAT_VERSIONS: RangeInclusive<u32> = 2..=3;
 
 impl Profile {
-    /// Opens a profile to go on with, or begins one. One of another device or quantity is refused.
-    pub fn open(path: &Path, fingerprint: &Fingerprint, quantity: Quantity) -> Result<Self, LatencyError> {
-        let profile = if path.exists() {
-            let profile = Self::read(path)?;
-            profile.check_source(fingerprint, quantity)?;
-            profile
-        } else {
-            Self { fingerprint: fingerprint.clone(), quantity, measurements: Vec::new(), path: path.into() }
+    /// Begins a profile, in place of what the file held.
+    pub fn begin(
+        path: &Path,
+        fingerprint: &Fingerprint,
+        quantity: Quantity,
+        purpose: &str,
+    ) -> Result<Self, LatencyError> {
+        let profile = Self {
+            fingerprint: fingerprint.clone(),
+            quantity,
+            purpose: purpose.into(),
+            quality: None,
+            measurements: Vec::new(),
+            path: path.into(),
         };
+        profile.write()?;
+        Ok(profile)
+    }
+
+    /// Opens a profile to go on with, or begins one. One of another device, quantity or purpose is refused.
+    pub fn open(
+        path: &Path,
+        fingerprint: &Fingerprint,
+        quantity: Quantity,
+        purpose: &str,
+    ) -> Result<Self, LatencyError> {
+        if !path.exists() {
+            return Self::begin(path, fingerprint, quantity, purpose);
+        }
+        let profile = Self::read(path)?;
+        profile.check_device(fingerprint)?;
+        if profile.quantity != quantity {
+            let message = format!("it is of quantity {:?}, asked is {quantity:?}", profile.quantity);
+            return Err(profile.fail(1, message));
+        }
+        if profile.purpose != purpose {
+            let message = "it was begun for other architectures or by other settings; give it another name".into();
+            return Err(profile.fail(1, message));
+        }
         // Written even where it was there: a torn last line must not be appended to.
         profile.write()?;
         Ok(profile)
@@ -73,7 +132,7 @@ impl Profile {
             return Err(fail(0, "it is empty: measure again".into()));
         }
         let no_header = |message: String| fail(1, format!("no profile header: {message}"));
-        file::check_version(lines[0], FORMAT_VERSION).map_err(no_header)?;
+        file::check_version(lines[0], FORMAT_VERSIONS).map_err(no_header)?;
         let header: Header = serde_json::from_slice(lines[0]).map_err(|error| no_header(error.to_string()))?;
         let mut measurements: Vec<Measurement> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -90,8 +149,8 @@ impl Profile {
             }
             measurements.push(measurement);
         }
-        let Header { fingerprint, quantity, .. } = header;
-        Ok(Self { fingerprint, quantity, measurements, path: path.into() })
+        let Header { fingerprint, quantity, purpose, quality, .. } = header;
+        Ok(Self { fingerprint, quantity, purpose, quality, measurements, path: path.into() })
     }
 
     /// Appends a measurement and brings it to the disk.
@@ -114,66 +173,131 @@ impl Profile {
         self.measurements.iter().any(|m| m.order == order)
     }
 
+    /// All was measured: says how well, in the header beside the fingerprint.
+    pub fn finish(&mut self) -> Result<Quality, LatencyError> {
+        let quality = self.assess();
+        self.quality = Some(quality);
+        self.write()?;
+        Ok(quality)
+    }
+
+    /// How far the measurements can be trusted.
+    pub fn assess(&self) -> Quality {
+        let raw = Drift::new(&self.measurements, |m| m.latency_ms(self.quantity));
+        let drift = self.drift();
+        Quality {
+            noise_floor: self.noise_floor(),
+            raw_drift_percent: raw.drift_pct(),
+            drift_percent: drift.drift_pct(),
+            scatter: drift.scatter(),
+            taken_by_others: self.taken_by_others(),
+        }
+    }
+
     /// Latency of each whole architecture that ran, by its first appearance. Fewer than two teach nothing.
     pub fn samples(&self) -> Result<Vec<Sample>, LatencyError> {
-        let drift = self.drift();
-        // A correction smaller than the noise would only add noise.
-        let floor_pct = 100.0 * self.noise_floor().unwrap_or(0.0);
-        let correct = drift.drift_pct() > floor_pct;
-        let mut by_arch: BTreeMap<&str, (&Measurement, Vec<f64>, Option<u64>)> = BTreeMap::new();
+        let times = Times::new(self);
+        let mut by_arch: BTreeMap<&str, (Sample, u32, Vec<f64>)> = BTreeMap::new();
         for measurement in self.measurements.iter().filter(|m| m.kind == MeasurementKind::Whole) {
-            let Some(ms) = measurement.latency_ms(self.quantity) else { continue };
-            let ms = if correct { drift.corrected_ms(measurement.order, ms) } else { ms };
-            let (_, times, peak) =
-                by_arch.entry(&measurement.arch_id).or_insert_with(|| (measurement, Vec::new(), None));
+            let Some(ms) = times.told_ms(measurement) else { continue };
+            let new = || {
+                let Measurement { arch_id, genotype, .. } = measurement.clone();
+                let sample = Sample { arch_id, genotype, latency_ms: ms, peak_memory_bytes: None, held_out: false };
+                (sample, measurement.order, Vec::new())
+            };
+            let (sample, _, times) = by_arch.entry(&measurement.arch_id).or_insert_with(new);
             times.push(ms);
-            *peak = (*peak).max(measurement.outcome.peak_memory_bytes());
+            sample.peak_memory_bytes = sample.peak_memory_bytes.max(measurement.outcome.peak_memory_bytes());
+            sample.held_out |= measurement.held_out;
         }
         if by_arch.len() < 2 {
             let message = format!("{} measured architecture(s), at least 2 are needed", by_arch.len());
             return Err(self.fail(self.measurements.len() + 1, message));
         }
         let mut found: Vec<_> = by_arch.into_values().collect();
-        found.sort_by_key(|(first, ..)| first.order);
-        let sample = |(first, mut times, peak_memory_bytes): (&Measurement, Vec<f64>, Option<u64>)| Sample {
-            arch_id: first.arch_id.clone(),
-            genotype: first.genotype.clone(),
+        found.sort_by_key(|(_, order, _)| *order);
+        let told = |(sample, _, mut times): (Sample, u32, Vec<f64>)| Sample {
             latency_ms: Spread::of(&mut times).median_ms,
-            peak_memory_bytes,
+            ..sample
         };
-        Ok(found.into_iter().map(sample).collect())
+        Ok(found.into_iter().map(told).collect())
+    }
+
+    /// Milliseconds of each block that was measured on its own, by its genotype.
+    pub fn blocks_ms(&self) -> BTreeMap<String, f64> {
+        let times = Times::new(self);
+        let blocks = self.measurements.iter().filter(|m| m.kind == MeasurementKind::Block);
+        blocks.filter_map(|m| Some((m.genotype.clone(), times.told_ms(m)?))).collect()
+    }
+
+    /// Architectures that need more memory than there is.
+    pub fn out_of_memory(&self) -> Vec<&Measurement> {
+        let failed = |m: &&Measurement| matches!(m.outcome, Outcome::OutOfMemory { .. });
+        self.measurements.iter().filter(|m| m.kind == MeasurementKind::Whole).filter(failed).collect()
+    }
+
+    /// First and second time of each architecture that was measured twice, as they are learned from.
+    pub fn repeats(&self) -> Vec<(f64, f64)> {
+        let times = Times::new(self);
+        noise::repeats(&self.measurements, |m| times.told_ms(m))
     }
 
     /// Median relative difference of architectures measured twice: what no predictor can be better than.
     pub fn noise_floor(&self) -> Option<f64> {
-        noise_floor(&self.measurements, self.quantity)
+        noise_floor(&self.repeats())
     }
 
-    /// How the device changed meanwhile.
+    /// How the device changed meanwhile, beyond what the reference tells.
     pub fn drift(&self) -> Drift {
-        Drift::new(&self.measurements, self.quantity)
+        let usual = self.usual_reference_ms();
+        Drift::new(&self.measurements, |m| m.timing()?.told_ms(self.quantity, usual))
     }
 
-    fn check_source(&self, fingerprint: &Fingerprint, quantity: Quantity) -> Result<(), LatencyError> {
+    /// The reference's usual time, where every measurement that ran had one: a ratio to the reference times this is a time
+    /// at the device's usual speed.
+    pub fn usual_reference_ms(&self) -> Option<f64> {
+        let timings = self.measurements.iter().filter_map(Measurement::timing);
+        let mut times: Vec<f64> =
+            timings.map(|t| Some(t.reference?.median_ms(self.quantity))).collect::<Option<_>>()?;
+        (!times.is_empty()).then(|| Spread::of(&mut times).median_ms)
+    }
+
+    /// The genotype that shows drift, if one does.
+    pub fn anchor(&self) -> Option<&str> {
+        self.measurements.iter().find(|m| m.anchor).map(|m| m.genotype.as_str())
+    }
+
+    /// Median over one-threaded measurements of the share of their slow runs' time in which the process did not run.
+    fn taken_by_others(&self) -> f64 {
+        if self.fingerprint.threads != 1 || self.quantity != Quantity::Cpu {
+            return 0.0;
+        }
+        let timings = self.measurements.iter().filter_map(Measurement::timing);
+        let share = timings.filter_map(|t| Some((1.0 - t.cpu?.p90_ms / t.wall.p90_ms).max(0.0)));
+        Spread::of(&mut share.collect::<Vec<_>>()).median_ms
+    }
+
+    /// Refuses another device's numbers, naming the facts in which it differs.
+    pub fn check_device(&self, fingerprint: &Fingerprint) -> Result<(), LatencyError> {
         let differences = self.fingerprint.differences(fingerprint);
         if !differences.is_empty() {
             let message = format!(
-                "it is of another device ({}); give it another name, or use it as it is with profile.from",
+                "it is of another device ({}); measure this one, use the file as it is with profile.from, or learn from it \
+                 with latency.sources",
                 differences.join("; ")
             );
             return Err(self.fail(1, message));
-        }
-        if self.quantity != quantity {
-            return Err(self.fail(1, format!("it is of quantity {:?}, asked is {quantity:?}", self.quantity)));
         }
         Ok(())
     }
 
     fn write(&self) -> Result<(), LatencyError> {
         let header = Header {
-            format_version: FORMAT_VERSION,
+            format_version: *FORMAT_VERSIONS.end(),
             fingerprint: self.fingerprint.clone(),
             quantity: self.quantity,
+            purpose: self.purpose.clone(),
+            quality: self.quality,
         };
         let mut text = self.json(&header)?;
         for measurement in &self.measurements {
@@ -189,6 +313,30 @@ impl Profile {
 
     fn fail(&self, line: usize, message: String) -> LatencyError {
         LatencyError::Profile { path: self.path.clone(), line, message }
+    }
+}
+
+/// How a profile's times are told: at the device's usual speed.
+struct Times {
+    quantity: Quantity,
+    usual_reference_ms: Option<f64>,
+    /// Where it helps.
+    drift: Option<Drift>,
+}
+
+impl Times {
+    fn new(profile: &Profile) -> Self {
+        let drift = profile.drift();
+        Self {
+            quantity: profile.quantity,
+            usual_reference_ms: profile.usual_reference_ms(),
+            drift: drift.is_told_by_neighbours().then_some(drift),
+        }
+    }
+
+    fn told_ms(&self, measurement: &Measurement) -> Option<f64> {
+        let ms = measurement.timing()?.told_ms(self.quantity, self.usual_reference_ms)?;
+        Some(self.drift.as_ref().map_or(ms, |drift| drift.corrected_ms(measurement.order, ms)))
     }
 }
 

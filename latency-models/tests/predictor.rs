@@ -1,6 +1,6 @@
 use tnas_latency::{
-    Accuracy, ArchFeatures, DeviceModel, Fingerprint, FitSettings, LatencyError, LatencyPredictor, MacsFit,
-    OneHotFit, Quantity,
+    Accuracy, ArchFeatures, DeviceModel, Fingerprint, FitSettings, Hints, LatencyError, LatencyPredictor, MacsFit,
+    OneHotFit, Quantity, ToldPredictor,
 };
 
 use crate::device::Device;
@@ -100,14 +100,13 @@ fn the_same_data_gives_the_same_bytes_and_survives_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let model = |name: &str| {
         let predictor = fit(&device, 30, 13);
-        let accuracy = accuracy(|f| predictor.predict(f).mean_ms, &device, 14);
-        let fingerprint = Fingerprint::here("burn", "0.22.1", 2);
+        let accuracy = Some(accuracy(|f| predictor.predict(f).mean_ms, &device, 14));
         let model = DeviceModel {
             format_version: DeviceModel::FORMAT_VERSION,
-            fingerprint,
+            fingerprint: Fingerprint::here("burn", "0.22.1", 2),
             quantity: Quantity::Cpu,
             accuracy,
-            predictor,
+            latency: ToldPredictor { hints: Hints::default(), predictor },
             memory: None,
         };
         let path = folder.path().join(name);
@@ -119,7 +118,7 @@ fn the_same_data_gives_the_same_bytes_and_survives_the_file() {
     let read = DeviceModel::read(&first_path).unwrap();
     assert_eq!(read, first);
     for features in device.draw(20, 15).0 {
-        assert_eq!(read.predictor.predict(&features), first.predictor.predict(&features));
+        assert_eq!(read.latency.predict(&features), first.latency.predict(&features));
     }
 }
 

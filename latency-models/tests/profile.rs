@@ -1,6 +1,8 @@
 use std::{fs, path::Path};
 
-use tnas_latency::{Fingerprint, Measurement, MeasurementKind, Outcome, Profile, Quantity, Spread, Timing};
+use tnas_latency::{
+    Fingerprint, Measurement, MeasurementKind, Outcome, Profile, Quantity, ReferenceTiming, Spread, Timing,
+};
 
 fn here() -> Fingerprint {
     Fingerprint::here("burn", "0.22.1", 2)
@@ -15,8 +17,16 @@ fn measurement(arch_id: &str, order: u32, ms: f64) -> Measurement {
         order,
         anchor: false,
         repeat: false,
+        held_out: false,
         outcome: Outcome::Ran {
-            timing: Timing { runs: 9, warmup_runs: 3, cpu: spread, wall: spread },
+            timing: Timing {
+                runs: 9,
+                warmup_runs: 3,
+                steady: true,
+                cpu: Some(spread),
+                wall: spread,
+                reference: None,
+            },
             peak_memory_bytes: Some(1 << 20),
         },
     }
@@ -27,7 +37,7 @@ fn anchor(order: u32, ms: f64) -> Measurement {
 }
 
 fn profile(path: &Path, measurements: &[Measurement]) -> Profile {
-    let mut profile = Profile::open(path, &here(), Quantity::Cpu).unwrap();
+    let mut profile = Profile::open(path, &here(), Quantity::Cpu, "").unwrap();
     measurements.iter().for_each(|m| profile.append(m.clone()).unwrap());
     profile
 }
@@ -54,7 +64,7 @@ fn what_was_appended_is_read_and_gone_on_with() {
     let path = folder.path().join("device/p.jsonl");
     let written = profile(&path, &[measurement("a", 0, 2.0), measurement("b", 1, 3.0)]);
     assert_eq!(Profile::read(&path).unwrap(), written);
-    let mut again = Profile::open(&path, &here(), Quantity::Cpu).unwrap();
+    let mut again = Profile::open(&path, &here(), Quantity::Cpu, "").unwrap();
     assert!(again.contains(1) && !again.contains(2));
     let reason = "signal: 9".to_string();
     let failed = Measurement { outcome: Outcome::OutOfMemory { reason }, ..measurement("c", 2, 1.0) };
@@ -71,7 +81,7 @@ fn a_torn_last_line_is_dropped_wherever_it_was_torn() {
     let path = folder.path().join("p.jsonl");
     for end in second_end..text.len() {
         fs::write(&path, &text[..end]).unwrap();
-        let mut profile = Profile::open(&path, &here(), Quantity::Cpu).unwrap();
+        let mut profile = Profile::open(&path, &here(), Quantity::Cpu, "").unwrap();
         // Only the newline is missing from the last cut: the line is whole.
         let kept = if end + 1 == text.len() { 3 } else { 2 };
         assert_eq!(profile.measurements.len(), kept, "cut at {end}");
@@ -87,7 +97,7 @@ fn bad_lines_are_named() {
     assert!(refused("").contains("empty"));
     assert!(refused("\n\n").contains("empty"));
     assert!(refused("not json\n").contains("line 1"));
-    assert!(with("\"format_version\":2", "\"format_version\":99").contains("99"));
+    assert!(with("\"format_version\":3", "\"format_version\":99").contains("99"));
     assert!(with("\"median_ms\":2.0", "\"median_ms\":NaN").contains("line 2"));
     assert!(with("\"median_ms\":2.0", "\"median_ms\":null").contains("line 2"));
     assert!(with("\"median_ms\":2.0", "\"median_ms\":-2.0").contains("-2 must be above 0"));
@@ -115,9 +125,9 @@ fn another_device_or_quantity_is_refused_with_the_difference() {
     let path = folder.path().join("p.jsonl");
     profile(&path, &[measurement("a", 0, 2.0)]);
     let foreign = Fingerprint { threads: 4, ..here() };
-    let error = Profile::open(&path, &foreign, Quantity::Cpu).unwrap_err().to_string();
+    let error = Profile::open(&path, &foreign, Quantity::Cpu, "").unwrap_err().to_string();
     assert!(error.contains("line 1") && error.contains("threads: 2 against 4"), "{error}");
-    let error = Profile::open(&path, &here(), Quantity::Wall).unwrap_err().to_string();
+    let error = Profile::open(&path, &here(), Quantity::Wall, "").unwrap_err().to_string();
     assert!(error.contains("quantity"), "{error}");
 }
 
@@ -177,4 +187,53 @@ fn drift_is_seen_by_the_anchors_and_taken_out() {
     let others = corrected.iter().filter(|sample| sample.arch_id != "anchor").map(|sample| sample.latency_ms);
     let (least, most) = others.fold((f64::INFINITY, 0.0_f64), |(l, m), ms| (l.min(ms), m.max(ms)));
     assert!(most / least < 1.0 + 1e-9, "{least} to {most}");
+}
+
+#[test]
+fn the_reference_tells_times_at_the_usual_speed() {
+    let folder = tempfile::tempdir().unwrap();
+    // The machine is 1.5 times slower in the second half, and the reference with it.
+    let measured = |order: u32, arch: &str, ms: f64| {
+        let speed = if order < 5 { 1.0 } else { 1.5 };
+        let mut measurement = measurement(arch, order, ms * speed);
+        let Outcome::Ran { timing, .. } = &mut measurement.outcome else { unreachable!() };
+        let (cpu_ms, cpu_ratio) = (4.0 * speed, ms / 4.0);
+        timing.reference = Some(ReferenceTiming { cpu_ms, wall_ms: 1.0, cpu_ratio, wall_ratio: 1.0 });
+        measurement
+    };
+    let mut all: Vec<Measurement> = (0..9).map(|i| measured(i, &format!("a{i}"), 2.0)).collect();
+    all.push(Measurement { repeat: true, ..measured(9, "a0", 2.0) });
+    let mut profile = profile(&folder.path().join("p.jsonl"), &all);
+    // The usual speed is the median's.
+    assert_eq!(profile.usual_reference_ms(), Some(5.0));
+    assert!(profile.samples().unwrap().iter().all(|sample| (sample.latency_ms - 2.5).abs() < 1e-12));
+    assert_eq!(profile.noise_floor(), Some(0.0));
+    let quality = profile.finish().unwrap();
+    let read = Profile::read(&folder.path().join("p.jsonl")).unwrap();
+    assert_eq!((read.quality, read.measurements), (Some(quality), all));
+}
+
+#[test]
+fn a_profile_of_another_purpose_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.jsonl");
+    Profile::begin(&path, &here(), Quantity::Cpu, "these").unwrap();
+    assert!(Profile::open(&path, &here(), Quantity::Cpu, "these").is_ok());
+    let error = Profile::open(&path, &here(), Quantity::Cpu, "others").unwrap_err().to_string();
+    assert!(error.contains("begun for other"), "{error}");
+}
+
+#[test]
+fn the_layout_before_is_still_read() {
+    let text = sound(3).replacen("\"format_version\":3", "\"format_version\":2", 1);
+    let before = text
+        .replace(",\"purpose\":\"\",\"quality\":null", "")
+        .replace(",\"held_out\":false", "")
+        .replace(",\"steady\":true", "")
+        .replace(",\"reference\":null", "");
+    assert!(!before.contains("purpose") && !before.contains("steady"), "{before}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.jsonl");
+    fs::write(&path, before).unwrap();
+    assert_eq!(Profile::read(&path).unwrap().samples().unwrap().len(), 3);
 }

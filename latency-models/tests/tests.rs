@@ -1,6 +1,8 @@
 //! Promises of the crate, one module each.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+/// Tables of published measurements: learning, transfer, refusals, golden figures.
+mod bench;
 /// A process that measures: answers, and every way to die.
 #[cfg(unix)]
 mod child;
@@ -12,3 +14,9 @@ mod plan;
 mod predictor;
 /// Recorded measurements: resume, hostile files, noise and drift.
 mod profile;
+
+/// A device measured elsewhere: what is filled into a table is a profile, or an error that names the cell.
+mod elsewhere;
+
+/// A space whose blocks are known: alike blocks teach each other, and genomes are predicted without graphs.
+mod space;

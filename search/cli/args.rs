@@ -1,8 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tnas_clips::FilmFormat;
+
+use crate::latency_bench::LatencyBenchArgs;
 
 /// Neural architecture search over the temporal layers of video diffusion models.
 #[derive(Parser)]
@@ -33,8 +35,8 @@ pub enum Command {
     /// Architectures outside a study.
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Measure architectures of the space on this machine.
-    Profile(StudyArgs),
+    /// Measure architectures of the space on this machine, or plan and import measurements of another device.
+    Profile(ProfileArgs),
     /// The latency predictor.
     #[command(subcommand)]
     Latency(LatencyCommand),
@@ -145,6 +147,9 @@ pub struct SpaceArgs {
     /// Text tokens.
     #[arg(long, default_value_t = 77)]
     pub tokens: usize,
+    /// A device's predictor (`runs/<name>/latency/<device>.json`), learned on this space and on clips of this shape.
+    #[arg(long)]
+    pub predictor: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -223,11 +228,124 @@ pub enum TrainCommand {
     Train(StudyArgs),
 }
 
+/// Measuring here, or on another device.
+#[derive(Args, Clone)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ProfileArgs {
+    /// Another device.
+    #[command(subcommand)]
+    pub command: Option<ProfileCommand>,
+    /// This machine.
+    #[command(flatten)]
+    pub study: Option<StudyArgs>,
+}
+
+/// Measurements that are made elsewhere.
+#[derive(Subcommand, Clone)]
+pub enum ProfileCommand {
+    /// Write the models to measure and a table to fill.
+    Plan(ProfilePlanArgs),
+    /// Check a filled table and take it over as the device's profile.
+    Import(ProfileImportArgs),
+}
+
+/// What is to be measured elsewhere.
+#[derive(Args, Clone)]
+pub struct ProfilePlanArgs {
+    /// The study's TOML file.
+    #[arg(default_value = "configs/studies/quickstart.toml")]
+    pub study: PathBuf,
+    /// Name of the device to measure on.
+    #[arg(long)]
+    pub device: String,
+    /// Architectures to measure; a third of them is held out for tests.
+    #[arg(long)]
+    pub samples: usize,
+    /// Folder for the models and the table; `measure/DEVICE` of the run where not given.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Overrides a setting.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where runs are kept.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// End with one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ProfilePlanArgs {
+    /// The study and its run.
+    pub fn study_args(&self) -> StudyArgs {
+        StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
+    }
+}
+
+impl ProfileImportArgs {
+    /// The study and its run.
+    pub fn study_args(&self) -> StudyArgs {
+        StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
+    }
+}
+
+impl StudyArgs {
+    /// Of a command whose `--device` is another one.
+    fn on_cpu(study: &Path, overrides: &[String], runs: &Path, json: bool) -> Self {
+        let (study, runs) = (study.into(), runs.into());
+        Self { study, overrides: overrides.to_vec(), runs, device: "cpu".into(), threads: None, json }
+    }
+}
+
+/// What was measured elsewhere.
+#[derive(Args, Clone)]
+pub struct ProfileImportArgs {
+    /// The study's TOML file.
+    #[arg(default_value = "configs/studies/quickstart.toml")]
+    pub study: PathBuf,
+    /// Name of the device, as it was planned.
+    #[arg(long)]
+    pub device: String,
+    /// Folder with the filled table; `measure/DEVICE` of the run where not given.
+    #[arg(long)]
+    pub from: Option<PathBuf>,
+    /// Overrides a setting.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where runs are kept.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// End with one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Parts of the latency stage.
 #[derive(Subcommand)]
 pub enum LatencyCommand {
     /// Learn from the run's profile.
     Fit(StudyArgs),
+    /// Learn from published measurements, and say how well others of them are predicted.
+    Bench(LatencyBenchArgs),
+    /// Say how well a profile's latencies are predicted: a table, a learning curve, and a plot for the report.
+    Eval(LatencyEvalArgs),
+}
+
+/// What is evaluated.
+#[derive(Args, Clone)]
+pub struct LatencyEvalArgs {
+    /// The study and its run.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// A profile to evaluate; the target's where not given.
+    #[arg(long)]
+    pub profile: Option<PathBuf>,
+    /// Measured architectures to learn from, the most telling ones; all but those held out where not given.
+    #[arg(long)]
+    pub measurements: Option<usize>,
+    /// Profiles of other devices to learn from too.
+    #[arg(long, value_delimiter = ',')]
+    pub sources: Vec<PathBuf>,
 }
 
 /// A study and how to run it.
@@ -265,7 +383,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub captions_file: Option<PathBuf>,
     /// Denoising steps.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = steps)]
     pub steps: usize,
     /// Use the few-step student.
     #[arg(long)]
@@ -276,12 +394,46 @@ pub struct GenerateArgs {
     /// Seed of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Guidance away from the empty caption, 1 for none; samples.guidance of the study where not given.
+    #[arg(long, conflicts_with = "student", value_parser = guidance)]
+    pub guidance: Option<f32>,
+    /// Frames of a clip; the study's where not given. Models know best what they were trained on.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub frames: Option<u16>,
+    /// Rows and columns of pixels; the study's where not given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(8..))]
+    pub size: Option<u16>,
+    /// An image to begin with, for models that were trained with one.
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Frames shown in a second; data.fps of the study where not given, or about 8.
+    #[arg(long, value_parser = rate)]
+    pub fps: Option<f64>,
     /// gif, apng, webp, or mp4 where the program was built with the feature mp4.
     #[arg(long, default_value_t)]
     pub format: FilmFormat,
     /// Folder for the clips.
     #[arg(long, default_value = "generated")]
     pub out: PathBuf,
+}
+
+fn steps(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|steps| (1..=10_000).contains(steps))
+        .ok_or_else(|| "1 to 10000 steps are needed".into())
+}
+
+fn guidance(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|guidance: &f32| guidance.is_finite())
+        .ok_or_else(|| "a finite number is needed".into())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let known = text.parse().ok().filter(|fps| (0.1..=1000.0).contains(fps));
+    known.ok_or_else(|| "0.1 to 1000 frames a second are needed".into())
 }
 
 impl GenerateArgs {

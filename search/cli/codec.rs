@@ -14,7 +14,7 @@ use tnas_space::Autoencoder;
 use tnas_training::frames_first;
 use tnas_weights::WeightFiles;
 
-use crate::model_folder::{read_weight_files, save_parameters, stem};
+use crate::model_folder::{save_parameters, stem};
 
 /// Folder of an autoencoder in a pipeline.
 const VAE: &str = "vae";
@@ -38,7 +38,7 @@ impl Codec {
 
     fn open(path: &Path, device: &Device) -> anyhow::Result<Self> {
         let (folder, files) = place(path)?;
-        let parameters = read_weight_files(&files, device)?;
+        let parameters = Parameters::load(&files, device)?;
         let autoencoder = match config(&folder, path.is_dir())? {
             Some(autoencoder) => autoencoder,
             None => {
@@ -68,12 +68,12 @@ impl Codec {
         Ok(Self { autoencoder, parameters, key })
     }
 
-    /// An error where frames of this size have no whole latents.
-    pub fn check_size(&self, size: usize) -> anyhow::Result<()> {
+    /// An error, with the setting's name, where frames of this size have no whole latents.
+    pub fn check_size(&self, name: &str, size: usize) -> anyhow::Result<()> {
         let down = self.autoencoder.layout().down;
         anyhow::ensure!(
             size.is_multiple_of(down),
-            "failed to use data.size = {size}: the autoencoder halves images down to 1/{down}, so that a multiple of {down} is \
+            "failed to use {name} = {size}: the autoencoder halves images down to 1/{down}, so that a multiple of {down} is \
              needed"
         );
         Ok(())

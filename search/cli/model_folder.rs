@@ -6,11 +6,11 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
 use tnas_clips::CaptionTokenizer;
-use tnas_graph::{Graph, WeightError, Weights};
+use tnas_graph::{Graph, WeightError};
 use tnas_network::{Device, Parameters, ParametersError};
 use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
 use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
-use tnas_weights::{HostTensor, WeightFiles, write_safetensors};
+use tnas_weights::WeightFiles;
 
 /// File stem of the weights of diffusers' models.
 pub const DIFFUSERS_STEM: &str = "diffusion_pytorch_model";
@@ -190,7 +190,7 @@ pub fn read_text(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
 /// Weights of a text encoder's own folder, under the names that its graphs read.
 pub fn read_text_folder(folder: &Path, device: &Device) -> anyhow::Result<Parameters> {
     let files = WeightFiles::open(folder, stem(folder))?;
-    read_renamed(&files, device, TextEncoder::weight_name)
+    Parameters::load_as(&files, device, TextEncoder::weight_name)
         .with_context(|| format!("failed to use {}", folder.display()))
 }
 
@@ -207,40 +207,11 @@ pub fn stem(folder: &Path) -> &'static str {
 
 /// All weights of a folder.
 pub fn read_parameters(folder: &Path, stem: &str, device: &Device) -> anyhow::Result<Parameters> {
-    read_weight_files(&WeightFiles::open(folder, stem)?, device)
-}
-
-/// All weights of files.
-pub fn read_weight_files(files: &WeightFiles, device: &Device) -> anyhow::Result<Parameters> {
-    read_renamed(files, device, |name| Some(name.into()))
-}
-
-/// All weights of files under other names; those without one are left out.
-fn read_renamed(
-    files: &WeightFiles,
-    device: &Device,
-    rename: impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<Parameters> {
-    let mut parameters = Parameters::new(device);
-    for stored in files.names() {
-        let Some(name) = rename(stored) else { continue };
-        anyhow::ensure!(parameters.get(&name).is_none(), "{stored} is there twice: {name} stands for it too");
-        let shape = files.info(stored)?.shape.clone();
-        let values = files.f32(stored)?.into_owned();
-        parameters.insert_host(name, &shape, values);
-    }
-    Ok(parameters)
+    Ok(Parameters::load(&WeightFiles::open(folder, stem)?, device)?)
 }
 
 /// Weights as one file.
 pub fn save_parameters(path: &Path, parameters: &Parameters) -> anyhow::Result<()> {
-    let values: BTreeMap<&str, _> =
-        parameters.names().map(|name| Ok((name, parameters.values(name)?))).collect::<anyhow::Result<_>>()?;
-    let tensor = |(name, parameter): (&str, &tnas_network::Parameter)| {
-        (name.to_string(), HostTensor::f32(&parameter.shape, &values[name]))
-    };
-    let tensors = parameters.iter().map(tensor).collect();
-    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    write_safetensors(path, &tensors, &metadata)?;
+    parameters.save(path, &BTreeMap::from([("format".to_string(), "pt".to_string())]))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use tnas_graph::{WeightError, Weights};
-use tnas_network::{Device, Parameter, Parameters};
+use tnas_network::{Device, Parameter, Parameters, ParametersError};
 use tnas_space::{MotionModel, NameMap, Slot, is_sinusoidal, temporal_prefix};
 
 use crate::model_folder::{read_parameters, stem};
@@ -22,8 +22,12 @@ pub fn read_published(folder: &Path, device: &Device) -> anyhow::Result<Paramete
 pub fn here(published: Parameters, mut model: MotionModel) -> anyhow::Result<(Parameters, MotionModel)> {
     let mut weights = Parameters::new(published.device());
     for (name, parameter) in published.iter() {
-        let shape = NameMap::shape_here(&parameter.shape);
-        weights.insert(model.names.here(name), Parameter { shape, flat: parameter.flat.clone() });
+        let (here, shape) = (model.names.here(name), NameMap::shape_here(&parameter.shape));
+        // A name that is this project's own is nobody's in a published file.
+        if model.names.published(&here) != name {
+            return Err(ParametersError::Extra { count: 1, first: name.into() }.into());
+        }
+        weights.insert(here, Parameter { shape, flat: parameter.flat.clone() });
     }
     let slots: Vec<Slot> = model.genotype.insertions().map(|(slot, _)| slot.clone()).collect();
     for slot in slots {
@@ -38,7 +42,7 @@ pub fn here(published: Parameters, mut model: MotionModel) -> anyhow::Result<(Pa
         for name in &tables {
             let shape = weights.shape(name).unwrap_or_default();
             if shape.get(1) != Some(&length) {
-                let expected = [&shape[..1], &[length], shape.get(2..).unwrap_or_default()].concat();
+                let expected = vec![1, length, shape.last().copied().unwrap_or(0)];
                 let name = model.names.published(name);
                 return Err(WeightError::Shape { name, expected, found: shape }.into());
             }

@@ -88,8 +88,12 @@ impl Watch {
         Ok(Self { bar: None, metrics, times, loading: LoadTimes::default(), smooth: f64::NAN, figure })
     }
 
-    /// What loading cost since the process began the loop: a stage's figure.
+    /// Says what loading cost since the process began the loop, and gives it as a stage's figure.
     pub fn loading(&self) -> Value {
+        if let (Some(bar), LoadTimes { batches: 1.., .. }) = (&self.bar, self.loading) {
+            let (share, seconds) = (100.0 * self.loading.waited_share(), self.loading.elapsed.as_secs_f64());
+            eprintln!("{:>16} waited for clips {share:.1} % of {seconds:.1} s", bar.stage);
+        }
         json!({
             "batches": self.loading.batches,
             "seconds": self.loading.elapsed.as_secs_f64(),

@@ -1,7 +1,10 @@
+//! A study as written in TOML.
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
+use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_space::{Limits, TextLayer};
 use tnas_training::{
     AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, Loading, SupernetSettings,
@@ -33,6 +36,9 @@ pub struct Study {
     /// Measuring.
     #[serde(default)]
     pub profile: ProfileSettings,
+    /// Learning from what was measured.
+    #[serde(default)]
+    pub latency: LatencySettings,
     /// Upper bounds for candidates.
     #[serde(default)]
     pub limits: Limits,
@@ -194,16 +200,48 @@ pub struct ProfileSettings {
     pub architectures: usize,
     /// More of them, to test on.
     pub held_out: usize,
+    /// Architectures in all, `held_out` among them; sets `architectures`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
+    /// Measure every block on its own too.
+    pub blocks: bool,
     /// Threads of the measured process.
     pub threads: usize,
-    /// `burn`, and `onnxruntime` where its library is found.
+    /// `burn` (on the CPU; `burn@gpu` and `burn@cuda:N` elsewhere), and `onnxruntime` where its library is found.
     pub runtimes: Vec<String>,
-    /// The one whose latency is searched.
+    /// The one whose latency is searched, or the name of a device whose profile was imported.
     pub target: String,
-    /// Seconds at most for one architecture.
+    /// The clock that is learned: `cpu` or `wall`; processor time of what runs on the CPU where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+    /// Timed runs of an architecture at least …
+    pub runs: u32,
+    /// … and seconds of them …
+    pub seconds: f64,
+    /// … and seconds at most, warm-up and reference included, once there are five runs.
     pub seconds_each: f64,
+    /// The anchor, which shows drift, is measured after so many others.
+    pub anchor_every: usize,
+    /// Share of the architectures that is measured twice, to tell the noise.
+    pub repeat_share: f64,
+    /// A profile whose repeats differ by more than this share (in the median), or whose anchors jump by more, is refused.
+    pub max_noise: f64,
+    /// ONNX Runtime's library, or the folder of a Python environment that has it; looked for where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onnxruntime: Option<PathBuf>,
     /// A profile recorded before, to replay.
     pub from: Option<PathBuf>,
+}
+
+/// How the latency predictor is learned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatencySettings {
+    /// Profiles of other devices to learn from too.
+    pub sources: Vec<PathBuf>,
+    /// Measured architectures to learn from, of those that are there; all where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measurements: Option<usize>,
 }
 
 impl Default for ProfileSettings {
@@ -211,11 +249,46 @@ impl Default for ProfileSettings {
         Self {
             architectures: 48,
             held_out: 24,
+            samples: None,
+            blocks: false,
             threads: 1,
             runtimes: vec!["burn".into(), "onnxruntime".into()],
             target: "burn".into(),
-            seconds_each: 0.6,
+            quantity: None,
+            runs: 30,
+            seconds: 1.0,
+            seconds_each: 20.0,
+            anchor_every: 20,
+            repeat_share: 0.05,
+            max_noise: 0.1,
+            onnxruntime: None,
             from: None,
+        }
+    }
+}
+
+impl ProfileSettings {
+    /// How one architecture is measured.
+    pub fn policy(&self, quantity: Quantity) -> MeasurePolicy {
+        let Self { runs, seconds, seconds_each, .. } = *self;
+        MeasurePolicy {
+            min_runs: runs,
+            min_seconds: seconds,
+            max_seconds: seconds_each,
+            quantity,
+            ..MeasurePolicy::default()
+        }
+    }
+
+    /// Which architectures are measured.
+    pub fn plan(&self) -> PlanSettings {
+        let train = self.samples.map_or(self.architectures, |all| all.saturating_sub(self.held_out));
+        PlanSettings {
+            train,
+            test: self.held_out,
+            anchor_every: self.anchor_every,
+            repeat_share: self.repeat_share,
+            ..PlanSettings::default()
         }
     }
 }
@@ -315,6 +388,9 @@ impl Study {
         if self.data.kind == DataKind::MovingMnist && self.data.path.is_none() {
             return fail("data.path is missing: the folder of MNIST's files, e.g. --set data.path=DIR".into());
         }
+        if !(0.0..=1.0).contains(&self.data.max_broken) {
+            return fail(format!("data.max_broken = {} must be a share, of 0 to 1", self.data.max_broken));
+        }
         for (name, value) in [("loading.ahead", self.loading.ahead), ("loading.workers", self.loading.workers)] {
             if !(1..=1024).contains(&value) {
                 return fail(format!("{name} = {value} must be of 1 to 1024"));
@@ -323,8 +399,18 @@ impl Study {
         if self.data.frames == 0 || self.data.size < 8 {
             return fail(format!("data.frames = {}, data.size = {}", self.data.frames, self.data.size));
         }
-        if !self.profile.runtimes.contains(&self.profile.target) {
-            return fail(format!("profile.target = {:?} is not among profile.runtimes", self.profile.target));
+        let profile = &self.profile;
+        if profile.samples.is_some_and(|samples| samples < profile.held_out + 2) {
+            let (samples, held_out) = (profile.samples.unwrap_or_default(), profile.held_out);
+            return fail(format!(
+                "profile.samples = {samples} leaves less than 2 beside profile.held_out = {held_out}"
+            ));
+        }
+        if !(profile.max_noise > 0.0 && (0.0..=1.0).contains(&profile.repeat_share) && profile.threads > 0) {
+            return fail(format!(
+                "profile.max_noise = {} must be above 0, profile.repeat_share = {} from 0 to 1, profile.threads = {} above 0",
+                profile.max_noise, profile.repeat_share, profile.threads
+            ));
         }
         for (name, value) in [
             ("supernet.training.batch", self.supernet.training.batch),

@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
-use tnas_space::{Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SpaceFile, UNetConfig};
+use tnas_latency::{CandidatePredictor, DeviceModel};
+use tnas_space::{
+    Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SlotChoices, SpaceFile, UNetConfig,
+};
 
 use crate::{args::SpaceArgs, model_folder::parameterised};
 
@@ -15,7 +18,10 @@ pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
     let space = read_space(&args.space, &backbone)?;
     let shape =
         DenoiserShape { batch: 1, frames: args.frames, height: args.size, width: args.size, tokens: args.tokens };
-    let costs = Costs::count(&backbone, &space, shape)?;
+    let mut costs = Costs::count(&backbone, &space, shape)?;
+    if let Some(path) = &args.predictor {
+        costs.latency = Some(Latency::predict(path, &backbone, &space, shape)?);
+    }
     if args.json {
         println!("{}", costs.to_json(args, &space));
     } else {
@@ -53,6 +59,61 @@ struct Costs {
     /// The image model.
     none: Cost,
     extremes: Vec<Extremes>,
+    /// Where a predictor was given.
+    latency: Option<Latency>,
+}
+
+/// The fastest and the slowest architecture that a predictor finds.
+struct Latency {
+    device: String,
+    none_ms: f64,
+    least: (Genome, f64),
+    most: (Genome, f64),
+}
+
+impl Latency {
+    /// Slot by slot from every choice's best alone, for as long as that helps: predictions are nearly sums over slots.
+    fn predict(
+        path: &Path,
+        backbone: &Backbone,
+        space: &SearchSpace,
+        shape: DenoiserShape,
+    ) -> anyhow::Result<Self> {
+        const PASSES: usize = 8;
+        let model = DeviceModel::read(path)?;
+        let (table, slots) = (model.latency.predictor.table(), space.slots());
+        let other = |(row, slot): (&Vec<f64>, &SlotChoices)| row.len() > slot.choices.len();
+        anyhow::ensure!(
+            table.len() <= slots.len() && !table.iter().zip(slots).any(other),
+            "failed to use {}: it was learned on another search space",
+            path.display()
+        );
+        let blocks = crate::measuring::space_blocks(backbone, space, shape)?;
+        let predictor = CandidatePredictor::new(&model.latency, &blocks);
+        let none: Genome = vec![0; space.slots().len()];
+        let end = |sign: f64| {
+            let mut genome = none.clone();
+            for _ in 0..PASSES {
+                let before = genome.clone();
+                for slot in 0..genome.len() {
+                    let changed = |choice: u16| {
+                        let mut changed = genome.clone();
+                        changed[slot] = choice;
+                        (sign * predictor.mean_ms(&changed), choice)
+                    };
+                    let all = (0..space.slots()[slot].choices.len() as u16).map(changed);
+                    genome[slot] = all.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, choice)| choice);
+                }
+                if genome == before {
+                    break;
+                }
+            }
+            let ms = predictor.mean_ms(&genome);
+            (genome, ms)
+        };
+        let none_ms = predictor.mean_ms(&none);
+        Ok(Self { device: model.fingerprint.describe(), none_ms, least: end(1.0), most: end(-1.0) })
+    }
 }
 
 impl Costs {
@@ -77,7 +138,7 @@ impl Costs {
             quantity("macs", |c| c.macs)?,
             quantity("memory", memory)?,
         ];
-        Ok(Self { none, extremes })
+        Ok(Self { none, extremes, latency: None })
     }
 
     fn print(&self, args: &SpaceArgs, space: &SearchSpace) {
@@ -101,6 +162,12 @@ impl Costs {
             println!("{:<22} {}", format!("least {name}"), described(&least.1));
             println!("{:<22} {}", format!("most {name}"), described(&most.1));
         }
+        if let Some(Latency { device, none_ms, least, most }) = &self.latency {
+            println!(
+                "predicted on {device}: {none_ms:.2} ms without temporal layers, {:.2} ms at the least, {:.2} ms at the most",
+                least.1, most.1
+            );
+        }
     }
 
     fn to_json(&self, args: &SpaceArgs, space: &SearchSpace) -> Value {
@@ -119,9 +186,14 @@ impl Costs {
             .iter()
             .map(|e| (e.name.to_string(), json!({"least": row(&e.least), "most": row(&e.most)})))
             .collect();
+        let predicted = |(genome, ms): &(Genome, f64)| json!({"genotype": space.genotype(genome).to_string(), "latency_ms": ms});
+        let latency = self.latency.as_ref().map(|latency| {
+            json!({"device": latency.device, "none_ms": latency.none_ms, "least": predicted(&latency.least),
+                "most": predicted(&latency.most)})
+        });
         json!({"format_version": 1, "command": "space show", "architectures": space.cardinality(), "slots": slots,
             "frames": args.frames, "size": args.size, "tokens": args.tokens, "none": figures(&self.none),
-            "extremes": extremes})
+            "extremes": extremes, "predicted_latency": latency})
     }
 }
 

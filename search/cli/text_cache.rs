@@ -30,11 +30,11 @@ pub fn features(
     }
     let features = text_features(encoder, weights, tokens)?;
     let count = features.context.len();
-    let tensor = |rows: &[Vec<f32>], shape: &[usize]| HostTensor::f32(shape, &rows.concat());
+    let (context, pooled) = (features.context.concat(), features.pooled.concat());
     let pooled_width = features.pooled.first().map_or(0, Vec::len);
     let tensors = BTreeMap::from([
-        ("context".to_owned(), tensor(&features.context, &[count, features.tokens, features.width])),
-        ("pooled".to_owned(), tensor(&features.pooled, &[count, pooled_width])),
+        ("context".to_owned(), HostTensor::f32(&[count, features.tokens, features.width], &context)),
+        ("pooled".to_owned(), HostTensor::f32(&[count, pooled_width], &pooled)),
     ]);
     write_safetensors(&file, &tensors, &BTreeMap::new())?;
     Ok(features)

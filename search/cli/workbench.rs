@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -17,7 +17,7 @@ use crate::{
     model_folder::{self, Pipeline},
     progress::Bar,
     run::Run,
-    settings::{DataSettings, Study},
+    settings::Study,
     text_cache,
 };
 
@@ -33,7 +33,7 @@ pub struct Workbench {
     pub train: ClipSet,
     /// Real clips to validate on.
     pub validation: ClipSet,
-    /// Hash of the clips' contents, of how they are read, and of the autoencoder: what every stage that sees them depends on.
+    /// Hash of the clips as they are read, and of the autoencoder: what every stage that sees them depends on.
     pub data_key: String,
     /// Folder of latents and text features.
     pub cache: PathBuf,
@@ -81,12 +81,11 @@ impl Workbench {
         let captions = captions.into_iter().map(str::to_owned).collect();
         let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
         if let Some(codec) = &codec {
-            codec.check_size(study.data.size)?;
+            codec.check_size("data.size", study.data.size)?;
         }
-        // Where the clips lie is no part of what they are.
-        let settings = DataSettings { path: None, ..study.data.clone() };
+        // What a setting of the data changes is in the contents; where they lie changes nothing.
         let contents = (train.content_hash()?, validation.content_hash()?);
-        let data_key = run.key(&(settings, contents, codec.as_ref().map(|codec| &codec.key)))?;
+        let data_key = run.key(&(contents, codec.as_ref().map(|codec| &codec.key)))?;
         Ok(Self { study, run, device, train, validation, data_key, cache, memory, device_kind, captions, codec })
     }
 
@@ -130,7 +129,11 @@ impl Workbench {
 
     /// Shape of one clip for the denoiser: channels, frames, rows, columns.
     pub fn clip_shape(&self) -> [usize; 4] {
-        let (frames, size) = (self.study.data.frames, self.study.data.size);
+        self.shape_of(self.study.data.frames, self.study.data.size)
+    }
+
+    /// The same for another number of frames, and of rows and columns of pixels.
+    pub fn shape_of(&self, frames: usize, size: usize) -> [usize; 4] {
         match &self.codec {
             None => [3, frames, size, size],
             Some(codec) => {
@@ -146,20 +149,26 @@ impl Workbench {
         DenoiserShape { batch, frames, height, width, tokens }
     }
 
-    /// Turns a denoised clip into pixels.
-    pub fn to_clip(&self, data: &[f32], statistics: &[(f32, f32)], like: Option<&Clip>) -> anyhow::Result<Clip> {
-        let [channels, frames, height, width] = self.clip_shape();
-        let size = self.study.data.size;
-        let pixels = match &self.codec {
-            None => frames_first(data, channels, frames, height * width),
+    /// Turns a denoised clip of `shape` into pixels.
+    pub fn to_clip(
+        &self,
+        data: &[f32],
+        shape: [usize; 4],
+        statistics: &[(f32, f32)],
+        like: Option<&Clip>,
+    ) -> anyhow::Result<Clip> {
+        let [channels, frames, height, width] = shape;
+        let (pixels, up) = match &self.codec {
+            None => (frames_first(data, channels, frames, height * width), 1),
             Some(codec) => {
                 let mut latent = data.to_vec();
-                denormalise(&mut latent, self.clip_shape(), statistics);
-                codec.decode(&frames_first(&latent, channels, frames, height * width), frames, height, width)?
+                denormalise(&mut latent, shape, statistics);
+                let latent = frames_first(&latent, channels, frames, height * width);
+                (codec.decode(&latent, frames, height, width)?, codec.autoencoder.layout().up)
             }
         };
         let pixels = pixels.into_iter().map(|x| x.clamp(-1.0, 1.0)).collect();
-        let mut clip = Clip::new(frames, size, size, pixels)?;
+        let mut clip = Clip::new(frames, up * height, up * width, pixels)?;
         if let Some(like) = like {
             clip.caption = like.caption.clone();
             clip.labels = like.labels.clone();
@@ -180,7 +189,7 @@ impl Workbench {
             return Ok(clips.clips(0..count)?);
         }
         self.each("decode clips", (0..count).collect(), |index| {
-            let mut clip = self.to_clip(&latents.clip(index)?, statistics, None)?;
+            let mut clip = self.to_clip(&latents.clip(index)?, latents.shape(), statistics, None)?;
             (clip.caption, clip.labels) = clips.describe(index)?;
             Ok(clip)
         })

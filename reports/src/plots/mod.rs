@@ -4,6 +4,7 @@ mod curves;
 mod hypervolume;
 mod latency;
 mod pareto;
+mod residuals;
 
 use plotters::prelude::*;
 
@@ -36,6 +37,7 @@ pub fn all(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     if !record.latency.is_empty() {
         plots.push(latency::plot(record)?);
     }
+    plots.extend(residuals::plots(record)?);
     plots.extend(curves::plots(record)?);
     Ok(plots)
 }

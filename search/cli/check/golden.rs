@@ -16,6 +16,16 @@ impl Golden<'_> {
         self.io.names().any(|name| name == one || name.starts_with(&many))
     }
 
+    /// An error where a tensor has an axis of 0: the file holds nothing of it, so its other axes could be of any length.
+    pub fn refuse_empty(&self) -> anyhow::Result<()> {
+        let front = self.name("");
+        for name in self.io.names().filter(|name| name.starts_with(&front)) {
+            let shape = &self.io.info(name)?.shape;
+            anyhow::ensure!(!shape.contains(&0), "{name} has the shape {shape:?}, which is empty");
+        }
+        Ok(())
+    }
+
     /// Shape of a tensor of this case.
     pub fn shape(&self, rest: &str) -> Option<Vec<usize>> {
         self.io.info(&self.name(rest)).ok().map(|info| info.shape.clone())

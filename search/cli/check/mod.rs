@@ -109,6 +109,7 @@ pub fn check(folder: &Path, device: &str, json: bool) -> anyhow::Result<()> {
 
 /// One case on all graphs of the model.
 fn run(subject: &dyn Subject, case: &Golden, weights: &Parameters) -> anyhow::Result<Row> {
+    case.refuse_empty()?;
     let mut graphs = subject.graphs(case)?;
     let recorded = |name: &str| subject.recorded(name);
     check_weights(weights, &graphs.iter().collect::<Vec<_>>(), recorded)?;

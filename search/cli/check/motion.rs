@@ -53,7 +53,8 @@ impl Motion {
     fn channels_first(&self, case: &Golden, values: Vec<f32>) -> anyhow::Result<Vec<f32>> {
         let [batch, frames, height, width] = self.clip(case)?;
         let plane = height * width;
-        if !self.config.frames_first() || values.is_empty() || values.len() % (batch * frames * plane) != 0 {
+        if !self.config.frames_first() || values.is_empty() || !values.len().is_multiple_of(batch * frames * plane)
+        {
             return Ok(values);
         }
         let channels = values.len() / (batch * frames * plane);

@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_export::{ModelInfo, OnnxRuntime, to_onnx, verify};
-use tnas_graph::{Graph, HostTensor, Runtime, Session, Weights};
-use tnas_network::{BurnRuntime, normal_vec, stream};
+use tnas_graph::{Graph, HostTensor, Session};
+use tnas_network::{BurnRuntime, Parameters, normal_vec, stream};
 use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
@@ -12,12 +12,7 @@ use super::{distill::read_student, staged};
 use crate::workbench::Workbench;
 use tnas_study::hash_path;
 
-/// ONNX Runtime, where its library is found.
-pub fn onnx_runtime(threads: usize) -> anyhow::Result<Box<dyn Runtime>> {
-    Ok(Box::new(OnnxRuntime::open(None, threads)?))
-}
-
-/// Its version, or `None` where it is missing.
+/// ONNX Runtime's version, or `None` where it is missing.
 pub fn onnx_runtime_version() -> Option<String> {
     OnnxRuntime::open(None, 1).ok().map(|runtime| runtime.version())
 }
@@ -74,12 +69,12 @@ fn one(
     info: ModelInfo,
     golden: &str,
     graph: &Graph,
-    weights: &dyn Weights,
+    weights: &Parameters,
     inputs: &[HostTensor],
 ) -> anyhow::Result<Value> {
     let path = folder.join(format!("{}.onnx", info.name));
     tnas_weights::write_atomic(&path, &to_onnx(graph, weights, &info)?)?;
-    let expected = BurnRuntime::new(&bench.device).load(graph, weights)?.run(inputs)?;
+    let expected = BurnRuntime::new(&bench.device).session(graph, weights)?.run(inputs)?;
     let named = |front: &str, name: &str, tensor: &HostTensor| -> Option<(String, Named)> {
         Some((format!("{front}.{name}"), (tensor.shape.clone(), tensor.as_f32()?.to_vec())))
     };

@@ -1,15 +1,12 @@
 use anyhow::Context;
 use serde_json::{Value, json};
-use tnas_latency::{Accuracy, Outcome};
+use tnas_latency::{Accuracy, MeasurementKind, Outcome, Quantity};
 use tnas_space::Genotype;
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord, hash_path};
 
-use super::{
-    profile::{ANCHOR_EVERY, measure_apart, target_profile},
-    staged,
-};
+use super::{profile::target_profile, staged};
 use crate::{
-    model_folder::Pipeline,
+    measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
     settings::WinnerRule,
     workbench::Workbench,
@@ -26,27 +23,25 @@ pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
         hash_path(bench.run.path("search/candidates.json"))?,
     ]);
     staged(&bench.run, "front", &inputs, &[bench.run.path("front.json")], &[], || {
-        let model = Pipeline::read(&bench.run.backbone())?;
-        let tokens = model.tokenizer.max_length().min(model.encoder.config.max_position_embeddings);
+        let subjects = Subjects::open(bench)?;
         let mut store = CandidateStore::open(bench.run.path("study.sqlite"))?;
         let members = pareto(store.candidates()?);
         let known = store.measurements()?;
-        let count = members.len().min(study.search.remeasure);
+        let mut here = Here::open(bench, &subjects)?;
+        let count = if here.is_some() { members.len().min(study.search.remeasure) } else { 0 };
         let mut bar = Bar::new("front", count as u64);
         let mut measured: Vec<Option<f64>> = vec![None; members.len()];
-        let (mut speed, mut done) = (Speed::now(bench, &model)?, 0usize);
         for index in spread(members.len(), count) {
             let member = &members[index];
             let device = member.measured_by.clone();
             let before = known.iter().find(|m| m.arch_id == member.arch_id && m.device == device && m.kind == KIND);
             measured[index] = match before {
                 Some(measurement) => Some(measurement.value),
-                None => remeasure(bench, &model, member, &speed, &mut store)?,
+                None => match &mut here {
+                    Some(here) => here.measure(member, &mut store)?,
+                    None => None,
+                },
             };
-            done += 1;
-            if done.is_multiple_of(ANCHOR_EVERY) {
-                speed = Speed::now(bench, &model)?;
-            }
             bar.set(measured.iter().flatten().count() as u64, member.arch_id.clone());
             if interrupted() {
                 anyhow::bail!(crate::Interrupted { stage: "front".into() });
@@ -56,8 +51,7 @@ pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
         let mut rows = Vec::new();
         for (index, member) in members.iter().enumerate() {
             let genotype: Genotype = member.genotype.parse()?;
-            let graph = model.backbone.denoiser(&genotype, bench.denoiser_shape(1, tokens))?;
-            let cost = tnas_graph::cost(&graph);
+            let cost = tnas_graph::cost(&subjects.graph(&genotype)?);
             rows.push(json!({
                 "arch_id": member.arch_id, "genotype": member.genotype, "loss": member.objectives[0],
                 "predicted_ms": member.objectives[1], "measured_ms": measured[index],
@@ -90,57 +84,47 @@ pub fn winner(bench: &Workbench) -> anyhow::Result<Genotype> {
     Ok(text.parse()?)
 }
 
-/// How fast the device is now, by the profile's anchor.
-struct Speed {
-    /// 1.1: ten per cent slower than it usually was while the profile was made.
-    ratio: f64,
+/// The target, where it is this machine: an imported device is not at hand.
+struct Here {
+    measurer: Measurer,
+    quantity: Quantity,
+    /// The reference's usual time when the profile was made: times are told at that speed.
+    usual_reference_ms: Option<f64>,
 }
 
-impl Speed {
-    fn now(bench: &Workbench, model: &Pipeline) -> anyhow::Result<Self> {
-        /// A single measurement may be a hiccup.
-        const TIMES: usize = 3;
-        let profile = target_profile(bench)?;
-        let anchors: Vec<_> = profile.measurements.iter().filter(|m| m.anchor).collect();
-        let usual = median(anchors.iter().filter_map(|m| Some(m.timing()?.cpu.median_ms)).collect());
-        let (Some(anchor), Some(usual)) = (anchors.first(), usual) else { return Ok(Self { ratio: 1.0 }) };
-        let genotype: Genotype = anchor.genotype.parse()?;
-        let mut times = Vec::new();
-        for _ in 0..TIMES {
-            if let Outcome::Ran { timing, .. } =
-                measure_apart(bench, model, &bench.study.profile.target, &genotype)?
-            {
-                times.push(timing.cpu.median_ms);
-            }
+impl Here {
+    fn open(bench: &Workbench, subjects: &Subjects) -> anyhow::Result<Option<Self>> {
+        let settings = &bench.study.profile;
+        let away = |why: &str| eprintln!("{:>16} is not measured again: {why}", "front");
+        if !settings.runtimes.contains(&settings.target) {
+            away(&format!("{} is not this machine", settings.target));
+            return Ok(None);
         }
-        Ok(Self { ratio: median(times).map_or(1.0, |now| now / usual) })
+        let target = Target::new(&settings.target, settings)?;
+        if target.fingerprint()?.is_none() {
+            away(&format!("the library of {} was not found", settings.target));
+            return Ok(None);
+        }
+        let profile = target_profile(bench)?;
+        let usual_reference_ms = profile.usual_reference_ms();
+        let measurer = Measurer::new(bench, subjects, &target)?;
+        Ok(Some(Self { measurer, quantity: profile.quantity, usual_reference_ms }))
     }
-}
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-/// Measures a member; its time is told at the device's usual speed, the raw one and the speed beside it in the store.
-fn remeasure(
-    bench: &Workbench,
-    model: &Pipeline,
-    member: &CandidateRecord,
-    speed: &Speed,
-    store: &mut CandidateStore,
-) -> anyhow::Result<Option<f64>> {
-    let outcome = measure_apart(bench, model, &bench.study.profile.target, &member.genotype.parse()?)?;
-    let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
-    let value = timing.cpu.median_ms / speed.ratio;
-    store.record_measurement(&MeasurementRecord {
-        arch_id: member.arch_id.clone(),
-        device: member.measured_by.clone(),
-        kind: KIND.into(),
-        value,
-        details: json!({"timing": timing, "speed_ratio": speed.ratio}),
-    })?;
-    Ok(Some(value))
+    /// Measures a member; the raw times stand beside the told one in the store.
+    fn measure(&mut self, member: &CandidateRecord, store: &mut CandidateStore) -> anyhow::Result<Option<f64>> {
+        let outcome = self.measurer.measure(MeasurementKind::Whole, &member.genotype.parse()?)?;
+        let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
+        let Some(value) = timing.told_ms(self.quantity, self.usual_reference_ms) else { return Ok(None) };
+        store.record_measurement(&MeasurementRecord {
+            arch_id: member.arch_id.clone(),
+            device: member.measured_by.clone(),
+            kind: KIND.into(),
+            value,
+            details: json!({"timing": timing, "usual_reference_ms": self.usual_reference_ms}),
+        })?;
+        Ok(Some(value))
+    }
 }
 
 /// Feasible candidates that none dominates, fastest first.

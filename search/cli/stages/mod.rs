@@ -2,11 +2,13 @@
 
 pub mod backbone;
 pub mod distill;
+pub mod elsewhere;
 pub mod export;
 pub mod finetune;
 pub mod front;
 pub mod judge;
 pub mod latency;
+pub mod latency_eval;
 pub mod profile;
 pub mod report;
 pub mod samples;

@@ -11,7 +11,8 @@ use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
 
 use super::{distill::read_student, finetune::read_winner, judge::read_judge, staged};
 use crate::{
-    args::SchedulerChoice,
+    args::{GenerateArgs, SchedulerChoice},
+    codec::LatentStatistics,
     progress::Bar,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -187,7 +188,10 @@ impl<'a> Scene<'a> {
                 bar.set(done as u64, arm.name.clone());
             })?;
         let statistics = &self.latents.statistics;
-        data.iter().zip(&self.real).map(|(clip, like)| self.bench.to_clip(clip, statistics, Some(like))).collect()
+        data.iter()
+            .zip(&self.real)
+            .map(|(clip, like)| self.bench.to_clip(clip, shape, statistics, Some(like)))
+            .collect()
     }
 
     /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
@@ -266,38 +270,64 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
 }
 
 /// Samples clips from the user's captions, one file each.
-pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) -> anyhow::Result<Value> {
+pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Result<Value> {
+    if let Some(image) = &args.image {
+        anyhow::bail!(
+            "failed to begin with {}: no training here shows a model its first frame, so that it would not know what to \
+             do with one; leave --image out",
+            image.display()
+        );
+    }
     let wanted = args.all_captions()?;
+    let shape = asked_shape(bench, args)?;
     let winner = super::front::winner(bench)?;
     let mut model = bench.image_model()?;
     let asked: Vec<String> = std::iter::once(String::new()).chain(wanted.iter().cloned()).collect();
     let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &asked)?;
     model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
     let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
+    let settings = &bench.study.samples;
     let how = GenerateSettings {
         steps: args.steps,
         sampler: student_sampler(bench).filter(|_| args.student).unwrap_or(Sampler::Euler),
-        shift: if args.student { bench.study.distill.shift } else { bench.study.samples.shift },
-        scheduler: scheduler(&model.pipeline.backbone, args.scheduler, bench.study.samples.shift)?,
-        guidance: if args.student { 1.0 } else { bench.study.samples.guidance },
+        shift: if args.student { bench.study.distill.shift } else { settings.shift },
+        scheduler: scheduler(&model.pipeline.backbone, args.scheduler, settings.shift)?,
+        guidance: if args.student { 1.0 } else { args.guidance.unwrap_or(settings.guidance) },
         seed: args.seed,
-        batch: bench.study.samples.batch,
+        batch: settings.batch,
     };
     // The empty one stands before those asked for.
     let captions: Vec<usize> = (1..=wanted.len()).collect();
-    let shape = bench.clip_shape();
+    let mut bar = Bar::new("generate", captions.len() as u64);
     let data =
-        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;
-    let statistics = bench.latents()?.statistics;
-    let film = FilmSettings { upscale: bench.study.samples.upscale, ..FilmSettings::default() };
+        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
+            bar.set(done as u64, String::new());
+        })?;
+    let statistics = LatentStatistics::read(&bench.run.backbone())?.mean_and_deviation;
+    let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
+    if let Some(fps) = args.fps.or(bench.study.data.fps) {
+        film.delay_ms = (1000.0 / fps).round() as u32;
+    }
     let mut files = Vec::new();
     for (index, clip) in data.iter().enumerate() {
         let path = args.out.join(format!("{index:02}.{}", args.format.extension()));
-        tnas_weights::write_atomic(&path, &args.format.encode(&bench.to_clip(clip, &statistics, None)?, &film)?)?;
+        let clip = bench.to_clip(clip, shape, &statistics, None)?;
+        tnas_weights::write_atomic(&path, &args.format.encode(&clip, &film)?)?;
         files.push(json!({"caption": wanted[index], "file": path}));
     }
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))
+}
+
+/// Shape of the clips asked for: the study's, unless others are wanted.
+fn asked_shape(bench: &Workbench, args: &GenerateArgs) -> anyhow::Result<[usize; 4]> {
+    let data = &bench.study.data;
+    let frames = args.frames.map_or(data.frames, usize::from);
+    let size = args.size.map_or(data.size, usize::from);
+    if let Some(codec) = &bench.codec {
+        codec.check_size("--size", size)?;
+    }
+    Ok(bench.shape_of(frames, size))
 }
 
 /// The scheduler's config for a backbone; none for sampling along the flow.

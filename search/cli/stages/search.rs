@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tnas_evolution::{Item, KnapsackFront, Nsga2, Nsga2Settings, Objectives, Rng, Variation};
 use tnas_network::Parameters;
-use tnas_space::{Genome, Genotype, SearchSpace, Usage, Verdict, verdict};
+use tnas_space::{Genome, Genotype, Limits, SearchSpace, Usage, Verdict, verdict};
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
 use tnas_training::HeldOut;
 
@@ -108,6 +108,18 @@ fn open_store(bench: &Workbench, key: &str) -> anyhow::Result<CandidateStore> {
     Ok(CandidateStore::open(path)?)
 }
 
+/// The study's limits, and below what was seen not to fit the device.
+fn limits(asked: &Limits, predictor: &Predictor) -> anyhow::Result<Limits> {
+    anyhow::ensure!(
+        asked.process_memory_bytes.is_none() || predictor.measures_memory(),
+        "failed to use limits.process_memory_bytes: the profile of {} tells no peak memory; limits.peak_memory_bytes is counted",
+        predictor.device()
+    );
+    let seen = predictor.too_much_bytes().map(|bytes| bytes.saturating_sub(1) as f64);
+    let process_memory_bytes = [asked.process_memory_bytes, seen].into_iter().flatten().reduce(f64::min);
+    Ok(Limits { process_memory_bytes, ..asked.clone() })
+}
+
 /// Scores candidates: loss through the supernet, predicted latency, counted size.
 pub struct Scorer<'a> {
     bench: &'a Workbench,
@@ -117,6 +129,7 @@ pub struct Scorer<'a> {
     supernet: Parameters,
     held_out: HeldOut,
     predictor: Predictor,
+    limits: Limits,
 }
 
 impl<'a> Scorer<'a> {
@@ -126,7 +139,8 @@ impl<'a> Scorer<'a> {
         let space = bench.space(&model.pipeline.backbone)?;
         let held_out = held_out(bench, &model, &latents, bench.study.search.clips)?;
         let (supernet, predictor) = (read_supernet(bench)?, Predictor::read(bench)?);
-        Ok(Self { bench, model, space, supernet, held_out, predictor })
+        let limits = limits(&bench.study.limits, &predictor)?;
+        Ok(Self { bench, model, space, supernet, held_out, predictor, limits })
     }
 
     /// Held-out loss of a genotype through the supernet.
@@ -142,17 +156,18 @@ impl<'a> Scorer<'a> {
         let graph = self.model.pipeline.backbone.denoiser(&genotype, shape)?;
         let cost = tnas_graph::cost(&graph);
         Ok(Usage {
-            latency_ms: self.predictor.latency_ms(genome, &graph)?,
+            latency_ms: self.predictor.latency_ms(genome, &graph),
             parameters: cost.parameters as f64,
             macs: cost.macs as f64,
             peak_memory_bytes: (4 * cost.parameters + cost.peak_activation_bytes) as f64,
+            process_memory_bytes: self.predictor.process_memory_bytes(genome, &graph).unwrap_or(0) as f64,
         })
     }
 
     fn score(&self, genome: &Genome, generation: u32, order: u32) -> anyhow::Result<(Objectives, CandidateRecord)> {
         let genotype = self.space.genotype(genome);
         let usage = self.usage(genome)?;
-        let violation = self.bench.study.limits.violation(&usage);
+        let violation = self.limits.violation(&usage);
         // Beyond the limits a candidate only has to come nearer to them: its loss is not worth the time.
         let loss = if violation > 0.0 { f64::from(u16::MAX) } else { self.loss(&genotype)? };
         let record = CandidateRecord {
@@ -170,7 +185,7 @@ impl<'a> Scorer<'a> {
     }
 
     fn refuse_impossible_limits(&self) -> anyhow::Result<()> {
-        match verdict(&self.space, &self.bench.study.limits, |genome| self.usage(genome))? {
+        match verdict(&self.space, &self.limits, |genome| self.usage(genome))? {
             Verdict::Feasible(_) => Ok(()),
             Verdict::Infeasible { nearest, least } => {
                 let each: Vec<String> = least

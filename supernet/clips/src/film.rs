@@ -165,7 +165,7 @@ impl Film {
     }
 
     fn play_parts(&self, background: [u8; 3], visit: Visit) -> Result<(), (Option<&Part>, String)> {
-        let mut budget = Budget::default();
+        let mut budget = Budget::new(self.parts.iter().map(|part| part.bytes.len()).sum());
         if let [part] = &self.parts[..]
             && part.path == self.path
         {

@@ -45,7 +45,7 @@ fn coded(clip: &Clip, settings: &FilmSettings, width: usize, height: usize) -> R
         .qp(QpRange::new(QUANTISER, QUANTISER))
         .bitrate(BitRate::from_bps(50_000_000))
         .max_frame_rate(FrameRate::from_hz(TIMESCALE as f32 / settings.delay_ms.max(1) as f32))
-        .usage_type(UsageType::CameraVideoNonRealTime)
+        .usage_type(UsageType::CameraVideoRealTime)
         .skip_frames(false)
         .scene_change_detect(false)
         .adaptive_quantization(false)

@@ -4,13 +4,13 @@ use crate::gif_out::enlarged_frames;
 use crate::{Clip, ClipError, FilmSettings};
 
 /// RIFF, its length, WEBP: what stands before the chunks of a file.
-const FILE_HEADER_BYTES: usize = 12;
+pub(crate) const FILE_HEADER_BYTES: usize = 12;
 
 /// The flag of a VP8X chunk that says that the file is an animation.
-const ANIMATED: u8 = 1 << 1;
+pub(crate) const ANIMATED: u8 = 1 << 1;
 
 /// The flag of an ANMF chunk that says that a frame replaces what is there.
-const NO_BLENDING: u8 = 1 << 1;
+pub(crate) const NO_BLENDING: u8 = 1 << 1;
 
 /// The clip as an endless animated WebP without loss: each frame is encoded as a picture of its own, and its chunk
 /// laid into the animation (RIFF container of the WebP specification).
@@ -42,7 +42,7 @@ pub fn animated_webp(clip: &Clip, settings: &FilmSettings) -> Result<Vec<u8>, Cl
 }
 
 /// Four letters, the length, the body, and a byte more where that is odd.
-fn append_chunk(bytes: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) {
+pub(crate) fn append_chunk(bytes: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) {
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
     bytes.extend_from_slice(body);
@@ -51,7 +51,7 @@ fn append_chunk(bytes: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) {
     }
 }
 
-fn three_bytes(value: u32) -> [u8; 3] {
+pub(crate) fn three_bytes(value: u32) -> [u8; 3] {
     let [a, b, c, _] = value.to_le_bytes();
     [a, b, c]
 }

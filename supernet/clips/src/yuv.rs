@@ -16,7 +16,7 @@ pub(crate) struct YuvPlanes<'a> {
 pub(crate) struct Matrix {
     red: f64,
     blue: f64,
-    pub full_range: bool,
+    full_range: bool,
 }
 
 /// Binary places of the integer coefficients.
@@ -27,6 +27,11 @@ impl Matrix {
     pub const BT601: Self = Self { red: 0.299, blue: 0.114, full_range: false };
     /// High definition (ITU-R BT.709).
     pub const BT709: Self = Self { red: 0.2126, blue: 0.0722, full_range: false };
+
+    /// The same with luma and chroma over all 256 values, or over those of studios.
+    pub fn with_range(self, full_range: bool) -> Self {
+        Self { full_range, ..self }
+    }
 
     /// Luma's offset, and the spans of luma and of chroma.
     fn range(self) -> (i64, f64, f64) {

@@ -52,7 +52,8 @@ fn a_folder_of_films_gives_clips_at_a_rate_and_size() {
         let opened = VideoFolder::open_with(folder.path(), settings).expect("opens");
         let clip = opened.clip(0, 8, 64).expect("a clip");
         assert_eq!((clip.shape(), clip.caption.as_str()), ([8, 64, 64], "a rabbit in a meadow"));
-        assert!(clip.pixels.iter().all(|x| (-1.0..=1.0).contains(x)));
+        // Means of bytes, rounded.
+        assert!(clip.pixels.iter().all(|x| x.abs() < 1.0 + 1e-5));
         assert!(mean_frame_difference(&clip) > 0.0);
         if fit == Fit::Pad {
             // A wide film has white above and below.

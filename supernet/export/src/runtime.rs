@@ -29,9 +29,12 @@ pub struct OnnxSession {
 }
 
 impl OnnxRuntime {
-    /// Loads the library: the path given, `ORT_DYLIB_PATH`, or the one inside Python's onnxruntime package.
+    /// Loads the library: the one given (its file, or the folder of a Python environment that has it), `ORT_DYLIB_PATH`,
+    /// or the one inside the onnxruntime package of the `python3` that is found.
     pub fn open(path: Option<&Path>, threads: usize) -> Result<Self, ExportError> {
         let library = match path {
+            Some(folder) if folder.is_dir() => in_environment(folder)
+                .ok_or_else(|| ExportError::NoLibrary { tried: format!(" in {}", folder.display()) })?,
             Some(path) => path.to_path_buf(),
             None => find_library().ok_or(ExportError::NoLibrary { tried: String::new() })?,
         };
@@ -136,10 +139,30 @@ fn ask_python() -> Option<PathBuf> {
     let code = "import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
     let output = Command::new("python3").args(["-c", code]).output().ok()?;
     let folder = String::from_utf8(output.stdout).ok()?;
-    let folder = Path::new(folder.trim()).join("capi");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
+    in_package(Path::new(folder.trim()))
+}
+
+/// The library of a virtual or conda environment, or of a folder that holds it.
+fn in_environment(root: &Path) -> Option<PathBuf> {
+    let site_packages = |lib: PathBuf| entries(&lib).into_iter().map(|version| version.join("site-packages"));
+    let pythons = site_packages(root.join("lib")).chain([root.join("Lib/site-packages"), root.to_path_buf()]);
+    let packages = pythons.map(|folder| folder.join("onnxruntime")).chain([root.to_path_buf()]);
+    packages.into_iter().find_map(|package| in_package(&package)).or_else(|| library_among(entries(root)))
+}
+
+fn in_package(package: &Path) -> Option<PathBuf> {
+    library_among(entries(&package.join("capi")))
+}
+
+/// What lies in a folder, sorted; nothing where it cannot be read.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(folder).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = found.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn library_among(files: Vec<PathBuf>) -> Option<PathBuf> {
     files.into_iter().find(|path| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         name.starts_with("libonnxruntime.so") || name.starts_with("libonnxruntime.") && name.ends_with(".dylib")

@@ -28,19 +28,19 @@ pub struct NodeCost {
     pub moved_bytes: u64,
 }
 
-/// Cost of a whole graph.
+/// Cost of a whole graph; what is beyond counting, of a hostile config, is the largest number.
 pub fn cost(graph: &Graph) -> Cost {
     let weights: BTreeMap<_, _> = graph.weights().iter().map(|w| (w.name.clone(), w.elements() as u64)).collect();
     let nodes = graph.nodes.iter().map(|node| node_cost(graph, node));
     let total = nodes.fold(NodeCost::default(), |sum, node| NodeCost {
-        macs: sum.macs + node.macs,
-        moved_bytes: sum.moved_bytes + node.moved_bytes,
+        macs: sum.macs.saturating_add(node.macs),
+        moved_bytes: sum.moved_bytes.saturating_add(node.moved_bytes),
     });
     let attention = graph.nodes.iter().filter(|node| matches!(node.op, Op::Attention { .. }));
     Cost {
         parameters: weights.values().sum(),
         macs: total.macs,
-        attention_macs: attention.map(|node| node_cost(graph, node).macs).sum(),
+        attention_macs: attention.fold(0, |sum: u64, node| sum.saturating_add(node_cost(graph, node).macs)),
         moved_bytes: total.moved_bytes,
         peak_activation_bytes: peak_activation_bytes(graph),
         launches: graph.nodes.iter().filter(|node| !is_view(&node.op)).count() as u64,
@@ -52,13 +52,14 @@ pub fn node_cost(graph: &Graph, node: &Node) -> NodeCost {
     let output = elements(graph.shape(node.output));
     let input = |index: usize| graph.shape(node.inputs[index]);
     let macs = match &node.op {
-        Op::Conv2d { weight, .. } => output * elements(&weight.shape[1..]),
-        Op::Linear { weight, .. } => output * weight.shape[1] as u64,
-        Op::MatMul => output * input(0).last().copied().unwrap_or(1) as u64,
+        Op::Conv2d { weight, .. } => output.saturating_mul(elements(&weight.shape[1..])),
+        Op::Linear { weight, .. } => output.saturating_mul(weight.shape[1] as u64),
+        Op::MatMul => output.saturating_mul(input(0).last().copied().unwrap_or(1) as u64),
         // q·kᵀ and scores·v.
         Op::Attention { .. } => {
             let (q, k) = (input(0), input(1));
-            elements(&q[..3]) * k[2] as u64 * (q[3] as u64 + input(2)[3] as u64)
+            let depths = q[3] as u64 + input(2)[3] as u64;
+            elements(&q[..3]).saturating_mul(k[2] as u64).saturating_mul(depths)
         }
         _ => 0,
     };
@@ -115,7 +116,7 @@ fn is_view(op: &Op) -> bool {
 }
 
 fn elements(shape: &[usize]) -> u64 {
-    shape.iter().map(|&length| length as u64).product()
+    shape.iter().fold(1, |product: u64, &length| product.saturating_mul(length as u64))
 }
 
 fn bytes(graph: &Graph, value: crate::ValueId) -> u64 {

@@ -11,6 +11,7 @@ mod parameters;
 mod runtime;
 mod side_by_side;
 mod stream;
+mod tensor_file;
 mod value;
 
 pub use burn::tensor::Device;
@@ -20,4 +21,5 @@ pub use parameters::{Leaves, Parameter, Parameters, ParametersError, merged_weig
 pub use runtime::BurnRuntime;
 pub use side_by_side::side_by_side;
 pub use stream::{Stream, normal_vec, stream};
+pub use tensor_file::{load_tensor, save_tensors};
 pub use value::Value;

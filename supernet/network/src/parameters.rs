@@ -11,7 +11,7 @@ use crate::{Value, WeightSource, normal_vec, stream};
 #[derive(Clone, Debug)]
 pub struct Parameters {
     device: Device,
-    tensors: BTreeMap<String, Parameter>,
+    pub(crate) tensors: BTreeMap<String, Parameter>,
 }
 
 /// One weight, kept flat so that optimisers and files need not know ranks.

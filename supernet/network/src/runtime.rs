@@ -20,6 +20,12 @@ impl BurnRuntime {
     pub fn new(device: &Device) -> Self {
         Self { device: device.clone().inner() }
     }
+
+    /// As [`Runtime::load`], for weights that are on the device already: they are shared, not copied.
+    pub fn session(&self, graph: &Graph, weights: &Parameters) -> Result<Box<dyn Session>, RuntimeError> {
+        let parameters = weights.extract(graph)?;
+        Ok(Box::new(BurnSession { graph: graph.clone(), parameters, device: self.device.clone() }))
+    }
 }
 
 impl Runtime for BurnRuntime {

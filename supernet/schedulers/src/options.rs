@@ -49,6 +49,9 @@ const FAMILY: &[&str] = &[
 /// Switches of solvers that mean nothing to another one.
 const HARMLESS: &[&str] = &["set_alpha_to_one", "skip_prk_steps", "lower_order_final", "euler_at_final"];
 
+/// Far beyond the timesteps that any model was trained on.
+const MOST: usize = 1 << 16;
+
 /// Options that are still to be read.
 pub(crate) struct Options {
     class: String,
@@ -94,10 +97,11 @@ impl Options {
         })
     }
 
-    /// An integer that must be at least 1.
+    /// An integer that must be at least 1, and no larger than what tables can be made for.
     pub fn count(&mut self, option: &str, default: usize) -> Result<usize, SchedulerError> {
         match self.get(option, default)? {
             0 => Err(self.wrong(format!("{option} = 0 must be at least 1"))),
+            count if count > MOST => Err(self.wrong(format!("{option} = {count}; {MOST} are the most"))),
             count => Ok(count),
         }
     }

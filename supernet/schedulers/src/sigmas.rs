@@ -105,6 +105,10 @@ impl LevelTable {
 
     /// The fractional timestep of a σ, linearly in its logarithm, within the table.
     pub fn timestep(&self, sigma: f64) -> f64 {
+        // The last level may hold no data: its σ has no finite logarithm.
+        if self.sigmas.last().is_some_and(|&last| sigma >= f64::from(last)) {
+            return (self.sigmas.len() - 1) as f64;
+        }
         let log = sigma.max(1e-10).ln();
         let below = self.logs.partition_point(|&known| f64::from(known) <= log).saturating_sub(1);
         let Some(below) = self.logs.len().checked_sub(2).map(|most| below.min(most)) else { return 0.0 };
@@ -161,5 +165,7 @@ mod tests {
             assert!((table.timestep(table.sigma(t)) - t).abs() < 1e-4);
         }
         assert_eq!((table.timestep(1e9), table.timestep(0.0)), (48.0, 0.0));
+        let without_data = LevelTable::new(vec![0.1, 1.0, f32::INFINITY]);
+        assert_eq!((without_data.timestep(f64::INFINITY), without_data.timestep(1e9)), (2.0, 1.0));
     }
 }

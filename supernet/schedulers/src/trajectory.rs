@@ -12,7 +12,26 @@ pub type Recorded = (Vec<usize>, Vec<f32>);
 ///
 /// Its config holds the scheduler's options and `steps`, `set_timesteps` and `step` (arguments of those calls). Its tensors are
 /// `trajectory` `[steps + 1, B, …]`, `noise_if_used` `[steps, B, …]` and, where they are recorded, `timesteps`, `sigmas`,
-/// `alphas_cumprod` and `add_noise.{x0, noise, t, out}`.
+/// `alphas_cumprod` and `add_noise.{x0, noise, t, out}`. In Python, for a name, a scheduler `s` of diffusers and a number of steps:
+///
+/// ```python
+/// s.set_timesteps(steps)
+/// g, shape = torch.Generator(), (1, 2, 4, 4)
+/// x = torch.randn(shape) * getattr(s, "init_noise_sigma", 1.0)
+/// trajectory, noise = [x], []
+/// for k, t in enumerate(s.timesteps):
+///     noise.append(torch.randn(shape, generator=g.manual_seed(k)))
+///     xi = s.scale_model_input(x, t) if hasattr(s, "scale_model_input") else x
+///     out = 0.7 * xi + 0.1 * torch.sin(5 * xi)
+///     drawn = {"generator": g.manual_seed(k)} if "generator" in inspect.signature(s.step).parameters else {}
+///     x = s.step(out, t, x, **drawn).prev_sample
+///     trajectory.append(x)
+/// config[name] = {"steps": steps, "set_timesteps": {}, "step": {}, "_class_name": type(s).__name__, **s.config}
+/// io[f"{name}.trajectory"], io[f"{name}.noise_if_used"] = torch.stack(trajectory), torch.stack(noise)
+/// io[f"{name}.timesteps"] = s.timesteps.float()
+/// ```
+///
+/// and then `config` as config.json and `io` as io.safetensors.
 pub struct Trajectory<'a> {
     /// Options and calls.
     pub config: &'a Map<String, Value>,

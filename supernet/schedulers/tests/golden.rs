@@ -40,7 +40,7 @@ fn differing(folder: &Path) -> Vec<String> {
 #[test]
 fn recorded_trajectories_are_repeated() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/diffusers/schedulers");
-    // More of them, made by the script in the documentation.
+    // More of them, made as the documentation of `Trajectory` says.
     let more = std::env::var_os("TNAS_SCHEDULER_GOLDENS").map(PathBuf::from);
     for folder in std::iter::once(shared).chain(more) {
         if !folder.exists() {

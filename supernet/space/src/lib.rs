@@ -8,6 +8,7 @@
 
 mod autoencoder;
 mod backbone;
+mod block;
 mod choice;
 mod discriminator;
 mod error;

@@ -14,8 +14,10 @@ pub struct Limits {
     pub parameters: Option<f64>,
     /// Multiply-accumulates of a call.
     pub macs: Option<f64>,
-    /// Bytes of weights and live activations.
+    /// Bytes of weights and live activations, counted.
     pub peak_memory_bytes: Option<f64>,
+    /// Bytes of the process that runs it, predicted from measured peaks.
+    pub process_memory_bytes: Option<f64>,
 }
 
 /// What a candidate uses of each limited quantity.
@@ -27,8 +29,10 @@ pub struct Usage {
     pub parameters: f64,
     /// Multiply-accumulates of a call.
     pub macs: f64,
-    /// Bytes of weights and live activations.
+    /// Bytes of weights and live activations, counted.
     pub peak_memory_bytes: f64,
+    /// Bytes of the process that runs it, predicted from measured peaks.
+    pub process_memory_bytes: f64,
 }
 
 /// Whether any candidate keeps the limits, told before a search.
@@ -58,6 +62,7 @@ impl Limits {
             ("parameters", usage.parameters, self.parameters),
             ("macs", usage.macs, self.macs),
             ("peak_memory_bytes", usage.peak_memory_bytes, self.peak_memory_bytes),
+            ("process_memory_bytes", usage.process_memory_bytes, self.process_memory_bytes),
         ];
         all.into_iter().filter_map(|(name, value, limit)| Some((name, value, limit?))).collect()
     }

@@ -170,7 +170,7 @@ pub fn train_student(
         let finite = moved && heads.0.is_finite() && heads.1.is_finite();
         Ok((figures, finite))
     };
-    beside(data.loading(), run.steps, observer, make, |loader, observer| {
+    beside(data.loading(), run, observer, make, |loader, observer| {
         train_loop(run, student, observer, |student, step| train(loader.take(step)?, student, step))
     })
 }

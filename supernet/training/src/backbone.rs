@@ -100,7 +100,7 @@ pub fn train_backbone(
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
         Ok((figures, report.moved && value.is_finite()))
     };
-    beside(data.loading(), run.steps, observer, make, |loader, observer| {
+    beside(data.loading(), run, observer, make, |loader, observer| {
         train_loop(run, set, observer, |set, step| train(loader.take(step)?, set, step))
     })
 }

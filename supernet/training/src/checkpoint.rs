@@ -4,8 +4,8 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor};
-use tnas_network::{Parameter, Parameters, Value};
-use tnas_weights::{HostTensor, SafeTensors, write_safetensors};
+use tnas_network::{Parameter, Parameters, load_tensor, save_tensors};
+use tnas_weights::WeightFiles;
 
 use crate::{TrainError, TrainSet, optimizer::Moments};
 
@@ -32,14 +32,15 @@ impl Checkpoint for TrainSet {
 
 /// Writes the trained weights, moments and averages of several sets into one file, each under its front part.
 pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad: u64) -> Result<(), TrainError> {
-    let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    let mut tensors: BTreeMap<String, Parameter> = BTreeMap::new();
     let mut metadata: BTreeMap<String, String> =
         [("format_version", FORMAT_VERSION.into()), ("step", done.to_string()), ("bad_steps", bad.to_string())]
             .map(|(key, value): (&str, String)| (key.to_string(), value))
             .into();
     for (front, set) in sets {
         let mut put = |kind: &str, name: &str, flat: &Tensor<1>| {
-            values.insert(format!("{front}{kind}/{name}"), Value::F1(flat.clone()).to_vec());
+            let parameter = Parameter { shape: flat.dims().to_vec(), flat: flat.clone() };
+            tensors.insert(format!("{front}{kind}/{name}"), parameter);
         };
         for (name, parameter) in set.parameters.iter().filter(|(name, _)| set.trained.contains(*name)) {
             put("weight", name, &parameter.flat);
@@ -56,14 +57,12 @@ pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad:
             metadata.insert(format!("{front}steps/{name}"), moments.steps.to_string());
         }
     }
-    let tensors =
-        values.iter().map(|(key, values)| (key.clone(), HostTensor::f32(&[values.len()], values))).collect();
-    write_safetensors(path, &tensors, &metadata).map_err(|error| bad_file(path, error.to_string()))
+    save_tensors(path, &tensors, &metadata).map_err(|error| bad_file(path, error.to_string()))
 }
 
 /// Restores what [`save_sets`] wrote.
 pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Result<(u64, u64), TrainError> {
-    let file = SafeTensors::open(path).map_err(|error| bad_file(path, error.to_string()))?;
+    let file = WeightFiles::open_file(path).map_err(|error| bad_file(path, error.to_string()))?;
     let metadata = file.metadata();
     let number = |key: &str| -> Result<u64, TrainError> {
         let text = metadata.get(key).ok_or_else(|| bad_file(path, format!("it has no {key}")))?;
@@ -99,7 +98,7 @@ pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Resu
 }
 
 fn read_flat(
-    file: &SafeTensors,
+    file: &WeightFiles,
     path: &Path,
     front: &str,
     kind: &str,
@@ -108,12 +107,13 @@ fn read_flat(
     device: &Device,
 ) -> Result<Tensor<1>, TrainError> {
     let key = format!("{front}{kind}/{name}");
-    let values = file.f32(&key).map_err(|error| bad_file(path, error.to_string()))?;
-    if values.len() != length {
-        let message = format!("{key}: expected {length} elements, found {}; delete it to start anew", values.len());
+    let flat = load_tensor(file, &key, device).map_err(|error| bad_file(path, error.to_string()))?;
+    let [found] = flat.dims();
+    if found != length {
+        let message = format!("{key}: expected {length} elements, found {found}; delete it to start anew");
         return Err(bad_file(path, message));
     }
-    Ok(Value::from_f32(values.into_owned(), &[length], device).flat())
+    Ok(flat)
 }
 
 fn bad_file(path: &Path, message: String) -> TrainError {

@@ -73,3 +73,47 @@ pub(crate) fn column(x: Value) -> Tensor<2> {
     let length = x.shape()[0];
     x.reshape(&[length, 1]).rows()
 }
+
+#[cfg(test)]
+mod tests {
+    use tnas_graph::{Dtype, GraphBuilder};
+    use tnas_network::{Parameters, open_device};
+    use tnas_schedulers::SchedulerConfig;
+
+    use super::*;
+
+    /// A network that gives twice what it is given, and the time.
+    fn network() -> Graph {
+        let mut g = GraphBuilder::new();
+        let x = g.input("sample", &[2, 1, 1, 1, 2], Dtype::F32);
+        let t = g.input("timestep", &[2], Dtype::F32);
+        let t = g.reshape("column", t, &[2, 1, 1, 1, 1]);
+        let twice = g.add("twice", x, x);
+        let out = g.add("out", twice, t);
+        g.finish(&[("out", out)]).unwrap()
+    }
+
+    #[test]
+    fn the_velocity_is_what_the_levels_make_of_the_output() {
+        let device = open_device("cpu").unwrap();
+        let (x, times) = (vec![0.5f32, -1.0, 0.25, 2.0], [0.3f32, 0.8]);
+        for json in [
+            r#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#,
+            r#"{"_class_name": "DDIMScheduler", "prediction_type": "epsilon"}"#,
+            r#"{"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}"#,
+            r#"{"_class_name": "DDIMScheduler", "prediction_type": "sample"}"#,
+        ] {
+            let flow = Parameterisation::new(SchedulerConfig::from_json(json).unwrap()).unwrap();
+            let denoise = Denoise { parameterisation: &flow, times: &times, device: &device };
+            let sample = on(x.clone(), &[2, 1, 1, 1, 2], &device);
+            let v = denoise.velocity(&network(), &Parameters::new(&device), sample, Vec::new()).unwrap().to_vec();
+            let expected = x.iter().enumerate().map(|(i, x)| {
+                let level = flow.at(times[i / 2]);
+                level.skip * x + level.output * (2.0 * level.input * x + level.timestep)
+            });
+            for (v, expected) in v.iter().zip(expected) {
+                assert!((v - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{json}: {v} {expected}");
+            }
+        }
+    }
+}

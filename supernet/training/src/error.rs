@@ -58,12 +58,16 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The thread that loads clips died.
-    #[error("load the clips of step {step}: the loader died: {message}")]
-    Loader {
+    /// The clips of a step could not be loaded, or the thread that loads them died; a checkpoint holds the state before it.
+    #[error(
+        "train {stage}: loading the clips of step {step} failed; what was trained until then is kept, and the same command goes on from there"
+    )]
+    Loading {
+        /// Stage.
+        stage: String,
         /// Step, counted from 0.
         step: u64,
-        /// What it said.
-        message: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

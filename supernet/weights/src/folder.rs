@@ -1,5 +1,6 @@
+use crate::legacy::current_name;
 use crate::shards::read_index;
-use crate::{SafeTensors, TensorInfo, WeightsError};
+use crate::{Floats, SafeTensors, TensorInfo, WeightsError};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,14 +11,23 @@ const SINGLE: [&str; 2] = [".safetensors", ".fp16.safetensors"];
 const INDEXES: [&str; 2] = [".safetensors.index.json", ".safetensors.index.fp16.json"];
 const PICKLES: [&str; 4] = ["bin", "pt", "pth", "ckpt"];
 
-/// The weights of one model, in one file or in shards, as one view from names to tensors.
+/// The weights of one model, in one file or in shards, as one view from names to tensors. Names that diffusers has given up
+/// are seen as what they are called today.
 #[derive(Debug)]
 pub struct WeightFiles {
     place: PathBuf,
     files: Vec<SafeTensors>,
-    /// Tensor to position in `files`.
-    holder: BTreeMap<String, usize>,
+    holder: BTreeMap<String, Stored>,
     metadata: BTreeMap<String, String>,
+}
+
+/// Where a tensor is.
+#[derive(Debug)]
+struct Stored {
+    /// Position in the list of files.
+    file: usize,
+    /// The name that it has there.
+    name: String,
 }
 
 impl WeightFiles {
@@ -43,13 +53,14 @@ impl WeightFiles {
     /// Opens one file.
     pub fn open_file(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let file = SafeTensors::open(path)?;
-        let holder = file.names().map(|name| (name.into(), 0)).collect();
-        Ok(Self { place: file.path().into(), metadata: file.metadata().clone(), files: vec![file], holder })
+        let place = file.path();
+        let holder = holders(place, file.names().map(|name| (name.into(), 0)))?;
+        Ok(Self { place: place.into(), metadata: file.metadata().clone(), files: vec![file], holder })
     }
 
     fn open_shards(folder: &Path, index: &Path) -> Result<Self, WeightsError> {
         let mut files: Vec<SafeTensors> = Vec::new();
-        let mut holder = BTreeMap::new();
+        let mut places = Vec::new();
         let mut positions: BTreeMap<PathBuf, usize> = BTreeMap::new();
         let mut metadata = BTreeMap::new();
         for (tensor, shard) in read_index(index)? {
@@ -61,12 +72,18 @@ impl WeightFiles {
                 }
             };
             files[position].info(&tensor)?;
-            holder.insert(tensor, position);
+            places.push((tensor, position));
         }
+        let holder = holders(index, places)?;
         for file in files.iter().rev() {
             metadata.extend(file.metadata().clone());
         }
         Ok(Self { place: folder.into(), files, holder, metadata })
+    }
+
+    /// The file, or the folder of the shards.
+    pub fn place(&self) -> &Path {
+        &self.place
     }
 
     /// The files that hold the tensors.
@@ -86,22 +103,27 @@ impl WeightFiles {
 
     /// Kind and shape of a tensor.
     pub fn info(&self, name: &str) -> Result<&TensorInfo, WeightsError> {
-        self.holder(name)?.info(name)
+        self.at(name, SafeTensors::info)
     }
 
     /// The bytes of a tensor, little-endian, without a copy.
     pub fn bytes(&self, name: &str) -> Result<Bytes, WeightsError> {
-        self.holder(name)?.bytes(name)
+        self.at(name, SafeTensors::bytes)
+    }
+
+    /// The numbers of a floating-point tensor to keep: mapped if they are stored as aligned f32, converted otherwise.
+    pub fn floats(&self, name: &str) -> Result<Floats, WeightsError> {
+        self.at(name, SafeTensors::floats)
     }
 
     /// The numbers of a floating-point tensor: borrowed if they are stored as aligned f32, converted otherwise.
     pub fn f32(&self, name: &str) -> Result<Cow<'_, [f32]>, WeightsError> {
-        self.holder(name)?.f32(name)
+        self.at(name, SafeTensors::f32)
     }
 
     /// The numbers of a whole-number or boolean tensor.
     pub fn i64(&self, name: &str) -> Result<Cow<'_, [i64]>, WeightsError> {
-        self.holder(name)?.i64(name)
+        self.at(name, SafeTensors::i64)
     }
 
     /// The free text of all files; where two differ, the first file's.
@@ -109,9 +131,14 @@ impl WeightFiles {
         &self.metadata
     }
 
-    fn holder(&self, name: &str) -> Result<&SafeTensors, WeightsError> {
+    /// Asks the file that holds a tensor, which knows it by its stored name.
+    fn at<'a, R>(
+        &'a self,
+        name: &str,
+        ask: impl FnOnce(&'a SafeTensors, &str) -> Result<R, WeightsError>,
+    ) -> Result<R, WeightsError> {
         match self.holder.get(name) {
-            Some(&position) => Ok(&self.files[position]),
+            Some(Stored { file, name }) => ask(&self.files[*file], name),
             None => Err(WeightsError::NoSuchTensor {
                 path: self.place.clone(),
                 tensor: name.into(),
@@ -119,6 +146,23 @@ impl WeightFiles {
             }),
         }
     }
+}
+
+/// Tensors by the names that they have today; an error where two have one.
+fn holders(
+    path: &Path,
+    places: impl IntoIterator<Item = (String, usize)>,
+) -> Result<BTreeMap<String, Stored>, WeightsError> {
+    let mut holders: BTreeMap<String, Stored> = BTreeMap::new();
+    for (name, file) in places {
+        let current = current_name(&name);
+        if let Some(other) = holders.get(&current) {
+            let reason = format!("{:?} is the same weight under another name; keep one", other.name);
+            return Err(WeightsError::BadTensor { path: path.into(), tensor: name, reason });
+        }
+        holders.insert(current, Stored { file, name });
+    }
+    Ok(holders)
 }
 
 /// The error for a folder without safetensors, which tells how to make them if there is a pickle.

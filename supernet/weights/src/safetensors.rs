@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const LENGTH_BYTES: usize = 8;
 
@@ -19,8 +20,19 @@ const LENGTH_BYTES: usize = 8;
 pub struct SafeTensors {
     path: PathBuf,
     data: Bytes,
+    /// The mapping that `data` lies in, where the file is mapped.
+    map: Option<Arc<Mmap>>,
     tensors: BTreeMap<String, (TensorInfo, Range<usize>)>,
     metadata: BTreeMap<String, String>,
+}
+
+/// Floating-point numbers that may outlive their file.
+#[derive(Clone, Debug)]
+pub enum Floats {
+    /// Aligned f32 as this machine has them, in the file's own bytes.
+    Stored(Bytes),
+    /// In memory of their own.
+    Converted(Vec<f32>),
 }
 
 impl SafeTensors {
@@ -38,8 +50,8 @@ impl SafeTensors {
             return Err(not_safetensors(path, too_short(length)));
         }
         // SAFETY: the mapping is read-only and private to this value; see the type's note on files shortened in place.
-        let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Self::from_bytes(path, Bytes::from_owner(map))
+        let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(read)?);
+        Ok(Self { map: Some(map.clone()), ..Self::from_bytes(path, Bytes::from_owner(Mapped(map)))? })
     }
 
     /// Checks the bytes of a whole file that are in memory already; `path` names them in errors.
@@ -49,7 +61,7 @@ impl SafeTensors {
         let data = bytes.slice(LENGTH_BYTES + header_bytes..);
         let json = &bytes[LENGTH_BYTES..LENGTH_BYTES + header_bytes];
         match Header::parse(json, data.len()) {
-            Ok(Header { tensors, metadata }) => Ok(Self { path, data, tensors, metadata }),
+            Ok(Header { tensors, metadata }) => Ok(Self { path, data, map: None, tensors, metadata }),
             Err(HeaderError { tensor: None, reason }) => Err(not_safetensors(&path, reason)),
             Err(HeaderError { tensor: Some(tensor), reason }) => {
                 Err(WeightsError::BadTensor { path, tensor, reason })
@@ -80,6 +92,21 @@ impl SafeTensors {
     /// The bytes of a tensor, little-endian, without a copy; they keep the mapping alive.
     pub fn bytes(&self, name: &str) -> Result<Bytes, WeightsError> {
         self.find(name).map(|(_, range)| self.data.slice(range.clone()))
+    }
+
+    /// The numbers of a floating-point tensor to keep: the mapped bytes themselves if they are stored as aligned f32. Others
+    /// are converted, and the memory of the pages that they stood in is given back to the system.
+    pub fn floats(&self, name: &str) -> Result<Floats, WeightsError> {
+        let (_, range) = self.find(name)?;
+        match self.f32(name)? {
+            Cow::Borrowed(_) => Ok(Floats::Stored(self.data.slice(range.clone()))),
+            Cow::Owned(numbers) => {
+                if let Some(map) = &self.map {
+                    release(map, map.len() - self.data.len() + range.start, range.len());
+                }
+                Ok(Floats::Converted(numbers))
+            }
+        }
     }
 
     /// The numbers of a floating-point tensor: borrowed if they are stored as aligned f32, converted otherwise.
@@ -117,6 +144,26 @@ impl SafeTensors {
         WeightsError::WrongKind { path: self.path.clone(), tensor: name.into(), wanted, dtype: info.dtype }
     }
 }
+
+/// A mapping as the owner of bytes.
+struct Mapped(Arc<Mmap>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(unix)]
+fn release(map: &Mmap, offset: usize, length: usize) {
+    // SAFETY: the mapping is read-only and of a file: what is read afterwards comes from there, the same as before.
+    let advised = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, length) };
+    // Where the system does not take the advice, memory stays in use, and nothing else.
+    advised.ok();
+}
+
+#[cfg(not(unix))]
+fn release(_map: &Mmap, _offset: usize, _length: usize) {}
 
 /// The header's length, if the file has that many bytes after it.
 fn header_length(bytes: &[u8]) -> Result<usize, String> {

@@ -5,17 +5,14 @@ use super::canvas::{Area, Canvas};
 use super::format::shown_us;
 use super::{Picture, Visit};
 
-/// Bytes of one frame.
-const MAX_FRAME_BYTES: u64 = 1 << 28;
-
 /// Plays a GIF: frames drawn over each other, disposed of as they ask, on `background` where nothing is drawn.
 pub(crate) fn play(bytes: &[u8], background: [u8; 3], budget: &mut Budget, visit: Visit) -> Result<(), String> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
-    options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(MAX_FRAME_BYTES)));
+    options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(budget.rgba_bytes())));
     let mut decoder = options.read_info(bytes).map_err(|error| error.to_string())?;
     let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
-    Budget::picture(width as u64, height as u64)?;
+    budget.picture(width as u64, height as u64)?;
     let mut canvas = Canvas::new(width, height);
     while let Some(frame) = decoder.read_next_frame().map_err(|error| error.to_string())? {
         budget.frame(width as u64, height as u64)?;

@@ -19,7 +19,7 @@ const MAX_SAMPLES: usize = 1 << 16;
 pub(crate) fn play(bytes: &[u8], budget: &mut Budget, visit: Visit) -> Result<(), String> {
     let moov = movie(bytes)?;
     let (track, avc) = h264_track(&moov)?;
-    Budget::picture(avc.visual.width.into(), avc.visual.height.into())?;
+    budget.picture(avc.visual.width.into(), avc.visual.height.into())?;
     let samples = samples(&track.mdia.minf.stbl, track.mdia.mdhd.timescale, bytes.len() as u64)?;
     let matrix = matrix(avc);
     let mut shown = shown_us(&samples).into_iter();
@@ -230,7 +230,7 @@ fn matrix(avc: &Avc1) -> Matrix {
                 5 | 6 => Matrix::BT601,
                 _ => guessed,
             };
-            Matrix { full_range: *full_range_flag, ..matrix }
+            matrix.with_range(*full_range_flag)
         }
         _ => guessed,
     }

@@ -21,7 +21,7 @@ pub(crate) fn play(
     budget: &mut Budget,
     visit: Visit,
 ) -> Result<(), String> {
-    let mut source = open(bytes)?;
+    let mut source = open(bytes, budget)?;
     // One frame is a picture to all who look.
     let animation =
         source.info().animation_control().map(|control| control.num_frames).filter(|&frames| frames > 1);
@@ -38,16 +38,16 @@ pub(crate) fn play(
 
 /// The one picture of a PNG; of an animation, what viewers without animation show.
 pub(crate) fn still(bytes: &[u8], background: [u8; 3], budget: &mut Budget) -> Result<Picture, String> {
-    picture(&mut open(bytes)?, background, budget)
+    picture(&mut open(bytes, budget)?, background, budget)
 }
 
-fn open(bytes: &[u8]) -> Result<Source<'_>, String> {
+fn open<'a>(bytes: &'a [u8], budget: &Budget) -> Result<Source<'a>, String> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MAX_OTHER_BYTES });
     decoder.set_transformations(Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let (width, height) = decoder.read_header_info().map_err(told)?.size();
-    Budget::picture(width.into(), height.into())?;
+    budget.picture(width.into(), height.into())?;
     decoder.read_info().map_err(told)
 }
 

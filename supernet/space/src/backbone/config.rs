@@ -193,6 +193,12 @@ pub enum Activation {
     Relu,
 }
 
+/// Far beyond any UNet that is known: a config that asks for more is broken or hostile, and would fill the memory.
+const MAX_LEVELS: usize = 12;
+const MAX_CHANNELS: usize = 1 << 16;
+const MAX_KERNEL: usize = 63;
+const MAX_BLOCKS: usize = 1024;
+
 /// Which of the two classes a config is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -290,6 +296,7 @@ impl UNetConfig {
 
     fn check(&self) -> Result<(), SpaceError> {
         let wrong = |message: String| Err(options::wrong("UNet config", message));
+        self.check_size()?;
         let [kernel_in, kernel_out] = [self.conv_in_kernel, self.conv_out_kernel];
         if [self.in_channels, self.out_channels, kernel_in, kernel_out].contains(&0) {
             return wrong("in_channels, out_channels, conv_in_kernel and conv_out_kernel must not be 0".into());
@@ -312,6 +319,39 @@ impl UNetConfig {
     }
 }
 
+impl UNetConfig {
+    /// What a config of a few bytes may ask for.
+    fn check_size(&self) -> Result<(), SpaceError> {
+        let wrong = |message: String| Err(options::wrong("UNet config", message));
+        let Self { block_out_channels, conv_in_kernel, conv_out_kernel, downsample_padding, .. } = self;
+        if block_out_channels.len() > MAX_LEVELS {
+            let message =
+                format!("block_out_channels has {} levels, more than {MAX_LEVELS}", block_out_channels.len());
+            return wrong(message);
+        }
+        let widest =
+            block_out_channels.iter().chain([&self.in_channels, &self.out_channels, &self.embedding.channels]);
+        if let Some(&widest) = widest.max().filter(|&&widest| widest > MAX_CHANNELS) {
+            return wrong(format!("a width of {widest} channels is larger than {MAX_CHANNELS}"));
+        }
+        if let Some(kernel) =
+            [conv_in_kernel, conv_out_kernel, downsample_padding].into_iter().find(|&&k| k > MAX_KERNEL)
+        {
+            return wrong(format!(
+                "conv_in_kernel = {conv_in_kernel}, conv_out_kernel = {conv_out_kernel}, downsample_padding = \
+                 {downsample_padding}: {kernel} is larger than {MAX_KERNEL}"
+            ));
+        }
+        let all = || self.down.iter().chain(&self.mid).chain(&self.up);
+        let layers: usize = all().map(|block| block.layers).sum();
+        let blocks: usize = all().map(|block| block.attention.blocks()).sum();
+        if layers.max(blocks) > MAX_BLOCKS {
+            return wrong(format!("{layers} layers with {blocks} transformer blocks, more than {MAX_BLOCKS}"));
+        }
+        Ok(())
+    }
+}
+
 impl Serialize for UNetConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.options.serialize(serializer)
@@ -329,6 +369,14 @@ impl Attention {
     /// Whether there is any.
     pub fn is_some(&self) -> bool {
         *self != Self::None
+    }
+
+    /// Transformer blocks in all layers together.
+    fn blocks(&self) -> usize {
+        match self {
+            Self::Transformer { blocks, .. } => blocks.iter().sum(),
+            _ => 0,
+        }
     }
 
     pub(super) fn reads_text(&self) -> bool {
@@ -401,6 +449,11 @@ mod tests {
             ("transformer_layers_per_block", "[1]"),
             ("transformer_layers_per_block", "0"),
             ("in_channels", "-3"),
+            ("layers_per_block", "1000000000"),
+            ("block_out_channels", "[4294967296, 64]"),
+            ("conv_in_kernel", "1000"),
+            ("transformer_layers_per_block", "100000"),
+            ("time_embedding_dim", "18446744073709551615"),
         ] {
             let message = with(option, value).map(|_| ()).unwrap_err().to_string();
             assert!(message.contains(option) || message.contains("head"), "{option}: {message}");

@@ -100,6 +100,9 @@ pub(crate) static PLAIN: Known = Known {
     fixed: &[],
 };
 
+/// No width, length or count of a network comes near it; a larger number would ask for more memory than there is.
+const MAX_NUMBER: f64 = (1u32 << 20) as f64;
+
 /// Options of one config.
 pub(crate) struct Options {
     map: Map<String, Value>,
@@ -112,6 +115,9 @@ impl Options {
         let this = Self { map, class: known.class };
         for (option, value) in &this.map {
             let read = |list: &[&str]| list.contains(&option.as_str());
+            if read(known.honoured) && largest(value) > MAX_NUMBER {
+                return Err(this.wrong(format!("{option} = {value} is larger than {MAX_NUMBER}")));
+            }
             if option.starts_with('_') || read(known.honoured) || read(known.neutral) {
                 continue;
             }
@@ -174,6 +180,15 @@ impl Options {
     /// The options as they were read, without the reader.
     pub fn into_map(self) -> Map<String, Value> {
         self.map
+    }
+}
+
+/// The largest number of a value.
+fn largest(value: &Value) -> f64 {
+    match value {
+        Value::Number(number) => number.as_f64().unwrap_or(f64::INFINITY).abs(),
+        Value::Array(list) => list.iter().map(largest).fold(0.0, f64::max),
+        _ => 0.0,
     }
 }
 

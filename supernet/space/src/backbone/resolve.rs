@@ -12,6 +12,9 @@ use crate::SpaceError;
 /// How many numbers SDXL gives beside its text: two sizes and a place.
 const TIME_IDS: usize = 6;
 
+/// More layers or blocks in one place than any network has: a config that asks for them is damaged.
+pub(crate) const MOST_LAYERS: usize = 1024;
+
 /// Options that are one for all levels or a list of one each, and the blocks made of them.
 pub(super) struct BlockReader<'a> {
     options: &'a Options,
@@ -47,6 +50,9 @@ impl<'a> BlockReader<'a> {
             }
         };
         let layers = options.per_level("layers_per_block", levels)?.unwrap_or_else(|| vec![2; levels]);
+        if let Some(layers) = layers.iter().find(|&&layers| layers > MOST_LAYERS) {
+            return Err(options.wrong(format!("layers_per_block = {layers}; at most {MOST_LAYERS} are read")));
+        }
         let norm_eps = options.get("norm_eps")?.unwrap_or(1e-5);
         Ok(Self { options, class, channels, layers, heads, transformer_heads, norm_eps, scale_shift })
     }
@@ -373,7 +379,8 @@ impl Options {
             let value = self.value(&option).map(ToString::to_string).unwrap_or_default();
             self.wrong(format!("{option} = {value} for {levels} levels"))
         };
-        let number = |value: &Value| value.as_u64().map(|number| number as usize).filter(|&n| n > 0);
+        let number =
+            |value: &Value| value.as_u64().map(|number| number as usize).filter(|n| (1..=MOST_LAYERS).contains(n));
         match self.value(&option) {
             None => Ok(vec![1; layers]),
             Some(Value::Array(list)) if list.len() == levels => match &list[index] {
@@ -388,14 +395,16 @@ impl Options {
 
     /// One count for each of some layers, or a list of one each.
     pub(crate) fn each_of(&self, option: &str, value: &Value, layers: usize) -> Result<Vec<usize>, SpaceError> {
+        let fail = || self.wrong(format!("{option} = {value} for {layers} layers, of at most {MOST_LAYERS}"));
+        if layers > MOST_LAYERS {
+            return Err(fail());
+        }
         let list = match value {
             Value::Array(_) => self.parse::<Vec<usize>>(option, value)?,
             one => vec![self.parse(option, one)?; layers],
         };
-        if list.len() != layers || list.contains(&0) {
-            return Err(self.wrong(format!("{option} = {value} for {layers} layers")));
-        }
-        Ok(list)
+        let sound = |count: &usize| (1..=MOST_LAYERS).contains(count);
+        if list.len() == layers && list.iter().all(sound) { Ok(list) } else { Err(fail()) }
     }
 
     /// One value for every level, or a list of one each.

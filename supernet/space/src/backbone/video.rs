@@ -282,6 +282,9 @@ mod tests {
         if name.starts_with("UNetSpatio") {
             map.insert("num_attention_heads".into(), json!([2, 4]));
         }
+        if name.starts_with("UNet3D") {
+            map.insert("attention_head_dim".into(), json!(8));
+        }
         map.insert(option.into(), value);
         UNetConfig::from_json(&Value::Object(map).to_string())
     }

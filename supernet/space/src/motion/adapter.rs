@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use super::{Modules, MotionModel, NameMap, names};
 use crate::{
     Backbone, Block, Genotype, SpaceError, UNetConfig,
-    backbone::{Known, Options, wrong},
+    backbone::{Known, MOST_LAYERS, Options, wrong},
 };
 
 /// AnimateDiff's motion modules without an image model: a `MotionAdapter` of diffusers.
@@ -56,7 +56,11 @@ impl MotionAdapter {
         let list = |option: &str, default: usize| -> Result<Vec<usize>, SpaceError> {
             Ok(options.per_level(option, levels)?.unwrap_or_else(|| vec![default; levels]))
         };
-        let between = options.number("motion_mid_block_layers_per_block", 1)?;
+        let option = "motion_mid_block_layers_per_block";
+        let between = options.number(option, 1)?;
+        if between > MOST_LAYERS {
+            return Err(options.wrong(format!("{option} = {between}; at most {MOST_LAYERS} are read")));
+        }
         let one = json!(1);
         let option = "motion_transformer_layers_per_mid_block";
         let mid_blocks = options.each_of(option, options.value(option).unwrap_or(&one), between)?;

@@ -83,9 +83,9 @@ fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, Sp
             let level = if side == "Down" { index } else { levels - 1 - index };
             let blocks = options.transformer_blocks("temporal_", side, [level, levels], block.layers)?;
             let last = if block.attention.is_some() { "a" } else { "r" };
-            for layer in 0..block.layers {
+            for (layer, &blocks) in blocks.iter().enumerate() {
                 let slot = format!("{}.{index}.{layer}.{last}", side.to_lowercase());
-                modules.add(options, option, slot, block.channels, heads[level], blocks[layer])?;
+                modules.add(options, option, slot, block.channels, heads[level], blocks)?;
             }
         }
     }

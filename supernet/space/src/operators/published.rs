@@ -76,8 +76,9 @@ impl TemporalTransformer {
         let code = match self.position {
             Position::None => return x,
             Position::Sinusoids(_) => {
-                let code = super::position::sinusoidal(length, channels);
-                g.constant(&format!("{path}.sinusoids"), &[1, length, channels], code)
+                let rows = frames.min(length);
+                let code = super::position::sinusoidal(rows, channels);
+                g.constant(&format!("{path}.sinusoids"), &[1, rows, channels], code)
             }
             Position::Table(_) => {
                 let weight = Weight::new(format!("{path}.pe"), &[1, length, channels], Init::Normal(0.02));
@@ -86,7 +87,8 @@ impl TemporalTransformer {
             }
         };
         // More frames than places are an error here.
-        let code = if frames == length { code } else { g.slice(&format!("{path}.of_frames"), code, 1, 0, frames) };
+        let rows = g.shape(code)[1];
+        let code = if frames == rows { code } else { g.slice(&format!("{path}.of_frames"), code, 1, 0, frames) };
         g.add(&format!("{path}.placed"), x, code)
     }
 }

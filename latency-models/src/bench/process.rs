@@ -1,0 +1,171 @@
+use nalgebra::{DMatrix, DVector};
+
+use super::factor::factor;
+
+/// A Gaussian process whose kernel is a sum of given ones, each with an amplitude of its own.
+///
+/// Row i is seen with deviation `noise · scale[i]`: errors of measurement grow with what is measured.
+pub(crate) struct Process {
+    pub(crate) settings: Amplitudes,
+    /// Inverse of the Cholesky factor of K.
+    whitening: DMatrix<f64>,
+    /// K⁻¹·y.
+    pub(crate) alpha: DVector<f64>,
+    /// Rows that the likelihood takes for outliers have a noise larger by this.
+    pub(crate) inflation: Vec<f64>,
+}
+
+/// What the likelihood picks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Amplitudes {
+    /// Variance of each kernel.
+    pub(crate) kernels: Vec<f64>,
+    /// Relative deviation of a measurement.
+    pub(crate) noise: f64,
+}
+
+/// Rows that the search for amplitudes looks at.
+const SEARCHED: usize = 160;
+/// Deviations, in logarithms, of what is expected of an amplitude and of the noise.
+const KERNEL_SPREAD: f64 = 2.0;
+const NOISE_SPREAD: f64 = 1.5;
+/// Degrees of freedom of the errors' t distribution.
+const FREEDOM: f64 = 4.0;
+
+impl Process {
+    /// Learns `y` from kernels among its rows, with amplitudes near `expected` that make it most likely, looked for from a start.
+    pub(crate) fn fit(
+        kernels: &[DMatrix<f64>],
+        y: &DVector<f64>,
+        scale: &[f64],
+        expected: &Amplitudes,
+        start: &Amplitudes,
+    ) -> Option<Self> {
+        let n = y.len();
+        let stride = n.div_ceil(SEARCHED).max(1);
+        let some: Vec<usize> = (0..n).step_by(stride).collect();
+        let part: Vec<DMatrix<f64>> = kernels.iter().map(|k| k.select_rows(&some).select_columns(&some)).collect();
+        let part_y = DVector::from_fn(some.len(), |i, _| y[some[i]]);
+        let mut inflation: Vec<f64> = vec![1.0; n];
+        let mut settings = start.clone();
+        let mut process = None;
+        for _ in 0..ROBUST_ROUNDS {
+            let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
+            settings = search(&part, &part_y, &deviations, expected, settings)?;
+            let deviations: Vec<f64> = scale.iter().zip(&inflation).map(|(s, i)| s * i.sqrt()).collect();
+            let (_, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
+            let alpha = whitening.tr_mul(&(&whitening * y));
+            let fitted = Self { settings: settings.clone(), whitening, alpha, inflation: inflation.clone() };
+            for (inflation, z) in inflation.iter_mut().zip(fitted.left_out()) {
+                *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
+            }
+            process = Some(fitted);
+        }
+        process
+    }
+
+    /// Standardised error of each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
+    pub(crate) fn left_out(&self) -> Vec<f64> {
+        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
+        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision.sqrt()).collect()
+    }
+
+    /// The same when its whole block of successive rows is left out.
+    pub(crate) fn blocks_left_out(&self, blocks: usize) -> Option<Vec<f64>> {
+        let n = self.alpha.len();
+        let mut errors = Vec::with_capacity(n);
+        for block in 0..blocks {
+            let (error, variance) = self.block_left_out(n * block / blocks, n * (block + 1) / blocks)?;
+            errors.extend(error.iter().zip(variance.iter()).map(|(error, v)| error / v.sqrt()));
+        }
+        Some(errors)
+    }
+
+    /// Mean absolute error of the last rows when the earlier ones predict them.
+    pub(crate) fn error_ahead(&self, blocks: usize) -> Option<f64> {
+        let n = self.alpha.len();
+        let (error, _) = self.block_left_out(n - n / blocks, n)?;
+        Some(error.iter().map(|error| error.abs()).sum::<f64>() / error.len().max(1) as f64)
+    }
+
+    /// Errors and variances of some successive rows, given the others.
+    fn block_left_out(&self, start: usize, end: usize) -> Option<(DVector<f64>, DVector<f64>)> {
+        let columns = self.whitening.columns(start, end - start);
+        // The block of K⁻¹; its inverse is the covariance of the block, given the rest.
+        let (_, root) = factor(&columns.tr_mul(&columns))?;
+        let covariance = root.tr_mul(&root);
+        Some((&covariance * self.alpha.rows(start, end - start), covariance.diagonal()))
+    }
+
+    /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
+    pub(crate) fn variance(&self, cross: &DMatrix<f64>, own: &[f64]) -> Vec<f64> {
+        let whitened = &self.whitening * cross;
+        own.iter().zip(whitened.column_iter()).map(|(own, w)| (own - w.norm_squared()).max(0.0)).collect()
+    }
+}
+
+/// Fits with the errors of the one before.
+const ROBUST_ROUNDS: usize = 2;
+
+fn covariance(kernels: &[DMatrix<f64>], settings: &Amplitudes, deviations: &[f64]) -> DMatrix<f64> {
+    let n = deviations.len();
+    let mut sum = DMatrix::zeros(n, n);
+    for (kernel, &amplitude) in kernels.iter().zip(&settings.kernels) {
+        sum.zip_apply(kernel, |s, k| *s += amplitude * k);
+    }
+    for (i, deviation) in deviations.iter().enumerate() {
+        sum[(i, i)] += (settings.noise * deviation).powi(2) + 1e-10;
+    }
+    sum
+}
+
+/// One amplitude after the other, by steps that halve: few numbers, no gradients, no luck.
+fn search(
+    kernels: &[DMatrix<f64>],
+    y: &DVector<f64>,
+    deviations: &[f64],
+    expected: &Amplitudes,
+    start: Amplitudes,
+) -> Option<Amplitudes> {
+    let mut best = (posterior(kernels, y, deviations, expected, &start), start);
+    let mut step = 2.0_f64;
+    const LEAST_STEP: f64 = 0.3;
+    while step > LEAST_STEP {
+        let mut moved = false;
+        for index in 0..=kernels.len() {
+            for factor in [step.exp(), (-step).exp()] {
+                let mut settings = best.1.clone();
+                let value = settings.kernels.get_mut(index).map_or(&mut settings.noise, |kernel| kernel);
+                *value *= factor;
+                let found = posterior(kernels, y, deviations, expected, &settings);
+                if found > best.0 {
+                    best = (found, settings);
+                    moved = true;
+                    break;
+                }
+            }
+        }
+        if !moved {
+            step *= 0.5;
+        }
+    }
+    best.0.is_some().then_some(best.1)
+}
+
+/// Log marginal likelihood and log prior of the amplitudes.
+fn posterior(
+    kernels: &[DMatrix<f64>],
+    y: &DVector<f64>,
+    deviations: &[f64],
+    expected: &Amplitudes,
+    settings: &Amplitudes,
+) -> Option<f64> {
+    let cholesky = covariance(kernels, settings, deviations).cholesky()?;
+    let explained = y.dot(&cholesky.solve(y));
+    let logs: f64 = cholesky.l_dirty().diagonal().iter().map(|pivot| pivot.ln()).sum();
+    let off = |value: f64, expected: f64, spread: f64| (((value / expected).ln()) / spread).powi(2);
+    let pairs = settings.kernels.iter().zip(&expected.kernels);
+    let surprise: f64 = pairs.map(|(&value, &expected)| off(value, expected, KERNEL_SPREAD)).sum::<f64>()
+        + off(settings.noise, expected.noise, NOISE_SPREAD);
+    Some(-0.5 * explained - logs - 0.5 * surprise)
+}

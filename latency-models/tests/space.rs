@@ -1,0 +1,139 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tnas_graph::{Dtype, Graph, GraphBuilder, Init, ValueId};
+use tnas_latency::{
+    Accuracy, ArchFeatures, CandidatePredictor, FitSettings, Hints, LatencyPredictor, SpaceBlocks, ToldPredictor,
+    most_telling,
+};
+
+/// Six slots at two widths; a choice is a number of hidden channels, 0 none.
+const WIDTHS: [usize; 6] = [8, 8, 16, 16, 8, 8];
+const HIDDEN: [usize; 5] = [0, 4, 8, 16, 32];
+
+fn block(width: usize, hidden: usize) -> Graph {
+    let mut g = GraphBuilder::new();
+    let x = g.input("x", &[2, width, 8, 8], Dtype::F32);
+    let mut y: ValueId = x;
+    if hidden > 0 {
+        y = g.conv2d("a", y, hidden, [3, 1], [1, 1], [1, 0], Init::FanIn);
+        y = g.silu("b", y);
+        y = g.conv2d("c", y, width, [1, 1], [1, 1], [0, 0], Init::FanIn);
+        y = g.add("d", x, y);
+    }
+    g.finish(&[("y", y)]).unwrap()
+}
+
+fn space() -> SpaceBlocks {
+    let blocks: Vec<Vec<Graph>> =
+        WIDTHS.iter().map(|&width| HIDDEN.iter().map(|&hidden| block(width, hidden)).collect()).collect();
+    SpaceBlocks::new(&block(8, 8), &blocks)
+}
+
+/// A device that runs wide convolutions at a speed of their own, which no sum of counted work tells.
+fn device_ms(choices: &[u16]) -> f64 {
+    let block_ms = |(&choice, &width): (&u16, &usize)| {
+        let hidden = HIDDEN[usize::from(choice)] as f64;
+        if hidden > 0.0 { 0.3 + 0.002 * hidden * width as f64 + 0.4 * (hidden / 8.0).sqrt() } else { 0.0 }
+    };
+    5.0 + choices.iter().zip(&WIDTHS).map(block_ms).sum::<f64>()
+}
+
+fn draw(count: usize, choices: u16, seed: u64) -> Vec<Vec<u16>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| WIDTHS.iter().map(|_| rng.random_range(0..choices)).collect()).collect()
+}
+
+fn features(space: &SpaceBlocks, genomes: &[Vec<u16>]) -> Vec<ArchFeatures> {
+    genomes.iter().enumerate().map(|(i, genome)| space.features(&format!("{i}"), genome).unwrap()).collect()
+}
+
+fn times(genomes: &[Vec<u16>]) -> Vec<f64> {
+    genomes.iter().map(|genome| device_ms(genome)).collect()
+}
+
+#[test]
+fn alike_blocks_teach_each_other() {
+    let space = space();
+    let (train, test) = (draw(14, 5, 1), draw(200, 5, 2));
+    let (x, y, test_x, test_y) = (features(&space, &train), times(&train), features(&space, &test), times(&test));
+    let mape = |blocks: Option<&SpaceBlocks>| {
+        let fitted = LatencyPredictor::fit_in(blocks, &x, &y, &FitSettings::default()).unwrap();
+        let predictions: Vec<_> = test_x.iter().map(|f| fitted.predict(f)).collect();
+        for (prediction, f) in predictions.iter().zip(&test_x) {
+            assert!((prediction.mean_ms - fitted.mean_ms(f)).abs() < 1e-9 && prediction.sigma_ms > 0.0);
+        }
+        Accuracy::of_predictions(&test_y, &predictions).mape
+    };
+    let (alone, together) = (mape(None), mape(Some(&space)));
+    assert!(together < 0.6 * alone && together < 0.02, "{together} against {alone}");
+}
+
+#[test]
+fn a_genome_is_predicted_as_its_features_are() {
+    let space = space();
+    let train = draw(40, 5, 3);
+    let x = features(&space, &train);
+    // Interactions, so that every part of the kernel is used.
+    let noisy = |(i, genome): (usize, &Vec<u16>)| {
+        device_ms(genome) * if genome[0] == genome[1] { 1.1 } else { 1.0 } + 0.01 * (i % 3) as f64
+    };
+    let y: Vec<f64> = train.iter().enumerate().map(noisy).collect();
+    let source = LatencyPredictor::fit_in(Some(&space), &x, &times(&train), &FitSettings::default()).unwrap();
+    let blocks_ms: Vec<Vec<f64>> =
+        (0..WIDTHS.len()).map(|_| HIDDEN.iter().map(|&hidden| 0.02 * hidden as f64).collect()).collect();
+    for (blocks_ms, sources) in [
+        (Vec::new(), Vec::new()),
+        (blocks_ms.clone(), Vec::new()),
+        (blocks_ms, vec![("other".to_string(), source)]),
+    ] {
+        let hints = Hints::similar(blocks_ms, sources, &x, &y);
+        let model = ToldPredictor::fit(hints, Some(&space), &x, &y, &FitSettings::default()).unwrap();
+        let fast = CandidatePredictor::new(&model, &space);
+        for (genome, f) in draw(100, 5, 4).iter().zip(features(&space, &draw(100, 5, 4))) {
+            assert!((fast.mean_ms(genome) - model.mean_ms(&f)).abs() < 1e-9);
+            assert!((model.predict(&f).mean_ms - model.mean_ms(&f)).abs() < 1e-9);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_agrees_is_learned_from_and_one_that_does_not_is_left_out() {
+    let space = space();
+    let (train, many, test) = (draw(8, 5, 5), draw(120, 5, 6), draw(200, 5, 7));
+    let fit = |genomes: &[Vec<u16>], y: &[f64]| {
+        LatencyPredictor::fit(&features(&space, genomes), y, &FitSettings::default()).unwrap()
+    };
+    let like: Vec<f64> = many.iter().map(|genome| 1.0 + 2.0 * device_ms(genome)).collect();
+    let unlike: Vec<f64> = many.iter().map(|genome| 30.0 - device_ms(genome)).collect();
+    let candidates = vec![("unlike".to_string(), fit(&many, &unlike)), ("like".to_string(), fit(&many, &like))];
+    let (x, y, test_x) = (features(&space, &train), times(&train), features(&space, &test));
+    let hints = Hints::similar(Vec::new(), candidates, &x, &y);
+    assert_eq!(hints.sources.iter().map(|source| source.device.as_str()).collect::<Vec<_>>(), ["like"]);
+    let mape = |hints: Hints| {
+        let model = ToldPredictor::fit(hints, None, &x, &y, &FitSettings::default()).unwrap();
+        let predicted: Vec<f64> = test_x.iter().map(|f| model.mean_ms(f)).collect();
+        Accuracy::new(&times(&test), &predicted).mape
+    };
+    let (told, alone) = (mape(hints), mape(Hints::default()));
+    assert!(told < 0.5 * alone, "{told} against {alone}");
+}
+
+#[test]
+fn the_most_telling_begin_with_the_extremes_and_show_every_choice() {
+    let genomes: Vec<Vec<u16>> =
+        draw(300, 5, 8).into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    let chosen = most_telling(&genomes, device_ms, 20);
+    assert_eq!(chosen.len(), 20);
+    assert_eq!(chosen.iter().collect::<std::collections::BTreeSet<_>>().len(), 20);
+    let times: Vec<f64> = times(&genomes);
+    assert!(times.iter().all(|ms| times[chosen[0]] <= *ms && *ms <= times[chosen[1]]));
+    let seen = |slot: usize, choice: u16| chosen.iter().filter(|&&index| genomes[index][slot] == choice).count();
+    for slot in 0..WIDTHS.len() {
+        for choice in 0..5 {
+            let seen = seen(slot, choice);
+            assert!(seen >= 2, "slot {slot}, choice {choice}: {seen}");
+        }
+    }
+    assert_eq!(most_telling(&genomes, device_ms, 9), chosen[..9]);
+    assert_eq!(most_telling(&genomes[..1], device_ms, 5), [0]);
+}

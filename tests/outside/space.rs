@@ -1,0 +1,28 @@
+//! The TOML of a search space over a small backbone.
+
+use std::path::Path;
+
+use tnas_space::{Backbone, SearchSpace, SpaceFile, UNetConfig};
+
+use super::{Parser, shipped, text, told, unet};
+
+pub const PARSER: Parser = Parser { name: "space", examples, read, room_bytes: 0 };
+
+fn examples() -> Vec<Vec<u8>> {
+    let names = ["full", "quickstart", "smoke", "snapgen-v", "sprites"];
+    let small =
+        "[[rules]]\nslots = [\"down.0.*\", \"*.a\"]\nchoices = [\"none\", \"conv1d(k=3)+attn1d(heads=2)\"]\n";
+    let shipped = names.into_iter().map(|name| shipped(&format!("configs/spaces/{name}.toml")));
+    shipped.chain([small.into()]).collect()
+}
+
+fn read(bytes: &[u8]) -> Result<(), String> {
+    let file: SpaceFile = tnas_study::parse(text(bytes)?, Path::new("space.toml"), &[]).map_err(told)?;
+    let backbone = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(told)?);
+    let space = SearchSpace::new(&backbone, &file).map_err(told)?;
+    assert!(space.cardinality() >= 1.0);
+    for genome in space.covering().iter().take(4) {
+        assert_eq!(space.genome(&space.genotype(genome)).map_err(told)?, *genome);
+    }
+    Ok(())
+}

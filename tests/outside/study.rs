@@ -1,0 +1,23 @@
+//! The TOML of a study.
+
+use std::path::Path;
+
+use super::{Parser, shipped, text, told};
+use tnas_cli::settings::Study;
+
+pub const PARSER: Parser = Parser { name: "study", examples, read, room_bytes: 0 };
+
+fn examples() -> Vec<Vec<u8>> {
+    ["quickstart", "smoke", "sprites"].map(|name| shipped(&format!("configs/studies/{name}.toml"))).to_vec()
+}
+
+fn read(bytes: &[u8]) -> Result<(), String> {
+    let path = Path::new("study.toml");
+    let study: Study = tnas_study::parse(text(bytes)?, path, &["data.path=clips".into()]).map_err(told)?;
+    study.validate(path).map_err(|error| format!("{error:#}"))?;
+    // The run writes its settings down and reads them again.
+    let resolved = tnas_study::to_toml_string(&study).map_err(told)?;
+    let again: Study = tnas_study::parse(&resolved, path, &[]).map_err(told)?;
+    assert_eq!(tnas_study::to_toml_string(&again).map_err(told)?, resolved);
+    Ok(())
+}

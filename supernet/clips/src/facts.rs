@@ -1,4 +1,4 @@
-//! Which films of a folder are whole, found by playing each once; kept under the hash of their bytes.
+//! Which films are whole, found by playing each once; kept under the hash of their bytes.
 
 use std::fs;
 use std::io::Write;
@@ -21,49 +21,53 @@ type Known = Result<([u8; 32], FilmFacts), String>;
 #[derive(Serialize, Deserialize)]
 struct Kept {
     format_version: u32,
-    films: Vec<Known>,
+    film: Known,
 }
 
-/// Plays every film once, or reads from `cache` what that gave for the same bytes.
+/// Plays every film once, or reads from `cache` what that gave for the same name and bytes: a changed film makes its own
+/// entry anew.
 pub(crate) fn known_facts(
     films: &[(PathBuf, Option<Grid>)],
     cache: Option<&Path>,
 ) -> Result<Vec<Known>, ClipError> {
-    let Some(cache) = cache else { return Ok(films.par_iter().map(known).collect()) };
-    let hashes: Vec<Option<[u8; 32]>> =
-        films.par_iter().map(|(path, grid)| Some(Film::read(path, *grid).ok()?.content_hash())).collect();
-    let mut key = Sha256::new_with_prefix(format!("facts {VERSION} mp4 {}", cfg!(feature = "mp4")));
-    for ((path, _), hash) in films.iter().zip(&hashes) {
-        // A name is a part of the answer: it may claim another format than the bytes are.
-        key.update(format!("{:?} {hash:?}", path.file_name()));
-    }
-    let file = cache.join(format!("films/{}.json", hex(&key.finalize())));
-    let kept = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
-    if let Some(kept) = kept.filter(|kept| kept.format_version == VERSION && kept.films.len() == films.len()) {
-        return Ok(kept.films);
-    }
-    let kept = Kept { format_version: VERSION, films: films.par_iter().map(known).collect() };
-    write(&file, &serde_json::to_vec(&kept).map_err(|error| write_error(&file, error.into()))?)?;
-    Ok(kept.films)
+    films.par_iter().map(|(path, grid)| known(path, *grid, cache)).collect()
 }
 
-fn known((path, grid): &(PathBuf, Option<Grid>)) -> Known {
-    let told = |error: ClipError| match error {
-        ClipError::Decode { path: broken, message } if broken == *path => message,
-        other => other.to_string(),
+fn known(path: &Path, grid: Option<Grid>, cache: Option<&Path>) -> Result<Known, ClipError> {
+    let film = match Film::read(path, grid) {
+        Ok(film) => film,
+        Err(error) => return Ok(Err(told(path, error))),
     };
-    let film = Film::read(path, *grid).map_err(told)?;
-    Ok((film.content_hash(), film.facts().map_err(told)?))
+    let content = film.content_hash();
+    let play = || film.facts().map(|facts| (content, facts)).map_err(|error| told(path, error));
+    let Some(cache) = cache else { return Ok(play()) };
+    // A name is a part of the answer: it may claim another format than the bytes are.
+    let head = format!("facts {VERSION} mp4 {} {:?}", cfg!(feature = "mp4"), path.file_name());
+    let key = hex(&Sha256::new_with_prefix(head).chain_update(content).finalize());
+    let file = cache.join(format!("films/{}/{key}.json", &key[..2]));
+    let kept = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+    if let Some(kept) = kept.filter(|kept| kept.format_version == VERSION) {
+        return Ok(kept.film);
+    }
+    let kept = Kept { format_version: VERSION, film: play() };
+    write(&file, &serde_json::to_vec(&kept).map_err(|error| write_error(&file, error.into()))?)?;
+    Ok(kept.film)
 }
 
-/// Writes a file whole or not at all.
+fn told(path: &Path, error: ClipError) -> String {
+    match error {
+        ClipError::Decode { path: broken, message } if broken == path => message,
+        other => other.to_string(),
+    }
+}
+
+/// Writes a file whole or not at all; one that a power cut left empty is made again.
 fn write(file: &Path, bytes: &[u8]) -> Result<(), ClipError> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let written = || {
         fs::create_dir_all(folder)?;
         let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
         temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
         temporary.persist(file).map_err(|error| error.error)
     };
     written().map(drop).map_err(|source| write_error(file, source))

@@ -1,7 +1,10 @@
 //! Files that claim more than they hold, or hold more than anyone should play: each is an error that names the file, told
 //! before memory is asked for.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 
 use tnas_clips::{Clip, Film, FilmFormat, FilmSettings, FolderSettings, VideoFolder};
 
@@ -82,6 +85,14 @@ fn a_picture_that_unpacks_without_end_is_cut_off() {
     }
 }
 
+/// Names of the files in the folders of a folder.
+fn entries(folder: &Path) -> BTreeSet<OsString> {
+    let inside = |folder: &Path| fs::read_dir(folder).expect("kept").map(|entry| entry.expect("kept"));
+    inside(folder)
+        .flat_map(|entry| inside(&entry.path()).map(|file| file.file_name()).collect::<Vec<_>>())
+        .collect()
+}
+
 #[test]
 fn a_folder_counts_its_broken_files_of_every_kind() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -112,9 +123,9 @@ fn a_folder_counts_its_broken_files_of_every_kind() {
         for index in 0..3 {
             assert_eq!(opened.clip(index, 4, 8).expect("a clip").shape(), [4, 8, 8]);
         }
-        assert_eq!(fs::read_dir(cache.join("films")).expect("kept").count(), 1);
+        assert_eq!(entries(&cache.join("films")).len(), 7, "all that could be read");
     }
-    let strict = FolderSettings { broken_share: 0.5, ..settings };
+    let strict = FolderSettings { broken_share: 0.5, ..settings.clone() };
     let message = VideoFolder::open_with(folder.path(), strict).expect_err("too many").to_string();
     assert!(message.contains("5 of 8 files are broken, more than 50 %; the first: cut.webp"), "{message}");
     // A file that changes later is an error that names it, never other pixels.
@@ -122,4 +133,10 @@ fn a_folder_counts_its_broken_files_of_every_kind() {
     write("whole.gif", &small(FilmFormat::Gif)[..40]);
     let message = opened.expect("opens").clip(0, 4, 8).expect_err("changed").to_string();
     assert!(message.contains("whole.gif"), "{message}");
+
+    // The cache learns of the changed file alone.
+    let before = entries(&cache.join("films"));
+    VideoFolder::open_with(folder.path(), FolderSettings { broken_share: 0.8, ..settings }).expect("opens");
+    let after = entries(&cache.join("films"));
+    assert!(after.is_superset(&before) && after.len() == before.len() + 1);
 }

@@ -9,11 +9,13 @@ use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
-    AdamWSettings, Checkpoint, LatentSet, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
+    AdamWSettings, Checkpoint, LatentSource, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
     checkpoint::{load_sets, save_sets},
     denoise::{Denoise, by_clip, column, on},
     flow_loss::{FlowBatch, HalfGraphs, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// Adversarial fine-tuning to few steps (SF-V, arXiv 2406.04324, written for rectified flow).
@@ -121,7 +123,7 @@ pub fn train_student(
     backbone: &Backbone,
     genotype: &Genotype,
     student: &mut Student,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     settings: &AdversarialSettings,
     seed: u64,
@@ -129,7 +131,7 @@ pub fn train_student(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let rows = |batch| DenoiserShape { batch, ..shape };
     let game = Game {
@@ -143,16 +145,20 @@ pub fn train_student(
         settings,
     };
     let warmup_rounds = settings.head_warmup_steps.div_ceil(settings.head_updates.max(1));
-    train_loop(run, student, observer, |student, step| {
+    let make = |step| {
         let mut rng = stream(seed, "adversarial", step);
+        let rounds = settings.head_updates + u64::from(step >= warmup_rounds);
+        (0..rounds).map(|_| game.draw(&mut rng)).collect::<Result<Vec<Round>, TrainError>>()
+    };
+    let train = |rounds: Vec<Round>, student: &mut Student, step: u64| {
+        let (of_heads, of_student) = rounds.split_at(settings.head_updates as usize);
         let mut heads = (0.0, 0.0);
-        for update in 0..settings.head_updates {
-            heads = game.update_heads(student, step * settings.head_updates + update, run.steps, &mut rng)?;
+        for (update, round) in (step * settings.head_updates..).zip(of_heads) {
+            heads = game.update_heads(student, update, run.steps, round)?;
         }
-        let generator = if step < warmup_rounds {
-            None
-        } else {
-            Some(game.update_generator(student, step - warmup_rounds, run.steps, &mut rng)?)
+        let generator = match of_student.first() {
+            None => None,
+            Some(round) => Some(game.update_generator(student, step - warmup_rounds, run.steps, round)?),
         };
         let (loss, norm, moved) = generator.unwrap_or((0.0, 0.0, true));
         let figures = vec![
@@ -163,6 +169,9 @@ pub fn train_student(
         ];
         let finite = moved && heads.0.is_finite() && heads.1.is_finite();
         Ok((figures, finite))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, student, observer, |student, step| train(loader.take(step)?, student, step))
     })
 }
 
@@ -179,7 +188,7 @@ struct Game<'a> {
     denoisers: HalfGraphs,
     discriminators: HalfGraphs,
     parameterisation: &'a Arc<Parameterisation>,
-    data: &'a LatentSet,
+    data: &'a dyn LatentSource,
     text: &'a TextFeatures,
     settings: &'a AdversarialSettings,
 }
@@ -211,17 +220,17 @@ impl Round {
 
 impl Game<'_> {
     /// Clips at times drawn evenly from the student's.
-    fn draw(&self, rng: &mut Stream) -> Round {
+    fn draw(&self, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let times = euler_times(settings.student_steps, settings.shift);
         let rows = settings.batch;
-        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.clips.len())).collect();
+        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.captions().len())).collect();
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
-        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng);
+        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?;
         let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
         let noise = normal_vec(batch.data.len(), rng);
         let xi = normal_vec(batch.data.len(), rng);
-        Round { batch, look, noise, xi }
+        Ok(Round { batch, look, noise, xi })
     }
 
     /// x̂0 = x_t − t·v.
@@ -243,11 +252,11 @@ impl Game<'_> {
         student: &mut Student,
         update: u64,
         steps: u64,
-        rng: &mut Stream,
+        round: &Round,
     ) -> Result<(f64, f64), TrainError> {
         let settings = self.settings;
         let generator = &student.generator.parameters;
-        let (value, gradients) = student.discriminator.gradients(self.draw(rng).halves(), |leaves, round| {
+        let (value, gradients) = student.discriminator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
             let Round { batch, look, noise, xi } = &round;
             let fake = self.predicted_data(batch, generator, generator.device())?.to_vec();
@@ -280,11 +289,11 @@ impl Game<'_> {
         student: &mut Student,
         update: u64,
         steps: u64,
-        rng: &mut Stream,
+        round: &Round,
     ) -> Result<(f64, f64, bool), TrainError> {
         let settings = self.settings;
         let discriminator = &student.discriminator;
-        let (value, gradients) = student.generator.gradients(self.draw(rng).halves(), |leaves, round| {
+        let (value, gradients) = student.generator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
             let Round { batch, look, noise, .. } = &round;
             let fake = self.predicted_data(batch, leaves, device)?;

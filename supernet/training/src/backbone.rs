@@ -6,11 +6,13 @@ use tnas_network::{Parameters, Value, WeightSource, execute, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 
 use crate::{
-    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet,
+    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LatentSource, LoopSettings, Observer, TextFeatures,
+    TrainError, TrainSet,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// How an image backbone is trained on single frames.
@@ -47,7 +49,7 @@ pub fn train_backbone(
     backbone: &Backbone,
     encoder: &TextEncoder,
     set: &mut TrainSet,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     captions: &CaptionTokens,
     settings: &BackboneSettings,
     seed: u64,
@@ -56,21 +58,21 @@ pub fn train_backbone(
 ) -> Result<(), TrainError> {
     data.check(captions.ids.len())?;
     let length = captions.length;
-    let [_, frames, height, width] = data.shape;
+    let [channels, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames: 1, height, width, tokens: length };
     let unets = HalfGraphs::new(settings.batch, |batch| {
         backbone.denoiser(&Genotype::none(), DenoiserShape { batch, ..shape })
     })?;
     let texts = HalfGraphs::new(settings.batch, |batch| encoder.graph(batch, length))?;
-    train_loop(run, set, observer, |set, step| {
+    let make = |step| {
         let mut rng = stream(seed, "backbone", step);
         let picks: Vec<(usize, usize)> = (0..settings.batch)
-            .map(|_| (rng.random_range(0..data.clips.len()), rng.random_range(0..frames)))
+            .map(|_| (rng.random_range(0..data.captions().len()), rng.random_range(0..frames)))
             .collect();
         let still = LatentSet {
-            shape: [data.shape[0], 1, height, width],
-            clips: picks.iter().map(|&(clip, frame)| data.frame(clip, frame)).collect(),
-            captions: picks.iter().map(|&(clip, _)| data.captions[clip]).collect(),
+            shape: [channels, 1, height, width],
+            clips: picks.iter().map(|&(clip, frame)| data.frame(clip, frame)).collect::<Result<_, _>>()?,
+            captions: picks.iter().map(|&(clip, _)| data.captions()[clip]).collect(),
         };
         let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
         let mut batch = FlowBatch::of(
@@ -79,8 +81,11 @@ pub fn train_backbone(
             &(0..settings.batch).collect::<Vec<_>>(),
             times,
             &mut rng,
-        );
+        )?;
         batch.drop_captions(&settings.flow, &mut rng);
+        Ok(batch)
+    };
+    let train = |batch: FlowBatch, set: &mut TrainSet, step| {
         let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
             let context = encode(texts.of(&half), leaves, captions, &half.captions, leaves.device())?.0;
             let v = half.velocity_with(unets.of(&half), leaves, context, leaves.device())?;
@@ -94,6 +99,9 @@ pub fn train_backbone(
         let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
         Ok((figures, report.moved && value.is_finite()))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, set, observer, |set, step| train(loader.take(step)?, set, step))
     })
 }
 

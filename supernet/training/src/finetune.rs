@@ -3,10 +3,12 @@ use tnas_network::stream;
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{
-    AdamWSettings, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
+    AdamWSettings, FlowSettings, LatentSource, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// How one architecture, taken out of the supernet, is trained on.
@@ -46,7 +48,7 @@ pub fn finetune(
     backbone: &Backbone,
     genotype: &Genotype,
     set: &mut TrainSet,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     settings: &FinetuneSettings,
     seed: u64,
@@ -54,18 +56,15 @@ pub fn finetune(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs =
         HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, DenoiserShape { batch, ..shape }))?;
-    train_loop(run, set, observer, |set, step| {
-        let batch = FlowBatch::draw(
-            data,
-            &backbone.parameterisation,
-            settings.batch,
-            &settings.flow,
-            &mut stream(seed, "finetune", step),
-        );
+    let make = |step| {
+        let mut rng = stream(seed, "finetune", step);
+        FlowBatch::draw(data, &backbone.parameterisation, settings.batch, &settings.flow, &mut rng)
+    };
+    let train = |batch: FlowBatch, set: &mut TrainSet, step| {
         let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
             let v = half.velocity(graphs.of(&half), leaves, text, leaves.device())?;
             Ok(part_loss(
@@ -78,5 +77,8 @@ pub fn finetune(
         let report = set.apply(gradients, rate, step);
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
         Ok((figures, report.moved && value.is_finite()))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, set, observer, |set, step| train(loader.take(step)?, set, step))
     })
 }

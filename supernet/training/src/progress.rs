@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::{Checkpoint, TrainError};
+use crate::{Checkpoint, LoadTimes, TrainError};
 
 /// Who watches a training loop, and may stop it.
 pub trait Observer {
@@ -14,6 +14,11 @@ pub trait Observer {
 
     /// A checkpoint is about to be written: figures up to here must be on the disk before it.
     fn before_checkpoint(&mut self) {}
+
+    /// What loading the stage's data has cost so far: times, which are others in every run.
+    fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
+        let _ = (stage, step, times);
+    }
 
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool {
@@ -46,7 +51,8 @@ pub struct LoopSettings {
 const BAD_STEPS: u64 = 10;
 
 /// Runs `step` until all are done: resumes from the checkpoint where there is one, writes it every so often, at an
-/// interruption and at the end. A step returns its figures, and whether its loss and gradients were finite.
+/// interruption, where a step's clips cannot be loaded, and at the end. A step returns its figures, and whether its loss
+/// and gradients were finite; it loads its clips before it changes anything.
 pub fn train_loop<S: Checkpoint>(
     settings: &LoopSettings,
     state: &mut S,
@@ -65,7 +71,14 @@ pub fn train_loop<S: Checkpoint>(
     let save =
         |state: &S, done: u64, bad: u64| checkpoint.as_ref().map_or(Ok(()), |path| state.save(path, done, bad));
     while done < *steps {
-        let (figures, finite) = step(state, done)?;
+        let (figures, finite) = match step(state, done) {
+            Err(error @ TrainError::Loading { .. }) => {
+                observer.before_checkpoint();
+                save(state, done, bad)?;
+                return Err(error);
+            }
+            taken => taken?,
+        };
         done += 1;
         bad = if finite { 0 } else { bad + 1 };
         observer.step(stage, done, *steps, &figures);

@@ -6,11 +6,13 @@ use tnas_network::{side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
-    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet,
+    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer, TextFeatures,
+    TrainError, TrainSet,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// Front part of the names of all temporal weights.
@@ -81,7 +83,7 @@ pub fn train_supernet(
     space: &SearchSpace,
     teacher: &Genotype,
     set: &mut TrainSet,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     probe: &HeldOut,
     settings: &SupernetSettings,
@@ -90,24 +92,21 @@ pub fn train_supernet(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
     let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
-    train_loop(run, set, observer, |set, step| {
+    let make = |step| {
+        let mut rng = stream(seed, "supernet/batch", step);
+        FlowBatch::draw(data, &backbone.parameterisation, settings.batch, &settings.flow, &mut rng)
+    };
+    let train = |batch: FlowBatch, set: &mut TrainSet, step: u64| {
         let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
         if warm && (step.is_multiple_of(PROBE_EVERY) || !set.notes.contains_key(TEACHING)) {
             let better = teaches(backbone, teacher, set, probe)?;
             set.notes.insert(TEACHING.into(), u64::from(better));
         }
         let teaching = warm && set.notes.get(TEACHING) == Some(&1);
-        let batch = FlowBatch::draw(
-            data,
-            &backbone.parameterisation,
-            settings.batch,
-            &settings.flow,
-            &mut stream(seed, "supernet/batch", step),
-        );
         let halves: Vec<(FlowBatch, Option<Vec<f32>>)> = if teaching {
             let averaged = set.averaged();
             let graphs = graphs.halves(teacher)?;
@@ -148,6 +147,9 @@ pub fn train_supernet(
             ("teaching", f64::from(u8::from(teaching))),
         ];
         Ok((figures, report.moved && loss.is_finite()))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, set, observer, |set, step| train(loader.take(step)?, set, step))
     })
 }
 

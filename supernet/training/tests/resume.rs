@@ -1,16 +1,21 @@
 //! A training loop that is stopped after any step and started again ends in the same bits as one that never stopped.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use tnas_graph::Weights;
 use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
 use tnas_schedulers::Sampler;
 use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, SpaceRule, UNetConfig};
 use tnas_training::{
-    AdversarialSettings, FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LoopSettings, Observer, Student,
-    SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError, TrainSet, finetune, generate, train_student,
-    train_supernet,
+    AdversarialSettings, FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LatentSource, LoopSettings,
+    Observer, Student, SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError, TrainSet, finetune, generate,
+    train_student, train_supernet,
 };
 
 const STEPS: u64 = 4;
@@ -164,6 +169,67 @@ fn the_adversarial_stage() {
         )?;
         Ok(student.generator.averaged())
     });
+}
+
+/// Clips of which some are read before a disk is gone.
+struct Dying<'a> {
+    clips: &'a LatentSet,
+    left: AtomicU64,
+    panics: bool,
+}
+
+impl LatentSource for Dying<'_> {
+    fn shape(&self) -> [usize; 4] {
+        self.clips.shape
+    }
+
+    fn captions(&self) -> &[usize] {
+        &self.clips.captions
+    }
+
+    fn read(&self, index: usize, into: &mut Vec<f32>) -> Result<(), TrainError> {
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => self.clips.read(index, into),
+            Err(_) if self.panics => panic!("the disk is gone"),
+            Err(_) => Err(TrainError::Load { clip: index, source: "the disk is gone".into() }),
+        }
+    }
+}
+
+#[test]
+fn a_dying_loader_ends_the_stage_with_its_checkpoint_kept() {
+    let world = World::new();
+    let genotype = world.genotype();
+    let settings = FinetuneSettings { batch: 2, ..FinetuneSettings::default() };
+    let train = |data: &dyn LatentSource, path: &Path| {
+        let run = LoopSettings {
+            stage: "finetune-winner".into(),
+            steps: STEPS,
+            checkpoint: Some(path.into()),
+            checkpoint_every: 100,
+        };
+        let mut set = TrainSet::new(world.parameters.clone(), |_| true, &settings.optimizer, 0.9);
+        let (text, silent) = (&world.text, &mut tnas_training::Silent);
+        finetune(&world.backbone, &genotype, &mut set, data, text, &settings, 5, &run, silent)?;
+        Ok(bits(&set.averaged()))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let expected = train(&world.data, &folder.path().join("whole.safetensors")).unwrap();
+    for (reads, panics) in [(0, true), (2 * 2, true), (2 * 3, false)] {
+        let checkpoint = folder.path().join(format!("{reads}.safetensors"));
+        let dying = Dying { clips: &world.data, left: AtomicU64::new(reads), panics };
+        let error: TrainError = train(&dying, &checkpoint).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("finetune-winner") && message.contains(&format!("step {}", reads / 2)),
+            "{message}"
+        );
+        assert!(error.source().unwrap().to_string().contains("the disk is gone"));
+        let steps = tnas_weights::SafeTensors::open(&checkpoint).unwrap().metadata()["step"].clone();
+        assert_eq!(steps, (reads / 2).to_string());
+        // With the disk back, the run ends where one without trouble does.
+        assert!(train(&world.data, &checkpoint).unwrap() == expected, "after {reads} reads");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{
     beliefs::Beliefs,
     encoding::{Column, Encoding, Group},
     predictor::{NearRows, Sum, TablePredictor},
-    process::{Amplitudes, Process},
+    process::{Amplitudes, Missed, Process},
     source::Linear,
 };
 
@@ -149,7 +149,11 @@ impl Model {
             let first = leaps.kernels.len() - DRIFT_ROWS.len();
             leaps.kernels[first..].fill(LEAPS);
             let following = Process::fit(&kernels, &y, &scale, &expected, &leaps)?;
-            if following.error_ahead(DRIFT_BLOCKS)? < process.error_ahead(DRIFT_BLOCKS)? {
+            let last = n / DRIFT_BLOCKS;
+            let error = |process: &Process| -> f64 {
+                process.rows_ahead(n - last, last).iter().map(|missed| missed.error.abs()).sum()
+            };
+            if error(&following) < error(&process) {
                 process = following;
             }
         }
@@ -220,17 +224,14 @@ impl Model {
 
     /// Each learned row as all others predict it, those after it too; intervals from the same errors.
     pub(crate) fn left_out(&self, latency_ms: &[f64]) -> Vec<Guess> {
-        let process = &self.process;
-        let (errors, standard) = (process.errors_left_out(), process.left_out());
-        let usual = |row: usize| standard[row].abs() * process.inflation[row].sqrt();
-        let quantile = conformal((0..errors.len()).map(|row| (usual(row), 1.0)).collect());
-        let guess = |(row, &ms): (usize, &f64)| {
-            let mean_ms = (ms - errors[row] * self.unit_ms).max(self.floor_ms);
-            let deviation = if usual(row) > 0.0 { (errors[row] / usual(row)).abs() } else { 0.0 };
-            let deviation = deviation * quantile * self.unit_ms;
+        let missed = self.process.left_out();
+        let quantile = conformal(missed.iter().map(|missed| (missed.error.abs() / missed.usual, 1.0)).collect());
+        let guess = |(missed, &ms): (&Missed, &f64)| {
+            let mean_ms = (ms - missed.error * self.unit_ms).max(self.floor_ms);
+            let deviation = missed.usual * quantile * self.unit_ms;
             Guess { mean_ms, low_ms: (mean_ms - deviation).max(0.0), high_ms: mean_ms + deviation }
         };
-        latency_ms.iter().enumerate().map(guess).collect()
+        missed.iter().zip(latency_ms).map(guess).collect()
     }
 
     /// The same with intervals.
@@ -416,17 +417,15 @@ fn quantile(process: &Process, in_order: bool) -> f64 {
     if n < CONFORMAL_FROM {
         return FEW_QUANTILE;
     }
-    // An outlier was given a larger deviation: back in units of the usual one.
-    let usual = |row: usize, z: f64| z.abs() * process.inflation[row].sqrt();
+    let in_usual = |missed: &Missed| missed.error.abs() / missed.usual;
     if !in_order {
-        return conformal(
-            process.left_out().into_iter().enumerate().map(|(row, z)| (usual(row, z), 1.0)).collect(),
-        );
+        return conformal(process.left_out().iter().map(|missed| (in_usual(missed), 1.0)).collect());
     }
-    let ahead = n / DRIFT_BLOCKS;
+    let (first, ahead) = (n / 4, n / DRIFT_BLOCKS);
+    let origins = (0..DRIFT_ORIGINS).map(|origin| first + (n - first) * origin / DRIFT_ORIGINS);
     let weight = |row: usize| 0.5_f64.powf((n - row) as f64 / ahead as f64);
-    let errors = process.rows_ahead(n / 4, DRIFT_ORIGINS, ahead);
-    conformal(errors.into_iter().map(|(row, z)| (usual(row, z), weight(row))).collect())
+    let missed = origins.flat_map(|origin| process.rows_ahead(origin, ahead));
+    conformal(missed.map(|missed| (in_usual(&missed), weight(missed.row))).collect())
 }
 
 /// The deviation that the wanted share of errors, each with its weight, does not exceed; a further one counts 1.

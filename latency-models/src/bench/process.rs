@@ -17,6 +17,17 @@ pub(crate) struct Process {
     pub(crate) inflation: Vec<f64>,
 }
 
+/// How far off a row is predicted by some others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Missed {
+    pub(crate) row: usize,
+    pub(crate) error: f64,
+    /// What the process expects of it.
+    pub(crate) deviation: f64,
+    /// What it would if the row were not taken for an outlier.
+    pub(crate) usual: f64,
+}
+
 /// What the likelihood picks.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Amplitudes {
@@ -58,7 +69,8 @@ impl Process {
             let (lower, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
             let alpha = whitening.tr_mul(&(&whitening * y));
             let fitted = Self { settings: settings.clone(), lower, whitening, alpha, inflation: inflation.clone() };
-            for (inflation, z) in inflation.iter_mut().zip(fitted.left_out()) {
+            for (inflation, missed) in inflation.iter_mut().zip(fitted.left_out()) {
+                let z = missed.error / missed.deviation;
                 *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
             }
             process = Some(fitted);
@@ -66,51 +78,26 @@ impl Process {
         process
     }
 
-    /// Standardised error of each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
-    pub(crate) fn left_out(&self) -> Vec<f64> {
+    /// Each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
+    pub(crate) fn left_out(&self) -> Vec<Missed> {
         let precision = self.whitening.column_iter().map(|column| column.norm_squared());
-        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision.sqrt()).collect()
+        let rows = self.alpha.iter().zip(precision).enumerate();
+        rows.map(|(row, (alpha, precision))| self.missed(row, alpha / precision, precision.sqrt().recip()))
+            .collect()
     }
 
-    /// Error of each row when the others predict it, unscaled.
-    pub(crate) fn errors_left_out(&self) -> Vec<f64> {
-        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
-        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision).collect()
-    }
-
-    /// Standardised errors of rows when only those before a start predict them, for `origins` starts from `first` on; each looks
-    /// `ahead` rows ahead. Pairs of the row and its error.
-    pub(crate) fn rows_ahead(&self, first: usize, origins: usize, ahead: usize) -> Vec<(usize, f64)> {
-        let n = self.alpha.len();
+    /// Each row from a start on, as far as `ahead` rows ahead, when only those before the start predict it.
+    pub(crate) fn rows_ahead(&self, start: usize, ahead: usize) -> Vec<Missed> {
         // K = L·Lᵀ: rows from some place on, given those before it, have errors L_bb·(L⁻¹y)_b and covariance L_bb·L_bbᵀ.
-        let whitened = self.lower.tr_mul(&self.alpha);
-        let mut errors = Vec::new();
-        for origin in 0..origins {
-            let start = first + (n - first) * origin / origins;
-            for row in start..(start + ahead).min(n) {
-                let part = self.lower.view((row, start), (1, row - start + 1));
-                let error =
-                    part.iter().zip(whitened.rows(start, row - start + 1).iter()).map(|(l, w)| l * w).sum::<f64>();
-                errors.push((row, error / part.norm()));
-            }
-        }
-        errors
+        let end = (start + ahead).min(self.alpha.len());
+        let below = self.lower.view((start, start), (end - start, self.alpha.len() - start));
+        let whitened = self.lower.columns(start, self.alpha.len() - start).tr_mul(&self.alpha);
+        let errors = below * whitened;
+        (start..end).map(|row| self.missed(row, errors[row - start], below.row(row - start).norm())).collect()
     }
 
-    /// Mean absolute error of the last rows when the earlier ones predict them.
-    pub(crate) fn error_ahead(&self, blocks: usize) -> Option<f64> {
-        let n = self.alpha.len();
-        let (error, _) = self.block_left_out(n - n / blocks, n)?;
-        Some(error.iter().map(|error| error.abs()).sum::<f64>() / error.len().max(1) as f64)
-    }
-
-    /// Errors and variances of some successive rows, given the others.
-    fn block_left_out(&self, start: usize, end: usize) -> Option<(DVector<f64>, DVector<f64>)> {
-        let columns = self.whitening.columns(start, end - start);
-        // The block of K⁻¹; its inverse is the covariance of the block, given the rest.
-        let (_, root) = factor(&columns.tr_mul(&columns))?;
-        let covariance = root.tr_mul(&root);
-        Some((&covariance * self.alpha.rows(start, end - start), covariance.diagonal()))
+    fn missed(&self, row: usize, error: f64, deviation: f64) -> Missed {
+        Missed { row, error, deviation, usual: deviation / self.inflation[row].sqrt() }
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
@@ -214,23 +201,29 @@ mod tests {
     #[test]
     fn a_row_left_out_is_predicted_by_all_others() {
         let (process, whole, y) = process();
-        for (row, error) in process.errors_left_out().into_iter().enumerate() {
+        for missed in process.left_out() {
+            let row = missed.row;
             let others: Vec<usize> = (0..y.len()).filter(|&other| other != row).collect();
             let (mean, variance) = given(&whole, &y, row, &others);
-            assert!((y[row] - mean - error).abs() < 1e-9, "{row}");
-            assert!((error / variance.sqrt() - process.left_out()[row]).abs() < 1e-9, "{row}");
+            assert!((y[row] - mean - missed.error).abs() < 1e-9, "{row}");
+            assert!((variance.sqrt() - missed.deviation).abs() < 1e-9, "{row}");
         }
     }
 
     #[test]
     fn rows_ahead_are_predicted_by_earlier_ones_alone() {
         let (process, whole, y) = process();
-        let errors = process.rows_ahead(10, 2, 4);
-        assert_eq!(errors.iter().map(|error| error.0).collect::<Vec<_>>(), [10, 11, 12, 13, 20, 21, 22, 23]);
-        for (row, z) in errors {
-            let earlier: Vec<usize> = (0..if row < 20 { 10 } else { 20 }).collect();
-            let (mean, variance) = given(&whole, &y, row, &earlier);
-            assert!((z - (y[row] - mean) / variance.sqrt()).abs() < 1e-9, "{row}");
+        for (start, rows) in [(10, 10..14), (28, 28..30)] {
+            let earlier: Vec<usize> = (0..start).collect();
+            let missed = process.rows_ahead(start, 4);
+            assert_eq!(missed.iter().map(|missed| missed.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+            for Missed { row, error, deviation, .. } in missed {
+                let (mean, variance) = given(&whole, &y, row, &earlier);
+                assert!(
+                    (y[row] - mean - error).abs() < 1e-9 && (variance.sqrt() - deviation).abs() < 1e-9,
+                    "{row}"
+                );
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use tnas_network::{Parameters, Value, WeightSource, execute, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 
 use crate::{
-    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet,
+    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, StabilitySettings, StepOutcome,
+    TextFeatures, TrainError, TrainSet,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate, train_loop,
@@ -27,6 +27,9 @@ pub struct BackboneSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for BackboneSettings {
@@ -37,6 +40,7 @@ impl Default for BackboneSettings {
             ema_decay: 0.995,
             optimizer: AdamWSettings { learning_rate: 2e-3, warmup_steps: 50, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            stability: StabilitySettings::default(),
         }
     }
 }
@@ -62,7 +66,8 @@ pub fn train_backbone(
         backbone.denoiser(&Genotype::none(), DenoiserShape { batch, ..shape })
     })?;
     let texts = HalfGraphs::new(settings.batch, |batch| encoder.graph(batch, length))?;
-    train_loop(run, set, observer, |set, step| {
+    train_loop(run, &settings.stability, set, observer, |set, turn| {
+        let step = turn.step;
         let mut rng = stream(seed, "backbone", step);
         let picks: Vec<(usize, usize)> = (0..settings.batch)
             .map(|_| (rng.random_range(0..data.clips.len()), rng.random_range(0..frames)))
@@ -90,10 +95,11 @@ pub fn train_backbone(
             ))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report = set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        Ok(StepOutcome::new(figures, report.moved))
     })
 }
 

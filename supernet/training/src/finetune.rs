@@ -3,7 +3,8 @@ use tnas_network::stream;
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{
-    AdamWSettings, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError, TrainSet,
+    AdamWSettings, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, StabilitySettings, StepOutcome,
+    TextFeatures, TrainError, TrainSet,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate, train_loop,
@@ -25,6 +26,9 @@ pub struct FinetuneSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for FinetuneSettings {
@@ -36,11 +40,12 @@ impl Default for FinetuneSettings {
             ema_decay: 0.99,
             optimizer: AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            stability: StabilitySettings::default(),
         }
     }
 }
 
-/// Trains one architecture by rectified flow.
+/// Trains one architecture by rectified flow. `probe` is what early stopping looks at; without it none happens.
 #[allow(clippy::too_many_arguments)]
 pub fn finetune(
     backbone: &Backbone,
@@ -48,6 +53,7 @@ pub fn finetune(
     set: &mut TrainSet,
     data: &LatentSet,
     text: &TextFeatures,
+    probe: Option<&HeldOut>,
     settings: &FinetuneSettings,
     seed: u64,
     run: &LoopSettings,
@@ -58,7 +64,8 @@ pub fn finetune(
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs =
         HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, DenoiserShape { batch, ..shape }))?;
-    train_loop(run, set, observer, |set, step| {
+    train_loop(run, &settings.stability, set, observer, |set, turn| {
+        let step = turn.step;
         let batch = FlowBatch::draw(
             data,
             &backbone.parameterisation,
@@ -74,9 +81,17 @@ pub fn finetune(
             ))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report = set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        let held_out = match probe.filter(|_| settings.stability.held_out_due(step)) {
+            None => None,
+            Some(probe) => {
+                let loss = probe.loss(&set.averaged(), |shape| Ok(backbone.denoiser(genotype, shape)?))?;
+                Some(loss.mean)
+            }
+        };
+        Ok(StepOutcome { held_out, ..StepOutcome::new(figures, report.moved) })
     })
 }

@@ -8,8 +8,8 @@ use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side,
 use tnas_space::JudgeNetwork;
 
 use crate::{
-    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet, denoise::on, flow_loss::part_loss, frames_inner,
-    learning_rate, train_loop,
+    AdamWSettings, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, denoise::on,
+    flow_loss::part_loss, frames_inner, learning_rate, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.
@@ -164,7 +164,8 @@ pub fn train_judge(
     let spoilt = settings.batch.div_ceil(2);
     let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
     let order = labels.iter().map(|(_, values)| values.len()).sum();
-    train_loop(run, set, observer, |set, step| {
+    train_loop(run, &StabilitySettings::default(), set, observer, |set, turn| {
+        let step = turn.step;
         let mut rng = stream(seed, "judge", step);
         let mut picked =
             |count: usize| -> Vec<&Clip> { (0..count).map(|_| &clips[rng.random_range(0..clips.len())]).collect() };
@@ -190,10 +191,11 @@ pub fn train_judge(
             Ok(part_loss(loss, 1.0))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report = set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        Ok(StepOutcome::new(figures, report.moved))
     })
 }
 

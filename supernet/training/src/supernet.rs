@@ -6,8 +6,8 @@ use tnas_network::{side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
-    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet,
+    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, StabilitySettings,
+    StepOutcome, TextFeatures, TrainError, TrainSet,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate, train_loop,
@@ -50,6 +50,9 @@ pub struct SupernetSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for SupernetSettings {
@@ -65,6 +68,7 @@ impl Default for SupernetSettings {
             sandwich: true,
             optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            stability: StabilitySettings::default(),
         }
     }
 }
@@ -74,7 +78,7 @@ impl Default for SupernetSettings {
 /// Each step trains one fairly drawn path and, in turn, its widest or narrowest twin: the same kinds of operators with
 /// their largest or smallest arguments, the sandwich rule (Yu & Huang 2019) within a kind. Between kinds there is no
 /// largest path; there the averaged weights of the `teacher` genotype teach, once warm and only while they are better
-/// than no temporal layers on `probe`.
+/// than no temporal layers on `probe`. Early stopping looks at the teacher's loss there.
 #[allow(clippy::too_many_arguments)]
 pub fn train_supernet(
     backbone: &Backbone,
@@ -94,7 +98,8 @@ pub fn train_supernet(
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
     let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
-    train_loop(run, set, observer, |set, step| {
+    train_loop(run, &settings.stability, set, observer, |set, turn| {
+        let step = turn.step;
         let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
         if warm && (step.is_multiple_of(PROBE_EVERY) || !set.notes.contains_key(TEACHING)) {
             let better = teaches(backbone, teacher, set, probe)?;
@@ -139,15 +144,21 @@ pub fn train_supernet(
             Ok(part)
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report = set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", loss), ("gradient_norm", norm)]));
         let figures = vec![
             ("loss", loss),
             ("gradient_norm", report.gradient_norm),
             ("learning_rate", rate),
             ("teaching", f64::from(u8::from(teaching))),
         ];
-        Ok((figures, report.moved && loss.is_finite()))
+        let held_out = if settings.stability.held_out_due(step) {
+            Some(probe.loss(&set.averaged(), |shape| Ok(backbone.denoiser(teacher, shape)?))?.mean)
+        } else {
+            None
+        };
+        Ok(StepOutcome { held_out, ..StepOutcome::new(figures, report.moved) })
     })
 }
 

@@ -29,7 +29,7 @@ pub struct TrainSet {
 pub struct StepReport {
     /// Global gradient norm before clipping.
     pub gradient_norm: f64,
-    /// Whether the weights moved: not where the norm is not finite.
+    /// Whether the weights moved: not where the step was bad.
     pub moved: bool,
 }
 
@@ -64,17 +64,29 @@ impl TrainSet {
         self.parameters.leaves(|_| false)
     }
 
-    /// Steps the optimiser with summed gradients, then the average.
+    /// Steps the optimiser with summed gradients, then the average, where the gradients are finite.
     pub fn apply(&mut self, gradients: BTreeMap<String, Tensor<1>>, learning_rate: f64, step: u64) -> StepReport {
-        let (rates, other) = (&self.rates, self.other_rate);
-        let rate = |name: &str| {
-            let factor =
-                rates.iter().find(|(front, _)| name.starts_with(front.as_str())).map_or(other, |(_, &f)| f);
-            learning_rate * factor
-        };
-        let gradient_norm = self.optimizer.step(&mut self.parameters, gradients, rate);
-        let moved = gradient_norm.is_finite();
+        self.apply_if(gradients, learning_rate, step, f64::is_finite)
+    }
+
+    /// The same where `accepts` the global gradient norm; else every weight, moment and average keeps its bits.
+    pub fn apply_if(
+        &mut self,
+        gradients: BTreeMap<String, Tensor<1>>,
+        learning_rate: f64,
+        step: u64,
+        accepts: impl FnOnce(f64) -> bool,
+    ) -> StepReport {
+        let gradient_norm = Optimizer::norm(self.parameters.device(), &gradients);
+        let moved = accepts(gradient_norm) && gradient_norm.is_finite();
         if moved {
+            let (rates, other) = (&self.rates, self.other_rate);
+            let rate = |name: &str| {
+                let factor =
+                    rates.iter().find(|(front, _)| name.starts_with(front.as_str())).map_or(other, |(_, &f)| f);
+                learning_rate * factor
+            };
+            self.optimizer.step(&mut self.parameters, gradients, gradient_norm, rate);
             self.ema.update(&self.parameters, step);
         }
         StepReport { gradient_norm, moved }

@@ -1,12 +1,14 @@
 use nalgebra::{DMatrix, DVector};
 
-use super::factor::factor;
+use crate::factor::factor;
 
 /// A Gaussian process whose kernel is a sum of given ones, each with an amplitude of its own.
 ///
 /// Row i is seen with deviation `noise · scale[i]`: errors of measurement grow with what is measured.
 pub(crate) struct Process {
     pub(crate) settings: Amplitudes,
+    /// Cholesky factor of K.
+    lower: DMatrix<f64>,
     /// Inverse of the Cholesky factor of K.
     whitening: DMatrix<f64>,
     /// K⁻¹·y.
@@ -53,9 +55,9 @@ impl Process {
             let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
             settings = search(&part, &part_y, &deviations, expected, settings)?;
             let deviations: Vec<f64> = scale.iter().zip(&inflation).map(|(s, i)| s * i.sqrt()).collect();
-            let (_, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
+            let (lower, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
             let alpha = whitening.tr_mul(&(&whitening * y));
-            let fitted = Self { settings: settings.clone(), whitening, alpha, inflation: inflation.clone() };
+            let fitted = Self { settings: settings.clone(), lower, whitening, alpha, inflation: inflation.clone() };
             for (inflation, z) in inflation.iter_mut().zip(fitted.left_out()) {
                 *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
             }
@@ -70,15 +72,29 @@ impl Process {
         self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision.sqrt()).collect()
     }
 
-    /// The same when its whole block of successive rows is left out.
-    pub(crate) fn blocks_left_out(&self, blocks: usize) -> Option<Vec<f64>> {
+    /// Error of each row when the others predict it, unscaled.
+    pub(crate) fn errors_left_out(&self) -> Vec<f64> {
+        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
+        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision).collect()
+    }
+
+    /// Standardised errors of rows when only those before a start predict them, for `origins` starts from `first` on; each looks
+    /// `ahead` rows ahead. Pairs of the row and its error.
+    pub(crate) fn rows_ahead(&self, first: usize, origins: usize, ahead: usize) -> Vec<(usize, f64)> {
         let n = self.alpha.len();
-        let mut errors = Vec::with_capacity(n);
-        for block in 0..blocks {
-            let (error, variance) = self.block_left_out(n * block / blocks, n * (block + 1) / blocks)?;
-            errors.extend(error.iter().zip(variance.iter()).map(|(error, v)| error / v.sqrt()));
+        // K = L·Lᵀ: rows from some place on, given those before it, have errors L_bb·(L⁻¹y)_b and covariance L_bb·L_bbᵀ.
+        let whitened = self.lower.tr_mul(&self.alpha);
+        let mut errors = Vec::new();
+        for origin in 0..origins {
+            let start = first + (n - first) * origin / origins;
+            for row in start..(start + ahead).min(n) {
+                let part = self.lower.view((row, start), (1, row - start + 1));
+                let error =
+                    part.iter().zip(whitened.rows(start, row - start + 1).iter()).map(|(l, w)| l * w).sum::<f64>();
+                errors.push((row, error / part.norm()));
+            }
         }
-        Some(errors)
+        errors
     }
 
     /// Mean absolute error of the last rows when the earlier ones predict them.
@@ -168,4 +184,53 @@ fn posterior(
     let surprise: f64 = pairs.map(|(&value, &expected)| off(value, expected, KERNEL_SPREAD)).sum::<f64>()
         + off(settings.noise, expected.noise, NOISE_SPREAD);
     Some(-0.5 * explained - logs - 0.5 * surprise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process of 30 rows, its covariance, and what it learned.
+    fn process() -> (Process, DMatrix<f64>, DVector<f64>) {
+        let n = 30;
+        let kernel = DMatrix::from_fn(n, n, |i, j| (-(i.abs_diff(j) as f64) / 4.0).exp());
+        let y = DVector::from_fn(n, |i, _| ((i * 7 % 11) as f64 - 5.0) / 10.0);
+        let expected = Amplitudes { kernels: vec![0.1], noise: 0.1 };
+        let scale = vec![1.0; n];
+        let process = Process::fit(std::slice::from_ref(&kernel), &y, &scale, &expected, &expected).unwrap();
+        let whole = &process.lower * process.lower.transpose();
+        (process, whole, y)
+    }
+
+    /// Mean and variance of a row, given others, by the textbook.
+    fn given(whole: &DMatrix<f64>, y: &DVector<f64>, row: usize, others: &[usize]) -> (f64, f64) {
+        let known = whole.select_rows(others).select_columns(others);
+        let cross = DVector::from_fn(others.len(), |i, _| whole[(others[i], row)]);
+        let weights = known.cholesky().unwrap().solve(&cross);
+        let seen = DVector::from_fn(others.len(), |i, _| y[others[i]]);
+        (weights.dot(&seen), whole[(row, row)] - weights.dot(&cross))
+    }
+
+    #[test]
+    fn a_row_left_out_is_predicted_by_all_others() {
+        let (process, whole, y) = process();
+        for (row, error) in process.errors_left_out().into_iter().enumerate() {
+            let others: Vec<usize> = (0..y.len()).filter(|&other| other != row).collect();
+            let (mean, variance) = given(&whole, &y, row, &others);
+            assert!((y[row] - mean - error).abs() < 1e-9, "{row}");
+            assert!((error / variance.sqrt() - process.left_out()[row]).abs() < 1e-9, "{row}");
+        }
+    }
+
+    #[test]
+    fn rows_ahead_are_predicted_by_earlier_ones_alone() {
+        let (process, whole, y) = process();
+        let errors = process.rows_ahead(10, 2, 4);
+        assert_eq!(errors.iter().map(|error| error.0).collect::<Vec<_>>(), [10, 11, 12, 13, 20, 21, 22, 23]);
+        for (row, z) in errors {
+            let earlier: Vec<usize> = (0..if row < 20 { 10 } else { 20 }).collect();
+            let (mean, variance) = given(&whole, &y, row, &earlier);
+            assert!((z - (y[row] - mean) / variance.sqrt()).abs() < 1e-9, "{row}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ fn folder_name(winner: &Genotype) -> String {
 pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let settings = &bench.study.distill;
     let teacher = bench.run.model(&winner.arch_id().to_string());
-    let inputs = json!([settings, hash_path(&teacher)?, bench.study.data, bench.study.seed]);
+    let inputs = json!([settings, hash_path(&teacher)?, bench.data_key, bench.study.seed]);
     let folder = bench.run.model(&folder_name(winner));
     let outputs = [folder.join("unet/diffusion_pytorch_model.safetensors")];
     staged(&bench.run, "distill", &inputs, &outputs, &["distill"], || {
@@ -29,8 +29,7 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
         let run = loop_settings(&bench.run, "distill", settings.steps);
-        let mut log = bench.run.metrics()?;
-        let mut watch = Watch::new(&mut log, "loss_heads");
+        let mut watch = Watch::open(&bench.run, "loss_heads")?;
         train_student(
             backbone,
             winner,
@@ -43,7 +42,7 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             &mut watch,
         )?;
         write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner)?;
-        Ok(json!({"steps": settings.steps, "student_steps": settings.student_steps}))
+        Ok(json!({"steps": settings.steps, "student_steps": settings.student_steps, "loading": watch.loading()}))
     })
 }
 

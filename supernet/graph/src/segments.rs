@@ -56,7 +56,8 @@ impl Graph {
         for index in 1..self.nodes.len() {
             since += self.elements(self.nodes[index - 1].output);
             // A norm and the SiLU behind it run as one operation.
-            let fused = matches!(self.nodes[index - 1].op, Op::GroupNorm { .. }) && self.nodes[index].op == Op::Silu;
+            let fused =
+                matches!(self.nodes[index - 1].op, Op::GroupNorm { .. }) && self.nodes[index].op == Op::Silu;
             if !fused && 2 * since >= budget && best.is_none_or(|best| live[index] <= live[best]) {
                 best = Some(index);
             }
@@ -89,7 +90,8 @@ impl Graph {
     fn peak(&self, parts: &[Segment]) -> usize {
         let kept: BTreeSet<ValueId> = parts.iter().flat_map(|part| part.inputs.iter().copied()).collect();
         let kept: usize = kept.iter().map(|&value| self.elements(value)).sum();
-        let size = |part: &Segment| self.nodes[part.nodes.clone()].iter().map(|n| self.elements(n.output)).sum::<usize>();
+        let size =
+            |part: &Segment| self.nodes[part.nodes.clone()].iter().map(|n| self.elements(n.output)).sum::<usize>();
         kept + parts.iter().map(size).max().unwrap_or(0)
     }
 }

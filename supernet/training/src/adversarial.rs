@@ -9,12 +9,14 @@ use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
-    AdamWSettings, Checkpoint, LatentSet, LoopRecord, LoopSettings, Observer, StabilitySettings, StepOutcome,
-    StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
+    AdamWSettings, Checkpoint, Checkpointing, LatentSource, LoopRecord, LoopSettings, Observer, StabilitySettings,
+    StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
     denoise::{Denoise, by_clip, column, on},
     flow_loss::{FlowBatch, HalfGraphs, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// Adversarial fine-tuning to few steps (SF-V, arXiv 2406.04324, written for rectified flow).
@@ -49,6 +51,9 @@ pub struct AdversarialSettings {
     pub generator: AdamWSettings,
     /// Optimiser of the heads.
     pub heads: AdamWSettings,
+    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
+    #[serde(skip_serializing_if = "Checkpointing::is_off")]
+    pub checkpointing: Checkpointing,
     /// What happens to bad steps.
     #[serde(skip_serializing_if = "StabilitySettings::is_default")]
     pub stability: StabilitySettings,
@@ -72,6 +77,7 @@ impl Default for AdversarialSettings {
             ema_decay: 0.95,
             generator: adam(1e-5),
             heads: adam(3e-3),
+            checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
     }
@@ -127,7 +133,7 @@ pub fn train_student(
     backbone: &Backbone,
     genotype: &Genotype,
     student: &mut Student,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     settings: &AdversarialSettings,
     seed: u64,
@@ -135,7 +141,8 @@ pub fn train_student(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    student.generator.checkpointing = settings.checkpointing;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let rows = |batch| DenoiserShape { batch, ..shape };
     let game = Game {
@@ -149,19 +156,23 @@ pub fn train_student(
         settings,
     };
     let warmup_rounds = settings.head_warmup_steps.div_ceil(settings.head_updates.max(1));
-    train_loop(run, &settings.stability, student, observer, |student, turn| {
-        let step = turn.step;
+    let make = |step| {
         let mut rng = stream(seed, "adversarial", step);
+        let rounds = settings.head_updates + u64::from(step >= warmup_rounds);
+        (0..rounds).map(|_| game.draw(&mut rng)).collect::<Result<Vec<Round>, TrainError>>()
+    };
+    let train = |rounds: Vec<Round>, student: &mut Student, turn: &mut Turn| {
+        let step = turn.step;
+        let (of_heads, of_student) = rounds.split_at(settings.head_updates as usize);
         let (mut heads, mut good) = ((0.0, 0.0), true);
-        for update in 0..settings.head_updates {
-            let (loss, report) =
-                game.update_heads(student, step * settings.head_updates + update, run.steps, turn, &mut rng)?;
+        for (update, round) in (step * settings.head_updates..).zip(of_heads) {
+            let (loss, report) = game.update_heads(student, update, run.steps, turn, round)?;
             heads = (loss, report.gradient_norm);
             good &= report.moved;
         }
         let mut generator = (0.0, 0.0);
-        if step >= warmup_rounds {
-            let (loss, report) = game.update_generator(student, step - warmup_rounds, run.steps, turn, &mut rng)?;
+        if let Some(round) = of_student.first() {
+            let (loss, report) = game.update_generator(student, step - warmup_rounds, run.steps, turn, round)?;
             generator = (loss, report.gradient_norm);
             good &= report.moved;
         }
@@ -172,6 +183,11 @@ pub fn train_student(
             ("gradient_norm", generator.1),
         ];
         Ok(StepOutcome::new(figures, good))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, &settings.stability, student, observer, |student, turn| {
+            train(loader.take(turn.step)?, student, turn)
+        })
     })
 }
 
@@ -188,7 +204,7 @@ struct Game<'a> {
     denoisers: HalfGraphs,
     discriminators: HalfGraphs,
     parameterisation: &'a Arc<Parameterisation>,
-    data: &'a LatentSet,
+    data: &'a dyn LatentSource,
     text: &'a TextFeatures,
     settings: &'a AdversarialSettings,
 }
@@ -220,17 +236,17 @@ impl Round {
 
 impl Game<'_> {
     /// Clips at times drawn evenly from the student's.
-    fn draw(&self, rng: &mut Stream) -> Round {
+    fn draw(&self, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let times = euler_times(settings.student_steps, settings.shift);
         let rows = settings.batch;
-        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.clips.len())).collect();
+        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.captions().len())).collect();
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
-        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng);
+        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?;
         let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
         let noise = normal_vec(batch.data.len(), rng);
         let xi = normal_vec(batch.data.len(), rng);
-        Round { batch, look, noise, xi }
+        Ok(Round { batch, look, noise, xi })
     }
 
     /// x̂0 = x_t − t·v.
@@ -253,11 +269,11 @@ impl Game<'_> {
         update: u64,
         steps: u64,
         turn: &mut Turn,
-        rng: &mut Stream,
+        round: &Round,
     ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let generator = &student.generator.parameters;
-        let (value, gradients) = student.discriminator.gradients(self.draw(rng).halves(), |leaves, round| {
+        let (value, gradients) = student.discriminator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
             let Round { batch, look, noise, xi } = &round;
             let fake = self.predicted_data(batch, generator, generator.device())?.to_vec();
@@ -293,11 +309,11 @@ impl Game<'_> {
         update: u64,
         steps: u64,
         turn: &mut Turn,
-        rng: &mut Stream,
+        round: &Round,
     ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let discriminator = &student.discriminator;
-        let (value, gradients) = student.generator.gradients(self.draw(rng).halves(), |leaves, round| {
+        let (value, gradients) = student.generator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
             let Round { batch, look, noise, .. } = &round;
             let fake = self.predicted_data(batch, leaves, device)?;

@@ -54,4 +54,24 @@ pub enum TrainError {
     /// The data does not fit.
     #[error("train on these clips: {0}")]
     Data(String),
+    /// A clip could not be read while training.
+    #[error("load clip {clip}: {source}")]
+    Load {
+        /// Its number.
+        clip: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The clips of a step could not be loaded, or the thread that loads them died; a checkpoint holds the state before it.
+    #[error(
+        "train {stage}: loading the clips of step {step} failed; what was trained until then is kept, and the same command goes on from there"
+    )]
+    Loading {
+        /// Stage.
+        stage: String,
+        /// Step, counted from 0.
+        step: u64,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

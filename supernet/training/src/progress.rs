@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::{Checkpoint, LoopRecord, StabilitySettings, TrainError, Turn};
+use crate::{Checkpoint, LoadTimes, LoopRecord, StabilitySettings, TrainError, Turn};
 
 /// Who watches a training loop, and may stop it.
 pub trait Observer {
@@ -19,6 +19,11 @@ pub trait Observer {
 
     /// A checkpoint is about to be written: figures up to here must be on the disk before it.
     fn before_checkpoint(&mut self) {}
+
+    /// What loading the stage's data has cost so far: times, which are others in every run.
+    fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
+        let _ = (stage, step, times);
+    }
 
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool {
@@ -73,7 +78,8 @@ impl StepOutcome {
 }
 
 /// Runs `step` until all are done: resumes from the checkpoint where there is one, writes it every so often, at an
-/// interruption and at the end. Bad steps are treated as `stability` says.
+/// interruption, where a step's clips cannot be loaded, and at the end. Bad steps are treated as `stability` says. A step
+/// loads its clips before it changes anything.
 pub fn train_loop<S: Checkpoint + Clone>(
     settings: &LoopSettings,
     stability: &StabilitySettings,
@@ -100,7 +106,14 @@ pub fn train_loop<S: Checkpoint + Clone>(
     while record.done < *steps && !record.stopped {
         let rate = stability.rate_factor.powi(record.roll_backs as i32);
         let mut turn = Turn { step: record.done, rate, settings: stability, record: &mut record };
-        let StepOutcome { mut figures, good, held_out } = step(state, &mut turn)?;
+        let StepOutcome { mut figures, good, held_out } = match step(state, &mut turn) {
+            Err(error @ TrainError::Loading { .. }) => {
+                observer.before_checkpoint();
+                save(state, &record)?;
+                return Err(error);
+            }
+            taken => taken?,
+        };
         record.done += 1;
         record.bad = if good { 0 } else { record.bad + 1 };
         record.skipped += u64::from(!good);
@@ -127,7 +140,9 @@ pub fn train_loop<S: Checkpoint + Clone>(
         if due || finished {
             observer.before_checkpoint();
             save(state, &record)?;
-            if due && record.bad == 0 {
+            if finished {
+                snapshot.forget();
+            } else if due && record.bad == 0 {
                 snapshot.take(state)?;
             }
         }
@@ -136,7 +151,8 @@ pub fn train_loop<S: Checkpoint + Clone>(
 }
 
 fn diverged(stage: &str, record: &LoopRecord, rate: f64, figures: &[(&'static str, f64)]) -> TrainError {
-    let figures = figures.iter().map(|(name, value)| format!("{name} = {value:.4e}")).collect::<Vec<_>>().join(", ");
+    let figures =
+        figures.iter().map(|(name, value)| format!("{name} = {value:.4e}")).collect::<Vec<_>>().join(", ");
     TrainError::Diverged {
         stage: stage.into(),
         step: record.done,
@@ -157,10 +173,18 @@ struct Snapshot<'a, S> {
 impl<'a, S: Checkpoint + Clone> Snapshot<'a, S> {
     /// The state before the first step; what an earlier run left is forgotten where its checkpoint is.
     fn new(checkpoint: Option<&'a Path>, state: &S) -> Self {
-        if let Some(path) = checkpoint.filter(|path| !path.exists()) {
+        let snapshot = Self { memory: Some(state.clone()), checkpoint };
+        if checkpoint.is_some_and(|path| !path.exists()) {
+            snapshot.forget();
+        }
+        snapshot
+    }
+
+    /// Removes the second name.
+    fn forget(&self) {
+        if let Some(path) = self.checkpoint {
             let _ = std::fs::remove_file(good(path));
         }
-        Self { memory: Some(state.clone()), checkpoint }
     }
 
     /// The checkpoint just written, or the state itself where none is kept.
@@ -170,7 +194,8 @@ impl<'a, S: Checkpoint + Clone> Snapshot<'a, S> {
             return Ok(());
         };
         let (second, fresh) = (good(path), path.with_extension("good.new"));
-        let error = |error: std::io::Error| TrainError::Checkpoint { path: second.clone(), message: error.to_string() };
+        let error =
+            |error: std::io::Error| TrainError::Checkpoint { path: second.clone(), message: error.to_string() };
         let _ = std::fs::remove_file(&fresh);
         // Checkpoints are replaced, never written in place: a second name keeps the bytes at no cost.
         if std::fs::hard_link(path, &fresh).is_err() {

@@ -6,11 +6,13 @@ use tnas_network::{side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
-    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, StabilitySettings,
-    StepOutcome, TextFeatures, TrainError, TrainSet,
+    AdamWSettings, Checkpointing, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer,
+    StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// Front part of the names of all temporal weights.
@@ -50,6 +52,9 @@ pub struct SupernetSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
+    #[serde(skip_serializing_if = "Checkpointing::is_off")]
+    pub checkpointing: Checkpointing,
     /// What happens to bad steps.
     #[serde(skip_serializing_if = "StabilitySettings::is_default")]
     pub stability: StabilitySettings,
@@ -68,6 +73,7 @@ impl Default for SupernetSettings {
             sandwich: true,
             optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
     }
@@ -85,7 +91,7 @@ pub fn train_supernet(
     space: &SearchSpace,
     teacher: &Genotype,
     set: &mut TrainSet,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     probe: &HeldOut,
     settings: &SupernetSettings,
@@ -94,11 +100,16 @@ pub fn train_supernet(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    set.checkpointing = settings.checkpointing;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
     let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
-    train_loop(run, &settings.stability, set, observer, |set, turn| {
+    let make = |step| {
+        let mut rng = stream(seed, "supernet/batch", step);
+        FlowBatch::draw(data, &backbone.parameterisation, settings.batch, &settings.flow, &mut rng)
+    };
+    let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {
         let step = turn.step;
         let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
         if warm && (step.is_multiple_of(PROBE_EVERY) || !set.notes.contains_key(TEACHING)) {
@@ -106,13 +117,6 @@ pub fn train_supernet(
             set.notes.insert(TEACHING.into(), u64::from(better));
         }
         let teaching = warm && set.notes.get(TEACHING) == Some(&1);
-        let batch = FlowBatch::draw(
-            data,
-            &backbone.parameterisation,
-            settings.batch,
-            &settings.flow,
-            &mut stream(seed, "supernet/batch", step),
-        );
         let halves: Vec<(FlowBatch, Option<Vec<f32>>)> = if teaching {
             let averaged = set.averaged();
             let graphs = graphs.halves(teacher)?;
@@ -146,7 +150,8 @@ pub fn train_supernet(
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
                 * turn.rate;
-        let report = set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", loss), ("gradient_norm", norm)]));
+        let report =
+            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", loss), ("gradient_norm", norm)]));
         let figures = vec![
             ("loss", loss),
             ("gradient_norm", report.gradient_norm),
@@ -159,6 +164,9 @@ pub fn train_supernet(
             None
         };
         Ok(StepOutcome { held_out, ..StepOutcome::new(figures, report.moved) })
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, &settings.stability, set, observer, |set, turn| train(loader.take(turn.step)?, set, turn))
     })
 }
 

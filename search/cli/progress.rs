@@ -123,6 +123,12 @@ impl Observer for Watch {
         let _ = self.times.truncate_after(stage, step);
     }
 
+    fn rolled_back(&mut self, stage: &str, step: u64, rate: f64) {
+        eprintln!(
+            "{stage:>16} step {step}: bad steps in a row; back to the last good weights, learning rate at {rate} of its settings"
+        );
+    }
+
     fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
         self.loading = times;
         let (seconds, waited) = (times.elapsed.as_secs_f64(), times.waited.as_secs_f64());

@@ -427,6 +427,27 @@ impl Study {
                 return fail(format!("{name} must not be 0"));
             }
         }
+        for (name, stability) in [
+            ("backbone.training", &self.backbone.training.stability),
+            ("supernet.training", &self.supernet.training.stability),
+            ("finetune", &self.finetune.stability),
+            ("distill", &self.distill.stability),
+        ] {
+            if let Err(message) = stability.check() {
+                return fail(format!("{name}.stability: {message}"));
+            }
+        }
+        for (name, patience) in [
+            ("backbone.training", self.backbone.training.stability.patience),
+            ("distill", self.distill.stability.patience),
+        ] {
+            if patience > 0 {
+                return fail(format!(
+                    "{name}.stability.patience = {patience}: this stage has no held-out loss to stop early by; take it out \
+                     (supernet.training and finetune have one)"
+                ));
+            }
+        }
         if let Some(point) = self.search.reference_point
             && !point.iter().all(|x| x.is_finite() && *x > 0.0)
         {

@@ -81,6 +81,7 @@ fn arm(
         &mut set,
         &latents.train,
         &model.features,
+        Some(compared),
         settings,
         bench.study.seed,
         &run,

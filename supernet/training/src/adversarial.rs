@@ -9,7 +9,8 @@ use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
-    AdamWSettings, Checkpoint, LatentSource, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
+    AdamWSettings, Checkpoint, Checkpointing, LatentSource, LoopRecord, LoopSettings, Observer, StabilitySettings,
+    StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
     denoise::{Denoise, by_clip, column, on},
     flow_loss::{FlowBatch, HalfGraphs, part_loss},
@@ -50,6 +51,12 @@ pub struct AdversarialSettings {
     pub generator: AdamWSettings,
     /// Optimiser of the heads.
     pub heads: AdamWSettings,
+    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
+    #[serde(skip_serializing_if = "Checkpointing::is_off")]
+    pub checkpointing: Checkpointing,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for AdversarialSettings {
@@ -70,11 +77,14 @@ impl Default for AdversarialSettings {
             ema_decay: 0.95,
             generator: adam(1e-5),
             heads: adam(3e-3),
+            checkpointing: Checkpointing::Off,
+            stability: StabilitySettings::default(),
         }
     }
 }
 
 /// The two networks of the stage: the student, and the discriminator, whose encoder is the frozen teacher's.
+#[derive(Clone)]
 pub struct Student {
     /// The student's weights.
     pub generator: TrainSet,
@@ -107,11 +117,11 @@ impl Student {
 }
 
 impl Checkpoint for Student {
-    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError> {
-        save_sets(path, &[("generator/", &self.generator), ("heads/", &self.discriminator)], done, bad)
+    fn save(&self, path: &Path, record: &LoopRecord) -> Result<(), TrainError> {
+        save_sets(path, &[("generator/", &self.generator), ("heads/", &self.discriminator)], record)
     }
 
-    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError> {
+    fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError> {
         load_sets(path, &mut [("generator/", &mut self.generator), ("heads/", &mut self.discriminator)])
     }
 }
@@ -131,6 +141,7 @@ pub fn train_student(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
+    student.generator.checkpointing = settings.checkpointing;
     let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let rows = |batch| DenoiserShape { batch, ..shape };
@@ -150,28 +161,33 @@ pub fn train_student(
         let rounds = settings.head_updates + u64::from(step >= warmup_rounds);
         (0..rounds).map(|_| game.draw(&mut rng)).collect::<Result<Vec<Round>, TrainError>>()
     };
-    let train = |rounds: Vec<Round>, student: &mut Student, step: u64| {
+    let train = |rounds: Vec<Round>, student: &mut Student, turn: &mut Turn| {
+        let step = turn.step;
         let (of_heads, of_student) = rounds.split_at(settings.head_updates as usize);
-        let mut heads = (0.0, 0.0);
+        let (mut heads, mut good) = ((0.0, 0.0), true);
         for (update, round) in (step * settings.head_updates..).zip(of_heads) {
-            heads = game.update_heads(student, update, run.steps, round)?;
+            let (loss, report) = game.update_heads(student, update, run.steps, turn, round)?;
+            heads = (loss, report.gradient_norm);
+            good &= report.moved;
         }
-        let generator = match of_student.first() {
-            None => None,
-            Some(round) => Some(game.update_generator(student, step - warmup_rounds, run.steps, round)?),
-        };
-        let (loss, norm, moved) = generator.unwrap_or((0.0, 0.0, true));
+        let mut generator = (0.0, 0.0);
+        if let Some(round) = of_student.first() {
+            let (loss, report) = game.update_generator(student, step - warmup_rounds, run.steps, turn, round)?;
+            generator = (loss, report.gradient_norm);
+            good &= report.moved;
+        }
         let figures = vec![
             ("loss_heads", heads.0),
             ("gradient_norm_heads", heads.1),
-            ("loss_student", loss),
-            ("gradient_norm", norm),
+            ("loss_student", generator.0),
+            ("gradient_norm", generator.1),
         ];
-        let finite = moved && heads.0.is_finite() && heads.1.is_finite();
-        Ok((figures, finite))
+        Ok(StepOutcome::new(figures, good))
     };
     beside(data.loading(), run, observer, make, |loader, observer| {
-        train_loop(run, student, observer, |student, step| train(loader.take(step)?, student, step))
+        train_loop(run, &settings.stability, student, observer, |student, turn| {
+            train(loader.take(turn.step)?, student, turn)
+        })
     })
 }
 
@@ -252,8 +268,9 @@ impl Game<'_> {
         student: &mut Student,
         update: u64,
         steps: u64,
+        turn: &mut Turn,
         round: &Round,
-    ) -> Result<(f64, f64), TrainError> {
+    ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let generator = &student.generator.parameters;
         let (value, gradients) = student.discriminator.gradients(round.halves(), |leaves, round| {
@@ -278,9 +295,11 @@ impl Game<'_> {
             update,
             steps * settings.head_updates,
             settings.heads.warmup_steps,
-        );
-        let report = student.discriminator.apply(gradients, rate, update);
-        Ok((value, report.gradient_norm))
+        ) * turn.rate;
+        // Heads that win have next to no gradient: a jump from there is no explosion.
+        let report =
+            student.discriminator.apply_if(gradients, rate, update, |norm| value.is_finite() && norm.is_finite());
+        Ok((value, report))
     }
 
     /// −D(ŷ) + λ·(√(‖x̂0 − x0‖² + c²) − c)/√d, the gradient passing through the fixed discriminator.
@@ -289,8 +308,9 @@ impl Game<'_> {
         student: &mut Student,
         update: u64,
         steps: u64,
+        turn: &mut Turn,
         round: &Round,
-    ) -> Result<(f64, f64, bool), TrainError> {
+    ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let discriminator = &student.discriminator;
         let (value, gradients) = student.generator.gradients(round.halves(), |leaves, round| {
@@ -305,9 +325,12 @@ impl Game<'_> {
             let loss = adversarial + distance.mul_scalar(settings.reconstruction);
             Ok(part_loss(loss, batch.share(settings.batch)))
         })?;
-        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps);
-        let report = student.generator.apply(gradients, rate, update);
-        Ok((value, report.gradient_norm, report.moved && value.is_finite()))
+        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps)
+            * turn.rate;
+        let report = student.generator.apply_if(gradients, rate, update, |norm| {
+            value.is_finite() && turn.accepts(&[("gradient_norm", norm)])
+        });
+        Ok((value, report))
     }
 
     /// Logits `[B, heads]` of noised clips.

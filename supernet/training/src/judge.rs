@@ -8,8 +8,8 @@ use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side,
 use tnas_space::JudgeNetwork;
 
 use crate::{
-    AdamWSettings, Loading, LoopSettings, Observer, TrainError, TrainSet, denoise::on, flow_loss::part_loss,
-    frames_inner, learning_rate, loader::beside, train_loop,
+    AdamWSettings, Loading, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, Turn,
+    denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.
@@ -180,7 +180,8 @@ pub fn train_judge(
         let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
         Ok((real, others))
     };
-    let train = |(real, others): (Vec<Clip>, Vec<Clip>), set: &mut TrainSet, step| {
+    let train = |(real, others): (Vec<Clip>, Vec<Clip>), set: &mut TrainSet, turn: &mut Turn| {
+        let step = turn.step;
         let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
         let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
             let input = batch_of(picked, network, leaves.device());
@@ -198,13 +199,17 @@ pub fn train_judge(
             Ok(part_loss(loss, 1.0))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report =
+            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        Ok(StepOutcome::new(figures, report.moved))
     };
     beside(loading, run, observer, make, |loader, observer| {
-        train_loop(run, set, observer, |set, step| train(loader.take(step)?, set, step))
+        train_loop(run, &StabilitySettings::default(), set, observer, |set, turn| {
+            train(loader.take(turn.step)?, set, turn)
+        })
     })
 }
 

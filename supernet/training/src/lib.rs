@@ -21,6 +21,7 @@ mod loader;
 mod optimizer;
 mod progress;
 mod schedule;
+mod stability;
 mod supernet;
 mod train_set;
 
@@ -38,7 +39,8 @@ pub use generate::{GenerateSettings, generate};
 pub use judge::{Judge, JudgeLabels, JudgeSettings, JudgedClips, train_judge};
 pub use loader::{LoadTimes, Loading};
 pub use optimizer::{AdamWSettings, Optimizer};
-pub use progress::{LoopSettings, Observer, Silent, train_loop};
+pub use progress::{LoopSettings, Observer, Silent, StepOutcome, train_loop};
 pub use schedule::learning_rate;
+pub use stability::{LoopRecord, StabilitySettings, Turn};
 pub use supernet::{SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, richest, train_supernet, twins};
-pub use train_set::{StepReport, TrainSet};
+pub use train_set::{Checkpointing, StepReport, TrainSet};

@@ -220,6 +220,10 @@ impl<T: Send> Observer for TellsTimes<'_, T> {
         self.observer.resumed(stage, step);
     }
 
+    fn rolled_back(&mut self, stage: &str, step: u64, rate: f64) {
+        self.observer.rolled_back(stage, step, rate);
+    }
+
     fn before_checkpoint(&mut self) {
         self.tell();
         self.observer.before_checkpoint();

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tnas_clips::FilmFormat;
+use tnas_training::DistillMethod;
 
 use crate::latency_bench::LatencyBenchArgs;
 
@@ -44,8 +45,8 @@ pub enum Command {
     Search(StudyArgs),
     /// Train the winner, and what it is compared with.
     Finetune(StudyArgs),
-    /// Fine-tune the winner adversarially to few steps.
-    Distill(StudyArgs),
+    /// Fine-tune the winner to few steps.
+    Distill(DistillArgs),
     /// Sample clips from captions with a trained model.
     Generate(GenerateArgs),
     /// Write the winner for other runtimes, and prove the files.
@@ -371,6 +372,39 @@ pub struct StudyArgs {
     /// End with one JSON object of the run's figures on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which student to train.
+#[derive(Args, Clone)]
+pub struct DistillArgs {
+    /// The study and its run.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Denoising steps of the student; distill.student_steps of the study where not given. Another student than the study's
+    /// own lies beside it, in a folder named by method and steps.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub steps: Option<u8>,
+    /// What pulls the student; distill.method of the study where not given.
+    #[arg(long, value_enum)]
+    pub method: Option<DistillMethodChoice>,
+}
+
+/// Methods of distillation.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DistillMethodChoice {
+    /// A discriminator, and the distance to the data.
+    Adversarial,
+    /// The difference of the teacher's score and the student's.
+    Dmd2,
+}
+
+impl From<DistillMethodChoice> for DistillMethod {
+    fn from(choice: DistillMethodChoice) -> Self {
+        match choice {
+            DistillMethodChoice::Adversarial => Self::Adversarial,
+            DistillMethodChoice::Dmd2 => Self::Dmd2,
+        }
+    }
 }
 
 /// What to sample.

@@ -140,7 +140,11 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&args, "finetune", |bench| stages::finetune::finetune(bench, &stages::front::winner(bench)?))
         }
         Command::Distill(args) => {
-            with(&args, "distill", |bench| stages::distill::distill(bench, &stages::front::winner(bench)?))
+            let study = args.study.clone();
+            with(&study, "distill", |bench| {
+                let variant = stages::distill::Variant::asked(bench, &args);
+                stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)
+            })
         }
         Command::Export(args) => {
             with(&args, "export", |bench| stages::export::export(bench, &stages::front::winner(bench)?))

@@ -448,6 +448,9 @@ impl Study {
                 ));
             }
         }
+        if let Err(message) = self.distill.check() {
+            return fail(format!("distill: {message}"));
+        }
         if let Some(point) = self.search.reference_point
             && !point.iter().all(|x| x.is_finite() && *x > 0.0)
         {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use tnas_network::Parameters;
 use tnas_training::{LoopSettings, Observer, TrainError};
-use world::{World, adversarial_settings, finetune_settings, supernet_settings};
+use world::{World, adversarial_settings, finetune_settings, score_settings, supernet_settings};
 
 const STEPS: u64 = 30;
 
@@ -49,6 +49,8 @@ fn curves_are_golden() {
             "adversarial loss_student",
             curve("loss_student", |run, o| world.adversarial(&adversarial_settings(), run, o)),
         ),
+        ("dmd2 loss_score", curve("loss_score", |run, o| world.adversarial(&score_settings(), run, o))),
+        ("dmd2 gradient_norm", curve("gradient_norm", |run, o| world.adversarial(&score_settings(), run, o))),
     ]);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/curves.txt");
     if std::env::var_os("TNAS_WRITE_GOLDEN").is_some() {

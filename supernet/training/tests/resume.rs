@@ -16,7 +16,7 @@ use tnas_training::{
     Checkpointing, FinetuneSettings, GenerateSettings, LatentSet, LatentSource, LoopSettings, Observer, Silent,
     TEMPORAL_PREFIX, TrainError, TrainSet, finetune, generate,
 };
-use world::{World, adversarial_settings, bits, finetune_settings, supernet_settings};
+use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings};
 
 const STEPS: u64 = 50;
 
@@ -96,6 +96,12 @@ fn the_supernet() {
 #[test]
 fn the_adversarial_stage() {
     let (world, settings) = (World::new(), adversarial_settings());
+    check(|run, observer| world.adversarial(&settings, run, observer));
+}
+
+#[test]
+fn distillation_by_scores() {
+    let (world, settings) = (World::new(), score_settings());
     check(|run, observer| world.adversarial(&settings, run, observer));
 }
 

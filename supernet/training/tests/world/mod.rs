@@ -7,9 +7,9 @@ use tnas_graph::Weights;
 use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, SpaceRule, UNetConfig};
 use tnas_training::{
-    AdversarialSettings, FinetuneSettings, FlowSettings, HeldOut, LatentSet, LatentSource, LoopSettings, Observer,
-    Student, SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError, TrainSet, finetune, train_student,
-    train_supernet,
+    AdversarialSettings, DistillMethod, FinetuneSettings, FlowSettings, HeldOut, LatentSet, LatentSource,
+    LoopSettings, Observer, ScoreSettings, Student, SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError,
+    TrainSet, finetune, train_student, train_supernet,
 };
 
 pub struct World {
@@ -79,7 +79,7 @@ impl World {
         Ok(set.averaged())
     }
 
-    /// Trains a student adversarially; returns its averages.
+    /// Trains a student; returns its averages.
     pub fn adversarial(
         &self,
         settings: &AdversarialSettings,
@@ -116,6 +116,16 @@ pub fn supernet_settings() -> SupernetSettings {
 /// The same for the adversarial stage.
 pub fn adversarial_settings() -> AdversarialSettings {
     AdversarialSettings { batch: 2, head_warmup_steps: 2, ..AdversarialSettings::default() }
+}
+
+/// The same for distillation by scores, with heads beside them.
+pub fn score_settings() -> AdversarialSettings {
+    AdversarialSettings {
+        method: DistillMethod::Dmd2,
+        head_updates: 1,
+        scores: ScoreSettings { updates: 2, guidance: 2.0, adversarial: 0.1, ..ScoreSettings::default() },
+        ..adversarial_settings()
+    }
 }
 
 pub fn bits(parameters: &Parameters) -> BTreeMap<String, Vec<u32>> {

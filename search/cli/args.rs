@@ -45,6 +45,9 @@ pub enum Command {
     Search(StudyArgs),
     /// Train the winner, and what it is compared with.
     Finetune(StudyArgs),
+    /// Train the winner alike with the image model alone, temporal attention everywhere, the hand-made rule and random
+    /// architectures of its size, and say which it dominates.
+    Compare(StudyArgs),
     /// Fine-tune the winner to few steps.
     Distill(DistillArgs),
     /// Sample clips from captions with a trained model.

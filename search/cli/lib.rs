@@ -139,6 +139,9 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Finetune(args) => {
             with(&args, "finetune", |bench| stages::finetune::finetune(bench, &stages::front::winner(bench)?))
         }
+        Command::Compare(args) => {
+            with(&args, "compare", |bench| stages::compare::compare(bench, &stages::front::winner(bench)?))
+        }
         Command::Distill(args) => {
             let study = args.study.clone();
             with(&study, "distill", |bench| {

@@ -1,6 +1,9 @@
 //! A study as written in TOML.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
@@ -51,6 +54,9 @@ pub struct Study {
     /// Training of the winner, and of what it is compared with.
     #[serde(default)]
     pub finetune: FinetuneSettings,
+    /// What `compare` sets beside the winner.
+    #[serde(default)]
+    pub compare: CompareSettings,
     /// The few-step stage.
     #[serde(default)]
     pub distill: AdversarialSettings,
@@ -335,6 +341,51 @@ impl Default for SearchSettings {
     }
 }
 
+/// What the winner is set beside, all trained alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompareSettings {
+    /// Steps of every arm; those of fine-tuning where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Random architectures of the winner's size.
+    pub random: usize,
+    /// Share of the winner's parameters that an arm may differ by and still be of its size.
+    pub size_tolerance: f64,
+    /// Genotypes of one's own by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub arms: BTreeMap<String, String>,
+}
+
+impl Default for CompareSettings {
+    fn default() -> Self {
+        Self { steps: None, random: 8, size_tolerance: 0.05, arms: BTreeMap::new() }
+    }
+}
+
+impl CompareSettings {
+    /// What is wrong with the settings, if anything.
+    fn check(&self) -> Result<(), String> {
+        let taken = ["winner", "none", "attention-everywhere", "hand-rule"];
+        let plain = |name: &str| {
+            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+                && !name.is_empty()
+                && !taken.contains(&name)
+                && !name.starts_with("random-")
+        };
+        if let Some(name) = self.arms.keys().find(|name| !plain(name)) {
+            return Err(format!(
+                "arms.{name:?}: a name of letters, digits, - and _ is needed, other than {}",
+                taken.join(", ")
+            ));
+        }
+        if !(self.size_tolerance >= 0.0 && self.size_tolerance.is_finite()) {
+            return Err(format!("size_tolerance = {} must be 0 or more", self.size_tolerance));
+        }
+        Ok(())
+    }
+}
+
 /// How the winner is picked from the front.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase", tag = "rule")]
@@ -447,6 +498,9 @@ impl Study {
                      (supernet.training and finetune have one)"
                 ));
             }
+        }
+        if let Err(message) = self.compare.check() {
+            return fail(format!("compare.{message}"));
         }
         if let Err(message) = self.distill.check() {
             return fail(format!("distill: {message}"));

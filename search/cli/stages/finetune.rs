@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
+use tnas_network::Parameters;
 use tnas_space::Genotype;
-use tnas_training::{HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
+use tnas_training::{FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
 
 use super::{
     loop_settings, staged,
@@ -63,7 +64,37 @@ fn arm(
     name: &str,
     genotype: &Genotype,
 ) -> anyhow::Result<(HeldOutLoss, Value)> {
-    let settings = &bench.study.finetune;
+    let stage = format!("finetune-{name}");
+    let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
+    if name == "winner" {
+        let folder = bench.run.model(&genotype.arch_id().to_string());
+        write_pipeline(bench, model, &folder, &trained.weights, genotype)?;
+    } else {
+        save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &trained.weights)?;
+    }
+    Ok((trained.loss, trained.loading))
+}
+
+/// An architecture taken out of the supernet and trained on.
+pub struct Trained {
+    /// Averaged weights.
+    pub weights: Parameters,
+    /// Their loss on the clips compared on.
+    pub loss: HeldOutLoss,
+    /// What loading cost.
+    pub loading: Value,
+}
+
+/// Takes an architecture out of the supernet and trains it on; `stage` names its checkpoint and figures.
+pub fn train_arm(
+    bench: &Workbench,
+    model: &ImageModel,
+    latents: &Latents,
+    compared: &HeldOut,
+    settings: &FinetuneSettings,
+    stage: &str,
+    genotype: &Genotype,
+) -> anyhow::Result<Trained> {
     let backbone = &model.pipeline.backbone;
     let graph = backbone.denoiser(genotype, bench.denoiser_shape(1, model.features.tokens))?;
     let parameters = read_supernet(bench)?.extract(&graph)?;
@@ -72,8 +103,7 @@ fn arm(
     let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
-    let stage = format!("finetune-{name}");
-    let run = loop_settings(&bench.run, &stage, settings.steps);
+    let run = loop_settings(&bench.run, stage, settings.steps);
     let mut watch = Watch::open(&bench.run, "loss")?;
     train(
         backbone,
@@ -87,15 +117,9 @@ fn arm(
         &run,
         &mut watch,
     )?;
-    let averaged = set.averaged();
-    if name == "winner" {
-        let folder = bench.run.model(&genotype.arch_id().to_string());
-        write_pipeline(bench, model, &folder, &averaged, genotype)?;
-    } else {
-        save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &averaged)?;
-    }
-    let loss = compared.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?))?;
-    Ok((loss, watch.loading()))
+    let weights = set.averaged();
+    let loss = compared.loss(&weights, |shape| Ok(backbone.denoiser(genotype, shape)?))?;
+    Ok(Trained { weights, loss, loading: watch.loading() })
 }
 
 /// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one.

@@ -1,6 +1,6 @@
 use anyhow::Context;
 use serde_json::{Value, json};
-use tnas_latency::{Accuracy, MeasurementKind, Outcome, Quantity};
+use tnas_latency::{Accuracy, MeasurementKind, Outcome, Quantity, Timing};
 use tnas_space::Genotype;
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord, hash_path};
 
@@ -85,7 +85,7 @@ pub fn winner(bench: &Workbench) -> anyhow::Result<Genotype> {
 }
 
 /// The target, where it is this machine: an imported device is not at hand.
-struct Here {
+pub(super) struct Here {
     measurer: Measurer,
     quantity: Quantity,
     /// The reference's usual time when the profile was made: times are told at that speed.
@@ -93,7 +93,8 @@ struct Here {
 }
 
 impl Here {
-    fn open(bench: &Workbench, subjects: &Subjects) -> anyhow::Result<Option<Self>> {
+    /// None, and a line on the terminal, where it cannot be measured.
+    pub fn open(bench: &Workbench, subjects: &Subjects) -> anyhow::Result<Option<Self>> {
         let settings = &bench.study.profile;
         let away = |why: &str| eprintln!("{:>16} is not measured again: {why}", "front");
         if !settings.runtimes.contains(&settings.target) {
@@ -111,11 +112,17 @@ impl Here {
         Ok(Some(Self { measurer, quantity: profile.quantity, usual_reference_ms }))
     }
 
+    /// Measures an architecture; none where it did not run.
+    pub fn time(&mut self, genotype: &Genotype) -> anyhow::Result<Option<(f64, Timing)>> {
+        let outcome = self.measurer.measure(MeasurementKind::Whole, genotype)?;
+        let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
+        let value = timing.told_ms(self.quantity, self.usual_reference_ms);
+        Ok(value.map(|value| (value, timing)))
+    }
+
     /// Measures a member; the raw times stand beside the told one in the store.
     fn measure(&mut self, member: &CandidateRecord, store: &mut CandidateStore) -> anyhow::Result<Option<f64>> {
-        let outcome = self.measurer.measure(MeasurementKind::Whole, &member.genotype.parse()?)?;
-        let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
-        let Some(value) = timing.told_ms(self.quantity, self.usual_reference_ms) else { return Ok(None) };
+        let Some((value, timing)) = self.time(&member.genotype.parse()?)? else { return Ok(None) };
         store.record_measurement(&MeasurementRecord {
             arch_id: member.arch_id.clone(),
             device: member.measured_by.clone(),

@@ -1,6 +1,7 @@
 //! One file per stage; each reads and writes the run directory alone.
 
 pub mod backbone;
+pub mod compare;
 pub mod distill;
 pub mod elsewhere;
 pub mod export;

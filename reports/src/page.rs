@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     CandidateRow, FrontRow, RunRecord,
     plots::Plot,
-    tables::{comparison, few_steps},
+    tables::{comparison, contenders, few_steps},
 };
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
@@ -25,10 +25,12 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     clips(&mut html, record);
     few_steps(&mut html, record);
     comparison(&mut html, record);
+    contenders(&mut html, record);
     html.push_str("<h2>Latency, training, search</h2>");
     for plot in plots.iter().filter(|plot| plot.name != "pareto") {
         figure(&mut html, plot);
     }
+    looks(&mut html, record);
     figures(&mut html, record);
     html.push_str("</body></html>\n");
     html
@@ -178,6 +180,25 @@ fn clips(html: &mut String, record: &RunRecord) {
     }
     if let Some(note) = record.figure("report", "attribution").and_then(Value::as_str) {
         let _ = write!(html, "<p class=\"note\">{}</p>", escape(note));
+    }
+}
+
+/// What the networks made while they trained.
+fn looks(html: &mut String, record: &RunRecord) {
+    if record.looks.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<h2>Samples over time</h2><p>The same captions and noise at each look: a row is a clip. The supernet's are those of \
+         its teacher.</p>",
+    );
+    let mut stage = "";
+    for (name, step, bytes) in &record.looks {
+        if stage != name {
+            let _ = write!(html, "<h3>{}</h3>", escape(name));
+            stage = name;
+        }
+        picture(html, "image/png", bytes, &format!("step {step}"));
     }
 }
 

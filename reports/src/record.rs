@@ -26,6 +26,8 @@ pub struct RunRecord {
     pub metrics: Vec<MetricRow>,
     /// Pictures: file name and bytes.
     pub pictures: Vec<(String, Vec<u8>)>,
+    /// Sheets of clips sampled while a stage trained: stage, step and bytes.
+    pub looks: Vec<(String, u64, Vec<u8>)>,
     /// Captions of the sampled clips, and what their columns are.
     pub captions: Vec<String>,
     /// Columns of a sampled clip's picture.
@@ -118,6 +120,7 @@ impl RunRecord {
                 .unwrap_or_default(),
             metrics: metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             pictures,
+            looks: looks(&run.join("samples/during"))?,
             captions: words("captions"),
             columns: words("columns"),
             stages,
@@ -165,6 +168,22 @@ fn pictures(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
         Ok((name, bytes))
     };
     paths.into_iter().map(read).collect()
+}
+
+/// Sheets `STAGE/STEP.png`, by stage and step.
+fn looks(folder: &Path) -> Result<Vec<(String, u64, Vec<u8>)>, ReportError> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut looks = Vec::new();
+    for stage in entries.filter(|path| path.is_dir()) {
+        let name = stage.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        for (file, bytes) in pictures(&stage)? {
+            if let Some(step) = file.strip_suffix(".png").and_then(|step| step.parse().ok()) {
+                looks.push((name.clone(), step, bytes));
+            }
+        }
+    }
+    looks.sort();
+    Ok(looks)
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {

@@ -7,6 +7,7 @@ mod dataset;
 mod import;
 mod latency_bench;
 mod latents;
+mod looks;
 mod measuring;
 mod model;
 mod model_folder;

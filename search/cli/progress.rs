@@ -1,11 +1,15 @@
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Instant,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use tnas_study::MetricsLog;
+use tnas_network::Parameters;
+use tnas_study::{EventLog, MetricsLog};
 use tnas_training::{LoadTimes, Observer};
 
-use crate::run::Run;
+use crate::{looks::Looks, run::Run};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
@@ -70,22 +74,46 @@ fn console_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Shows a training loop's figures and records them.
-pub struct Watch {
+/// Shows a training loop's figures and records them: on a bar, in the run's logs, and as TensorBoard's events.
+pub struct Watch<'a> {
+    run: &'a Run,
     bar: Option<Bar>,
     metrics: MetricsLog,
     /// What differs from run to run has a log of its own.
     times: MetricsLog,
+    events: Option<EventLog>,
     loading: LoadTimes,
     smooth: f64,
     figure: &'static str,
+    /// Clips a step.
+    batch: usize,
+    /// When the process began the loop, and at which step.
+    begun: Option<(Instant, u64)>,
+    looks: Option<Looks<'a>>,
 }
 
-impl Watch {
+impl<'a> Watch<'a> {
     /// Shows this figure on the bar, and records all in the run's logs.
-    pub fn open(run: &Run, figure: &'static str) -> anyhow::Result<Self> {
+    pub fn open(run: &'a Run, figure: &'static str, batch: usize) -> anyhow::Result<Self> {
         let (metrics, times) = (run.metrics()?, run.times()?);
-        Ok(Self { bar: None, metrics, times, loading: LoadTimes::default(), smooth: f64::NAN, figure })
+        Ok(Self {
+            run,
+            bar: None,
+            metrics,
+            times,
+            events: None,
+            loading: LoadTimes::default(),
+            smooth: f64::NAN,
+            figure,
+            batch,
+            begun: None,
+            looks: None,
+        })
+    }
+
+    /// Looks at what the network makes while it trains.
+    pub fn looking(self, looks: Looks<'a>) -> Self {
+        Self { looks: Some(looks), ..self }
     }
 
     /// Says what loading cost since the process began the loop, and gives it as a stage's figure.
@@ -101,17 +129,58 @@ impl Watch {
             "waited_share": self.loading.waited_share(),
         })
     }
+
+    /// Clips a second since the process began the loop.
+    fn clips_per_second(&self, step: u64) -> f64 {
+        let Some((begun, first)) = self.begun else { return 0.0 };
+        (step.saturating_sub(first) * self.batch as u64) as f64 / begun.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    fn draw_sheet(&mut self, stage: &str, step: u64, weights: &Parameters) -> anyhow::Result<()> {
+        let Some(looks) = &self.looks else { return Ok(()) };
+        let (sheet, size) = looks.sheet(weights)?;
+        self.run.write(&format!("{}/{step:06}.png", sheets(stage)), &sheet)?;
+        if let Some(events) = &mut self.events {
+            events.image(step, "samples", size, &sheet)?;
+        }
+        Ok(())
+    }
+
+    /// Sheets beyond a step will be drawn again.
+    fn forget_sheets(&self, stage: &str, step: u64) {
+        let Ok(files) = std::fs::read_dir(self.run.path(&sheets(stage))) else { return };
+        for path in files.flatten().map(|file| file.path()) {
+            let of = path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok());
+            if of.is_some_and(|of| of > step) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
 }
 
-impl Observer for Watch {
+/// Folder of a stage's sheets.
+fn sheets(stage: &str) -> String {
+    format!("samples/during/{stage}")
+}
+
+/// What the figure of a bar's gradient is called.
+const GRADIENT_NORM: &str = "gradient_norm";
+
+impl Observer for Watch<'_> {
     fn step(&mut self, stage: &str, step: u64, steps: u64, figures: &[(&'static str, f64)]) {
-        let bar = self.bar.get_or_insert_with(|| Bar::new(stage, steps));
-        if let Some(&(_, value)) = figures.iter().find(|(name, _)| *name == self.figure) {
+        let find = |wanted: &str| figures.iter().find(|(name, _)| *name == wanted).map(|&(_, value)| value);
+        if let Some(value) = find(self.figure) {
             self.smooth = if self.smooth.is_nan() { value } else { 0.95 * self.smooth + 0.05 * value };
         }
-        bar.set(step, format!("{} {:.4}", self.figure, self.smooth));
+        let gradient = find(GRADIENT_NORM).map_or(String::new(), |norm| format!(" |g| {norm:.3}"));
+        let message =
+            format!("{} {:.4}{gradient} {:.1} clips/s", self.figure, self.smooth, self.clips_per_second(step));
+        self.bar.get_or_insert_with(|| Bar::new(stage, steps)).set(step, message);
         // A full disk is not worth losing a run over; the next checkpoint will say so.
         let _ = self.metrics.append(stage, step, figures.iter().copied());
+        if let Some(events) = &mut self.events {
+            let _ = events.scalars(step, figures.iter().copied());
+        }
     }
 
     fn before_checkpoint(&mut self) {
@@ -121,6 +190,9 @@ impl Observer for Watch {
     fn resumed(&mut self, stage: &str, step: u64) {
         let _ = self.metrics.truncate_after(stage, step);
         let _ = self.times.truncate_after(stage, step);
+        self.events = EventLog::open(self.run.path(&format!("tensorboard/{stage}")), step).ok();
+        self.forget_sheets(stage, step);
+        self.begun = Some((Instant::now(), step));
     }
 
     fn rolled_back(&mut self, stage: &str, step: u64, rate: f64) {
@@ -134,6 +206,16 @@ impl Observer for Watch {
         let (seconds, waited) = (times.elapsed.as_secs_f64(), times.waited.as_secs_f64());
         let values = [("seconds", seconds), ("waited_seconds", waited), ("waited_share", times.waited_share())];
         let _ = self.times.append(stage, step, values);
+    }
+
+    fn looks(&self, step: u64, steps: u64) -> bool {
+        self.looks.as_ref().is_some_and(|looks| looks.due(step, steps))
+    }
+
+    fn look(&mut self, stage: &str, step: u64, weights: &Parameters) {
+        if let Err(error) = self.draw_sheet(stage, step, weights) {
+            eprintln!("{stage:>16} step {step}: no samples drawn: {error:#}");
+        }
     }
 
     fn interrupted(&self) -> bool {

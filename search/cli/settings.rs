@@ -66,6 +66,9 @@ pub struct Study {
     /// Sampling.
     #[serde(default)]
     pub samples: SampleSettings,
+    /// What is looked at while networks train; changes no result.
+    #[serde(default)]
+    pub watch: WatchSettings,
 }
 
 /// Clips and captions.
@@ -429,6 +432,24 @@ impl Default for SampleSettings {
     }
 }
 
+/// Clips sampled while supernet, winner and student train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchSettings {
+    /// Looks in a stage, evenly spread, the last at its end; 0 for none.
+    pub looks: u64,
+    /// Clips a look.
+    pub clips: usize,
+    /// Denoising steps; a student takes its own.
+    pub steps: usize,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self { looks: 4, clips: 4, steps: 10 }
+    }
+}
+
 impl Study {
     /// Checks what single fields cannot say.
     pub fn validate(&self, file: &Path) -> anyhow::Result<()> {
@@ -473,6 +494,8 @@ impl Study {
             ("search.batch", self.search.batch),
             ("search.clips", self.search.clips),
             ("samples.batch", self.samples.batch),
+            ("watch.clips", self.watch.clips),
+            ("watch.steps", self.watch.steps),
         ] {
             if value == 0 {
                 return fail(format!("{name} must not be 0"));

@@ -7,7 +7,7 @@ use super::{
     finetune::{read_winner, write_pipeline},
     loop_settings, staged,
 };
-use crate::{args::DistillArgs, model_folder::read_unet, progress::Watch, workbench::Workbench};
+use crate::{args::DistillArgs, looks::Looks, model_folder::read_unet, progress::Watch, workbench::Workbench};
 use tnas_study::hash_path;
 
 /// A few-step student of the winner's: the study's own, or one of another method or number of steps beside it.
@@ -60,7 +60,8 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) 
         let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
         let run = loop_settings(&bench.run, &stage, settings.steps);
-        let mut watch = Watch::open(&bench.run, settings.watched())?;
+        let looks = Looks::new(bench, &model, &latents, winner).of_student(settings);
+        let mut watch = Watch::open(&bench.run, settings.watched(), settings.batch)?.looking(looks);
         train_student(
             backbone,
             winner,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     codec::LatentStatistics,
+    looks::Looks,
     model_folder::{read_unet, save_parameters},
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
@@ -104,7 +105,10 @@ pub fn train_arm(
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
     let run = loop_settings(&bench.run, stage, settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss")?;
+    let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
+    if stage == "finetune-winner" {
+        watch = watch.looking(Looks::new(bench, model, latents, genotype));
+    }
     train(
         backbone,
         genotype,

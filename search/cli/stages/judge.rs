@@ -24,7 +24,7 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         parameters.init(graph.weights(), bench.study.seed);
         let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
         let run = loop_settings(&bench.run, "judge", settings.steps);
-        let mut watch = Watch::open(&bench.run, "loss")?;
+        let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
         let latents = bench.latents()?;
         let seen = match bench.codec {
             None => bench.train.clone(),

@@ -5,6 +5,7 @@ use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest,
 
 use super::{loop_settings, staged};
 use crate::{
+    looks::Looks,
     model_folder::{read_parameters, save_parameters},
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
@@ -38,7 +39,8 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         }
         let probe = held_out(bench, &model, &latents, 32)?;
         let run = loop_settings(&bench.run, "supernet", settings.steps);
-        let mut watch = Watch::open(&bench.run, "loss")?;
+        let looks = Looks::new(bench, &model, &latents, &teacher);
+        let mut watch = Watch::open(&bench.run, "loss", settings.batch)?.looking(looks);
         train_supernet(
             backbone,
             &space,

@@ -43,6 +43,7 @@ mod settings_error;
 mod stage;
 mod stamp;
 mod store;
+mod tensorboard;
 
 pub use candidate::{CandidateRecord, CandidateState, MeasurementRecord};
 pub use canonical::canonical_json;
@@ -57,3 +58,4 @@ pub use settings_error::SettingsError;
 pub use stage::Stage;
 pub use stamp::{HashedPath, StageStamp, StaleReason};
 pub use store::CandidateStore;
+pub use tensorboard::EventLog;

@@ -165,6 +165,10 @@ impl Checkpoint for Student {
         let Self { generator, discriminator, score, .. } = self;
         load_sets(path, &mut [("generator/", generator), ("heads/", discriminator), ("score/", score)])
     }
+
+    fn weights(&self) -> Parameters {
+        self.generator.averaged()
+    }
 }
 
 /// Trains heads and student in turn. A step is `head_updates` updates of the heads, or `scores.updates` of the student's

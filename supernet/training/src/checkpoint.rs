@@ -16,6 +16,9 @@ pub trait Checkpoint {
 
     /// Restores the state in place; returns what the loop remembers.
     fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError>;
+
+    /// The weights as they would be shipped now.
+    fn weights(&self) -> Parameters;
 }
 
 const FORMAT_VERSION: &str = "1";
@@ -27,6 +30,10 @@ impl Checkpoint for TrainSet {
 
     fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError> {
         load_sets(path, &mut [("", self)])
+    }
+
+    fn weights(&self) -> Parameters {
+        self.averaged()
     }
 }
 

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use tnas_network::Parameters;
+
 use crate::{Checkpoint, LoadTimes, LoopRecord, StabilitySettings, TrainError, Turn};
 
 /// Who watches a training loop, and may stop it.
@@ -23,6 +25,17 @@ pub trait Observer {
     /// What loading the stage's data has cost so far: times, which are others in every run.
     fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
         let _ = (stage, step, times);
+    }
+
+    /// Whether the weights are looked at after `step` of `steps`.
+    fn looks(&self, step: u64, steps: u64) -> bool {
+        let _ = (step, steps);
+        false
+    }
+
+    /// The weights as they would be shipped after a step: to sample from. Whatever is done with them changes nothing.
+    fn look(&mut self, stage: &str, step: u64, weights: &Parameters) {
+        let _ = (stage, step, weights);
     }
 
     /// Whether the user asked to stop.
@@ -131,6 +144,9 @@ pub fn train_loop<S: Checkpoint + Clone>(
             observer.rolled_back(stage, record.done, stability.rate_factor.powi(record.roll_backs as i32));
         }
         let finished = record.done == *steps || record.stopped;
+        if record.bad == 0 && observer.looks(record.done, *steps) {
+            observer.look(stage, record.done, &state.weights());
+        }
         if observer.interrupted() && !finished {
             observer.before_checkpoint();
             save(state, &record)?;

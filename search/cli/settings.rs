@@ -350,6 +350,9 @@ impl Study {
                 return fail(format!("{name} must not be 0"));
             }
         }
+        if let Err(message) = self.judge.check() {
+            return fail(message);
+        }
         if let Some(point) = self.search.reference_point
             && !point.iter().all(|x| x.is_finite() && *x > 0.0)
         {

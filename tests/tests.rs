@@ -24,3 +24,6 @@ mod motion;
 
 /// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
 mod pipelines;
+
+/// Clips are judged beside real ones, by a judge that is itself tried.
+mod judging;

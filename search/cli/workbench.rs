@@ -171,6 +171,17 @@ impl Workbench {
         self.each("decode clips", pairs, |(clip, latent)| self.to_clip(latent, statistics, Some(clip)))
     }
 
+    /// Real clips through the autoencoder, where there is one: for clips whose latents are not kept.
+    pub fn through_codec(&self, clips: &[Clip]) -> anyhow::Result<Vec<Clip>> {
+        let Some(codec) = &self.codec else { return Ok(clips.to_vec()) };
+        let [channels, _, height, width] = self.clip_shape();
+        self.each("decode clips", clips.iter().collect(), |clip| {
+            let latent = frames_first(&codec.encode(clip)?, channels, clip.frames, height * width);
+            let pixels = codec.decode(&latent, clip.frames, height, width)?;
+            Ok(Clip { pixels: pixels.into_iter().map(|x| x.clamp(-1.0, 1.0)).collect(), ..clip.clone() })
+        })
+    }
+
     /// Does independent things side by side behind a progress bar.
     fn each<J: Send, R: Send>(
         &self,
@@ -235,7 +246,7 @@ impl Workbench {
     }
 
     /// An error where a study cannot feed the backbone.
-    fn check_inputs(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
+    pub fn check_inputs(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let [channels, ..] = self.clip_shape();
         let config = &pipeline.backbone.config;
         let width = pipeline.encoder.config.hidden_size;

@@ -3,6 +3,7 @@
 pub mod backbone;
 pub mod distill;
 pub mod elsewhere;
+pub mod evaluate;
 pub mod export;
 pub mod finetune;
 pub mod front;

@@ -295,6 +295,12 @@ pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) ->
         tnas_weights::write_atomic(&path, &animated_gif(&bench.to_clip(clip, &statistics, None)?, &gif)?)?;
         files.push(json!({"caption": args.captions[index], "file": path}));
     }
+    // So that the folder is one of films: `evaluate --folder`.
+    let lines = files.iter().map(|file| {
+        let name = file["file"].as_str().and_then(|path| std::path::Path::new(path).file_name()?.to_str());
+        format!("{}\n", json!({"file_name": name, "text": file["caption"]}))
+    });
+    tnas_weights::write_atomic(args.out.join("metadata.jsonl"), lines.collect::<String>().as_bytes())?;
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))
 }

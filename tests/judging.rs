@@ -62,7 +62,7 @@ fn films_are_judged_beside_real_clips_and_mistakes_name_the_way_out() {
     let evaluate =
         |more: &[&str]| tnas(runs, &[&["evaluate", STUDY, "--folder", of_films, "--json"], more].concat());
 
-    fails(&evaluate(&["--clips", "12"]), &["has no judge", "judge train"]);
+    fails(&evaluate(&["--clips", "12"]), &["has no judge", "judge.safetensors", "judge train"]);
     let trained = done(&tnas(runs, &["judge", "train", STUDY, "--json"]));
     assert_eq!(trained["figures"]["controls"].as_array().unwrap().len(), 4);
     let published: Value = serde_json::from_slice(&fs::read(runs.join("smoke/judge/judge.json")).unwrap()).unwrap();

@@ -19,7 +19,7 @@ use self::{
     scoring::{Scored, Scorer},
 };
 use super::{judge::read_judge, staged};
-use crate::{Interrupted, args::EvaluateArgs, progress::interrupted, workbench::Workbench};
+use crate::{args::EvaluateArgs, workbench::Workbench};
 
 /// What a stored evaluation means; raise where it changes.
 const FORMAT_VERSION: u32 = 1;
@@ -94,31 +94,28 @@ struct Row {
 impl Evaluation<'_> {
     fn found(&self, arms: &[Arm]) -> anyhow::Result<Value> {
         let (bench, sets) = (self.bench, &self.sets);
-        let reference = self.scorer.score(&sets.reference)?;
+        let reference = self.scorer.real(&sets.reference_name, &sets.reference, 0)?.seeds.remove(0);
         let yardstick = Yardstick::new(&reference, self.args.resamples, bench.study.seed)?;
         let row = |name: String, settings: Value, scored: Scored| -> anyhow::Result<Row> {
             let measures = yardstick.measure(&scored.seeds).with_context(|| format!("failed to judge {name}"))?;
             Ok(Row { name, settings, scored, measures })
         };
         let shown = bench.study.samples.shown;
-        let real = |clips: &[Clip]| self.scorer.real(clips, shown);
-        let floor = row(sets.floor_name.clone(), json!({"kind": "real"}), real(&sets.floor)?)?;
+        let real = |name: &str, clips: &[Clip]| self.scorer.real(name, clips, shown);
+        let floor = row(sets.floor_name.clone(), json!({"kind": "real"}), real(&sets.floor_name, &sets.floor)?)?;
         let held_out = if sets.held_out.is_empty() {
             None
         } else {
-            Some(row("real, held out".into(), json!({"kind": "real"}), real(&sets.held_out)?)?)
+            Some(row("real, held out".into(), json!({"kind": "real"}), real("held out", &sets.held_out)?)?)
         };
         let controls = self.controls(&row)?;
         let mut rows = Vec::new();
         for arm in arms {
             let scored = match &arm.kind {
                 ArmKind::Model(model) => self.scorer.sampled(arm, model, &sets.asked, &self.seeds)?,
-                ArmKind::Folder(folder) => real(&real::films(bench, folder, sets.floor.len())?)?,
+                ArmKind::Folder(folder) => real(&arm.name, &real::films(bench, folder, sets.floor.len())?)?,
             };
             rows.push(row(arm.name.clone(), arm.settings(), scored)?);
-            if interrupted() {
-                return Err(Interrupted { stage: "evaluate".into() }.into());
-            }
         }
         // What held-out real clips are away from training clips.
         let untrained = held_out.as_ref().unwrap_or(&floor);
@@ -176,7 +173,7 @@ impl Evaluation<'_> {
             ("independent frames", tnas_clips::independent_frames(real, &mut rng)),
         ];
         let one = |(name, clips): (&str, Vec<Clip>)| {
-            row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(&clips, 0)?)
+            row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)
         };
         spoilt.into_iter().map(one).collect()
     }

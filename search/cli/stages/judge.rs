@@ -87,11 +87,13 @@ fn split_hash(clips: &[Clip]) -> String {
 pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
     let (weights, file) = (bench.run.path(WEIGHTS), bench.run.path(FILE));
     let again = "train it anew with `tnas judge train`";
-    anyhow::ensure!(
-        weights.is_file() && file.is_file(),
-        "failed to judge: the run has no judge in {}; train it first with `tnas judge train`",
-        weights.display()
-    );
+    for path in [&weights, &file] {
+        anyhow::ensure!(
+            path.is_file(),
+            "failed to judge: the run has no judge, {} is missing; train it first with `tnas judge train`",
+            path.display()
+        );
+    }
     let bytes = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
     let published: Published =
         serde_json::from_slice(&bytes).with_context(|| format!("failed to read {}; {again}", file.display()))?;

@@ -76,12 +76,19 @@ impl<'a> Scorer<'a> {
     }
 
     /// Scores of real clips and films.
-    pub fn real(&self, clips: &[Clip], shown: usize) -> anyhow::Result<Scored> {
-        Ok(Scored { seeds: vec![self.score(clips)?], shown: clips.iter().take(shown).cloned().collect() })
+    pub fn real(&self, name: &str, clips: &[Clip], shown: usize) -> anyhow::Result<Scored> {
+        let mut bar = Bar::new("judge clips", clips.len() as u64);
+        let mut scored = ScoredClips::default();
+        for chunk in clips.chunks(CHUNK) {
+            scored.extend(self.score(chunk)?);
+            bar.set(scored.len() as u64, name.to_owned());
+            stop_where_asked()?;
+        }
+        Ok(Scored { seeds: vec![scored], shown: clips.iter().take(shown).cloned().collect() })
     }
 
     /// What is told of each clip.
-    pub fn score(&self, clips: &[Clip]) -> anyhow::Result<ScoredClips> {
+    fn score(&self, clips: &[Clip]) -> anyhow::Result<ScoredClips> {
         let judged = self.judge.judge(clips)?;
         let how = BlockMatching::for_size(self.bench.study.data.size);
         let thumbnails: Vec<Vec<f64>> = clips.par_iter().map(thumbnail).collect();
@@ -167,12 +174,14 @@ impl<'a> Scorer<'a> {
             record.scored.extend(self.score(&clips)?);
             let missing = wanted.saturating_sub(record.shown.len());
             record.shown.extend(clips.iter().take(missing).map(to_bytes));
-            if interrupted() {
-                return Err(Interrupted { stage: "evaluate".into() }.into());
-            }
+            stop_where_asked()?;
         }
         Ok(record)
     }
+}
+
+fn stop_where_asked() -> anyhow::Result<()> {
+    if interrupted() { Err(Interrupted { stage: "evaluate".into() }.into()) } else { Ok(()) }
 }
 
 /// Denoised clips as pixels, with the captions and labels that were asked for.

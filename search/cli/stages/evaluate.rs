@@ -41,19 +41,21 @@ pub fn evaluate(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Value>
     let clips = args.clips.unwrap_or(bench.study.samples.judged);
     let seeds = if args.seeds.is_empty() { vec![bench.study.seed] } else { args.seeds.clone() };
     let judge_hash = hash_path(bench.run.path("judge"))?;
+    let held_out = bench.held_out(2 * clips)?;
+    let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
     let named: Vec<Value> = arms.iter().map(Arm::settings).collect();
     let inputs = json!([
         FORMAT_VERSION,
         judge_hash,
-        bench.study.data,
-        bench.study.autoencoder,
+        bench.data_key,
+        unseen,
         bench.study.seed,
         [bench.study.samples.shown, bench.study.samples.upscale],
         [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
         named,
     ]);
     staged(&bench.run, "evaluate", &inputs, &[bench.run.path(FILE)], &[], || {
-        let sets = RealSets::new(bench, args.reference, clips)?;
+        let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
         let scorer = Scorer::new(bench, &judge, &judge_hash)?;
         let evaluation = Evaluation { bench, args, scorer, sets, seeds };
         let found = evaluation.found(&arms)?;

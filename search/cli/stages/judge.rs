@@ -1,12 +1,11 @@
 use anyhow::Context;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tnas_clips::Clip;
+use tnas_clips::{Clip, ClipSet};
 use tnas_graph::Graph;
 use tnas_network::{Parameters, stream};
 use tnas_space::JudgeNetwork;
-use tnas_training::{Judge, JudgeLabels, JudgeSettings, TrainSet, train_judge};
+use tnas_training::{Judge, JudgeLabels, JudgeSettings, Loading, TrainSet, train_judge};
 
 use super::{loop_settings, staged};
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     progress::Watch,
     workbench::Workbench,
 };
-use tnas_study::{hash_bytes, hash_path};
+use tnas_study::hash_path;
 
 /// Which judge lies in a run, and what it was trained on.
 pub const FILE: &str = "judge/judge.json";
@@ -25,7 +24,7 @@ const WEIGHTS: &str = "judge/judge.safetensors";
 /// Trains the classifier that judges clips, and shows that it tells real clips from spoilt ones.
 pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.judge;
-    let inputs = json!([settings, bench.study.data, bench.study.autoencoder, bench.study.seed]);
+    let inputs = json!([settings, bench.data_key, bench.study.seed]);
     let path = bench.run.path(WEIGHTS);
     staged(&bench.run, "judge", &inputs, &[path.clone(), bench.run.path(FILE)], &["judge"], || {
         let (network, labels) = Judge::network(&bench.train, settings)?;
@@ -34,26 +33,33 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         parameters.init(graph.weights(), bench.study.seed);
         let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
         let run = loop_settings(&bench.run, "judge", settings.steps);
-        let mut log = bench.run.metrics()?;
-        let mut watch = Watch::new(&mut log, "loss");
+        let mut watch = Watch::open(&bench.run, "loss")?;
         let latents = bench.latents()?;
-        let count = if bench.codec.is_some() { settings.decoded_clips } else { usize::MAX };
-        let seen = &bench.train[..count.min(bench.train.len())];
-        let seen = bench.seen_by_judge(&latents.train, &latents.statistics, seen)?;
-        train_judge(&mut set, &network, &labels, &seen, settings, bench.study.seed, &run, &mut watch)?;
+        let seen = match bench.codec {
+            None => bench.train.clone(),
+            Some(_) => {
+                let count = settings.decoded_clips.min(bench.train.len());
+                ClipSet::of(bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, count)?)?
+            }
+        };
+        let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
+        train_judge(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
         save_parameters(&path, &set.averaged())?;
         let published = Published {
             format_version: 1,
             judge_sha256: hash_path(&path)?,
-            training_split_sha256: split_hash(&bench.train),
+            training_split_sha256: bench.train.content_hash()?,
             training_clips: bench.train.len(),
             labels: labels[..settings.labels.len()].to_vec(),
             network: network.clone(),
             settings: settings.clone(),
         };
         bench.run.write_json(FILE, &published)?;
-        let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation)?;
-        controls(bench, &read_judge(bench)?, &held_out)
+        let count = bench.validation.len();
+        let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, count)?;
+        let mut figures = controls(bench, &read_judge(bench)?, &held_out)?;
+        figures["loading"] = watch.loading();
+        Ok(figures)
     })
 }
 
@@ -64,23 +70,13 @@ struct Published {
     format_version: u32,
     /// Of its weights' file.
     judge_sha256: String,
-    /// Of the pixels and labels of the clips that it was trained on, in order.
+    /// Of all that the clips that it was trained on follow from, in order: [`tnas_clips::ClipSet::content_hash`].
     training_split_sha256: String,
     training_clips: usize,
     /// Labels that it tells, each with its values.
     labels: JudgeLabels,
     network: JudgeNetwork,
     settings: JudgeSettings,
-}
-
-/// SHA-256 of clips' shapes, pixels and labels.
-fn split_hash(clips: &[Clip]) -> String {
-    let hashes = clips.par_iter().map(|clip| {
-        let told = format!("{:?} {:?}\n", clip.shape(), clip.labels);
-        let pixels = clip.pixels.iter().flat_map(|x| x.to_le_bytes());
-        hash_bytes(&told.into_bytes().into_iter().chain(pixels).collect::<Vec<u8>>())
-    });
-    hash_bytes(hashes.collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 /// The trained judge; an error where there is none, or it is one of other clips.
@@ -129,7 +125,7 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
         network.width,
         in_words(&labels[..mine.labels.len()])
     );
-    let split = split_hash(&bench.train);
+    let split = bench.train.content_hash()?;
     anyhow::ensure!(
         published.training_split_sha256 == split,
         "failed to use the judge {}: it was trained on other clips (split {}, the study's is {split}); {again}",

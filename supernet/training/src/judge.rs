@@ -1,15 +1,15 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
-use tnas_clips::{Clip, cell_means};
+use tnas_clips::{Clip, ClipSet, cell_means};
 use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
 use crate::{
-    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet, denoise::on, flow_loss::part_loss, frames_inner,
-    learning_rate, train_loop,
+    AdamWSettings, Loading, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, Turn,
+    denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.
@@ -134,11 +134,14 @@ pub struct JudgedClips {
 
 impl Judge {
     /// An untrained judge for the label values that occur in the clips: what it tells first, then what only its features see.
-    pub fn network(clips: &[Clip], settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
-        let first = clips.first().ok_or_else(|| TrainError::Data("there are none to judge".into()))?;
+    pub fn network(clips: &ClipSet, settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
+        if clips.is_empty() {
+            return Err(TrainError::Data("there are none to judge".into()));
+        }
+        let [frames, size, _] = clips.shape();
         let values = |label: &String| {
             let found: std::collections::BTreeSet<&String> =
-                clips.iter().filter_map(|clip| clip.labels.get(label)).collect();
+                clips.labels().filter_map(|labels| labels.get(label)).collect();
             if found.len() < 2 {
                 return Err(TrainError::Data(format!("label {label} has {} values, a judge needs 2", found.len())));
             }
@@ -148,8 +151,7 @@ impl Judge {
         let labels: JudgeLabels = settings.labels.iter().chain(unseen).map(values).collect::<Result<_, _>>()?;
         let colours = 3 * settings.colour_cells().pow(2);
         let classes = labels.iter().map(|(_, values)| values.len()).chain([ORDERS]).collect();
-        let network =
-            JudgeNetwork { size: first.height, frames: first.frames, width: settings.width, classes, colours };
+        let network = JudgeNetwork { size, frames, width: settings.width, classes, colours };
         Ok((network, labels))
     }
 
@@ -218,7 +220,8 @@ pub fn train_judge(
     set: &mut TrainSet,
     network: &JudgeNetwork,
     labels: &[(String, Vec<String>)],
-    clips: &[Clip],
+    clips: &ClipSet,
+    loading: Loading,
     settings: &JudgeSettings,
     seed: u64,
     run: &LoopSettings,
@@ -227,17 +230,22 @@ pub fn train_judge(
     let spoilt = settings.batch.div_ceil(2);
     let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
     let order = labels.iter().map(|(_, values)| values.len()).sum();
-    let colours = ColourTargets::new(clips, settings);
-    train_loop(run, set, observer, |set, step| {
+    let colours = ColourTargets::new(clips, settings)?;
+    let make = |step| {
         let mut rng = stream(seed, "judge", step);
-        let mut picked =
-            |count: usize| -> Vec<&Clip> { (0..count).map(|_| &clips[rng.random_range(0..clips.len())]).collect() };
-        let (real, others) = (picked(settings.batch), picked(spoilt));
+        let mut picked = |count: usize| -> Result<Vec<Arc<Clip>>, TrainError> {
+            (0..count).map(|_| read(clips, rng.random_range(0..clips.len()))).collect()
+        };
+        let (real, others) = (picked(settings.batch)?, picked(spoilt)?);
         let shown = colours.of(&real);
-        let others: Vec<Clip> = others.into_iter().map(|clip| out_of_order(clip, &mut rng)).collect();
+        let others: Vec<Clip> = others.iter().map(|clip| out_of_order(clip, &mut rng)).collect();
         let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
-        let real: Vec<Clip> = real.into_iter().map(&mut disturbed).collect();
+        let real: Vec<Clip> = real.iter().map(|clip| disturbed(clip)).collect();
         let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
+        Ok((real, others, shown))
+    };
+    let train = |(real, others, shown): (Vec<Clip>, Vec<Clip>, Vec<f32>), set: &mut TrainSet, turn: &mut Turn| {
+        let step = turn.step;
         let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
         let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
             let input = batch_of(picked, network, leaves.device());
@@ -259,11 +267,22 @@ pub fn train_judge(
             Ok(part_loss(loss, 1.0))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report =
+            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        Ok(StepOutcome::new(figures, report.moved))
+    };
+    beside(loading, run, observer, make, |loader, observer| {
+        train_loop(run, &StabilitySettings::default(), set, observer, |set, turn| {
+            train(loader.take(turn.step)?, set, turn)
+        })
     })
+}
+
+fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError> {
+    clips.clip(clip).map_err(|source| TrainError::Load { clip, source: source.into() })
 }
 
 /// A clip's colours in cells, as numbers around 0: what features that see appearance can tell.
@@ -279,28 +298,28 @@ struct ColourTargets {
 const COLOUR_CLIPS: usize = 1000;
 
 impl ColourTargets {
-    fn new(clips: &[Clip], settings: &JudgeSettings) -> Self {
+    fn new(clips: &ClipSet, settings: &JudgeSettings) -> Result<Self, TrainError> {
         let cells = settings.colour_cells();
         let weight = settings.appearance.as_ref().map_or(0.0, |appearance| appearance.colours);
         let count = 3 * cells * cells;
         let (mut means, mut squares) = (vec![0.0; count], vec![0.0; count]);
-        let seen = &clips[..if cells > 0 { clips.len().min(COLOUR_CLIPS) } else { 0 }];
-        for clip in seen {
-            for (index, x) in colours(clip, cells).into_iter().enumerate() {
-                means[index] += x / seen.len() as f64;
-                squares[index] += x * x / seen.len() as f64;
+        let seen = if cells > 0 { clips.len().min(COLOUR_CLIPS) } else { 0 };
+        for index in 0..seen {
+            for (index, x) in colours(&*read(clips, index)?, cells).into_iter().enumerate() {
+                means[index] += x / seen as f64;
+                squares[index] += x * x / seen as f64;
             }
         }
         let variance = squares.iter().zip(&means).map(|(square, mean)| square - mean * mean).sum::<f64>();
-        Self { cells, means, variance: variance.max(1e-6), weight }
+        Ok(Self { cells, means, variance: variance.max(1e-6), weight })
     }
 
     /// `[B, 3·cells²]`
-    fn of(&self, clips: &[&Clip]) -> Vec<f32> {
+    fn of(&self, clips: &[Arc<Clip>]) -> Vec<f32> {
         if self.cells == 0 {
             return Vec::new();
         }
-        let centred = |clip: &&Clip| -> Vec<f32> {
+        let centred = |clip: &Arc<Clip>| -> Vec<f32> {
             let colours = colours(clip, self.cells);
             colours.iter().zip(&self.means).map(|(x, mean)| ((x - mean) / self.variance.sqrt()) as f32).collect()
         };
@@ -409,10 +428,11 @@ mod tests {
         let appearance = Some(AppearanceSettings { cells: 2, ..AppearanceSettings::default() });
         let settings = JudgeSettings { appearance, ..JudgeSettings::default() };
         let other = Clip { pixels: vec![0.0; 1536], ..clip.clone() };
-        let targets = ColourTargets::new(&[clip.clone(), other.clone()], &settings);
+        let targets =
+            ColourTargets::new(&ClipSet::of(vec![clip.clone(), other.clone()]).unwrap(), &settings).unwrap();
         // Two numbers of variance 1/16 each: the clips lie at ± 1/4 of them.
         assert!((targets.variance - 0.125).abs() < 1e-9);
-        let of = targets.of(&[&clip, &other]);
+        let of = targets.of(&[clip.into(), other.into()]);
         let ends = [vec![0.0; 10], vec![0.5f32.sqrt(); 2], vec![0.0; 10], vec![-(0.5f32.sqrt()); 2]].concat();
         assert!(of.iter().zip(&ends).all(|(a, b)| (a - b).abs() < 1e-6), "{of:?}");
         // Telling nothing misses all of the variance: a loss of 1.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 
 use burn::{
     optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _},
-    tensor::Tensor,
+    tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 use tnas_network::{Parameter, Parameters, side_by_side};
@@ -58,21 +58,22 @@ impl Optimizer {
         Self { adamw: config.build(), clip_norm: settings.clip_norm, states: BTreeMap::new() }
     }
 
-    /// Steps every tensor that has a gradient; `rate` gives the learning rate by name. Returns the global norm before
-    /// clipping; where it is not finite, nothing changes.
+    /// Global norm of gradients before clipping.
+    pub fn norm(device: &Device, gradients: &BTreeMap<String, Tensor<1>>) -> f64 {
+        let Ok(squares) =
+            side_by_side(device, gradients.values().collect(), |x| Ok::<_, Infallible>(sum_of_squares(x)));
+        squares.iter().sum::<f64>().sqrt()
+    }
+
+    /// Steps every tensor that has a gradient; `norm` is that of all of them, `rate` gives the learning rate by name.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,
         gradients: BTreeMap<String, Tensor<1>>,
+        norm: f64,
         rate: impl Fn(&str) -> f64,
-    ) -> f64 {
+    ) {
         let device = parameters.device().clone();
-        let Ok(squares) =
-            side_by_side(&device, gradients.values().collect(), |x| Ok::<_, Infallible>(sum_of_squares(x)));
-        let norm = squares.iter().sum::<f64>().sqrt();
-        if !norm.is_finite() {
-            return norm;
-        }
         let factor = if norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
         let mut jobs = Vec::new();
         for (name, gradient) in gradients {
@@ -91,7 +92,6 @@ impl Optimizer {
             }
             parameters.insert(name, parameter);
         }
-        norm
     }
 
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&str, Moments)> {

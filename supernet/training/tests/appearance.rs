@@ -1,9 +1,11 @@
 //! A judge whose labels leave appearance open sees it where it is asked to, and is what it was where it is not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use tnas_clips::{Clip, ShapeClips, ShapeSettings, Split, nearest_neighbours};
+use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split, nearest_neighbours};
 use tnas_network::{Parameters, open_device};
-use tnas_training::{AppearanceSettings, Judge, JudgeSettings, LoopSettings, Silent, TrainSet, train_judge};
+use tnas_training::{
+    AppearanceSettings, Judge, JudgeSettings, Loading, LoopSettings, Silent, TrainSet, train_judge,
+};
 
 fn clips(split: Split, count: usize) -> Vec<Clip> {
     let settings = ShapeSettings { frames: 4, size: 16, split, ..Default::default() };
@@ -15,12 +17,13 @@ fn trained(train: &[Clip], appearance: Option<AppearanceSettings>, steps: u64) -
     let labels = vec!["motion".to_owned()];
     let settings = JudgeSettings { labels, batch: 8, width: 8, appearance, ..JudgeSettings::default() };
     settings.check().unwrap();
-    let (network, labels) = Judge::network(train, &settings).unwrap();
+    let train = ClipSet::of(train.to_vec()).unwrap();
+    let (network, labels) = Judge::network(&train, &settings).unwrap();
     let mut parameters = Parameters::new(&open_device("cpu").unwrap());
     parameters.init(network.graph(1).unwrap().weights(), 1);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
     let run = LoopSettings { stage: "judge".into(), steps, checkpoint: None, checkpoint_every: 50 };
-    train_judge(&mut set, &network, &labels, train, &settings, 1, &run, &mut Silent).unwrap();
+    train_judge(&mut set, &network, &labels, &train, Loading::default(), &settings, 1, &run, &mut Silent).unwrap();
     Judge::new(network, labels[..1].to_vec(), set.averaged())
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Context;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use tnas_clips::{CaptionPolicy, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, VideoFolder};
+use tnas_clips::{Clip, ClipSet, FolderSettings, VideoFolder};
 use tnas_network::stream;
 
-use crate::{args::Reference, settings::DataKind, workbench::Workbench};
+use crate::{args::Reference, workbench::Workbench};
 
 /// Fewest clips of a set: with less, neither distances nor intervals say anything.
 const LEAST_CLIPS: usize = 4;
@@ -32,22 +32,30 @@ pub struct RealSets {
 }
 
 impl RealSets {
-    /// `clips` for the floor, and as many for the reference.
-    pub fn new(bench: &Workbench, reference: Reference, clips: usize) -> anyhow::Result<Self> {
+    /// `clips` for the floor, and as many for the reference. `held_out` are those that nothing was trained on.
+    pub fn new(
+        bench: &Workbench,
+        reference: Reference,
+        clips: usize,
+        held_out: &[ClipSet],
+    ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             clips >= LEAST_CLIPS,
             "failed to judge {clips} clips: at least {LEAST_CLIPS} are needed, and 8 for each feature of the judge wanted; set \
              --clips"
         );
-        let held_out = shuffled(bench, held_out(bench, 2 * clips)?, 0);
+        let places = held_out.iter().flat_map(|set| (0..set.len()).map(move |index| (set, index)));
+        let places = shuffled(bench, places.collect(), 0);
+        let held_out = places.par_iter().take(2 * clips).map(|(set, index)| set.make(*index));
+        let held_out: Vec<Clip> = held_out.collect::<Result<_, _>>()?;
         match reference {
             Reference::HeldOut => {
                 anyhow::ensure!(
                     held_out.len() >= 2 * clips,
                     "failed to set {clips} held-out clips beside {clips} others: there are {}; take --clips {}, or --reference \
                      train",
-                    held_out.len(),
-                    held_out.len() / 2
+                    places.len(),
+                    places.len() / 2
                 );
                 let seen = bench.through_codec(&held_out[..2 * clips])?;
                 let (floor, reference) = seen.split_at(clips);
@@ -69,9 +77,7 @@ impl RealSets {
                     train / 2
                 );
                 let picked = shuffled(bench, (0..train).collect(), 1);
-                let seen = |indices: &[usize]| {
-                    bench.through_codec(&indices.iter().map(|&i| bench.train[i].clone()).collect::<Vec<_>>())
-                };
+                let seen = |indices: &[usize]| bench.through_codec(&bench.train.clips(indices.iter().copied())?);
                 let shown = &held_out[..clips.min(held_out.len())];
                 Ok(Self {
                     reference: seen(&picked[..clips])?,
@@ -93,35 +99,10 @@ fn shuffled<T>(bench: &Workbench, mut items: Vec<T>, purpose: u64) -> Vec<T> {
     items
 }
 
-/// Clips that nothing was trained on: of shapes a split of their own, of a folder `val` and what begins with `test`.
-fn held_out(bench: &Workbench, count: usize) -> anyhow::Result<Vec<Clip>> {
-    let data = &bench.study.data;
-    if data.kind == DataKind::Shapes {
-        let mut settings = ShapeSettings {
-            frames: data.frames,
-            size: data.size,
-            seed: bench.study.seed,
-            split: Split::Test,
-            ..Default::default()
-        };
-        if let Some(motions) = &data.motions {
-            settings.motions = motions.clone();
-        }
-        let shapes = ShapeClips::new(settings)?;
-        return Ok((0..count).into_par_iter().map(|index| shapes.clip(index)).collect());
-    }
-    let mut clips = bench.validation.clone();
-    let path = data.path.as_ref().context("failed to find held-out clips: data.path is missing")?;
-    for split in VideoFolder::splits(path)?.iter().filter(|split| split.starts_with("test")) {
-        clips.extend(of_folder(bench, &path.join(split), data.caption.clone())?);
-    }
-    Ok(clips)
-}
-
 /// At most `count` films of a folder as clips of the study's shape.
 pub fn films(bench: &Workbench, folder: &Path, count: usize) -> anyhow::Result<Vec<Clip>> {
     let failed = || format!("failed to judge the films of {}", folder.display());
-    let mut clips = of_folder(bench, folder, CaptionPolicy::Full).with_context(|| {
+    let mut clips = of_folder(bench, folder).with_context(|| {
         format!("{}; a line {{\"file_name\": …, \"text\": …}} for each in its metadata.jsonl names them", failed())
     })?;
     anyhow::ensure!(
@@ -134,9 +115,9 @@ pub fn films(bench: &Workbench, folder: &Path, count: usize) -> anyhow::Result<V
     Ok(clips)
 }
 
-fn of_folder(bench: &Workbench, path: &Path, caption: CaptionPolicy) -> anyhow::Result<Vec<Clip>> {
+fn of_folder(bench: &Workbench, path: &Path) -> anyhow::Result<Vec<Clip>> {
     let data = &bench.study.data;
-    let folder = VideoFolder::open_with(path, FolderSettings { caption, ..FolderSettings::default() })?;
+    let folder = VideoFolder::open_with(path, FolderSettings { fit: data.fit, ..FolderSettings::default() })?;
     let clip = |index: &usize| folder.clip(*index, data.frames, data.size);
     Ok(folder.order(0).par_iter().map(clip).collect::<Result<_, _>>()?)
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tnas_clips::{
-    BlockMatching, Clip, ScoredClips, mean_frame_difference, nearest_neighbours, thumbnail, warp_error,
+    BlockMatching, Clip, ClipError, ScoredClips, mean_frame_difference, nearest_neighbours, thumbnail, warp_error,
 };
 use tnas_training::Judge;
 
@@ -56,7 +56,8 @@ struct Record {
 impl<'a> Scorer<'a> {
     /// For the study's clips.
     pub fn new(bench: &'a Workbench, judge: &'a Judge, judge_hash: &'a str) -> anyhow::Result<Self> {
-        let training = bench.train.par_iter().map(thumbnail).collect();
+        let of = |index| Ok::<_, ClipError>(thumbnail(&*bench.train.clip(index)?));
+        let training = (0..bench.train.len()).into_par_iter().map(of).collect::<Result<_, _>>()?;
         Ok(Self { bench, judge, judge_hash, training })
     }
 
@@ -134,7 +135,7 @@ impl<'a> Scorer<'a> {
         let captions: Vec<&String> = asked.iter().map(|clip| &clip.caption).collect();
         let labels: Vec<_> = asked.iter().map(|clip| &clip.labels).collect();
         let how = json!([model.hash, model.steps, model.sampler, model.shift, model.guidance, seed, shown]);
-        let judged = json!([self.judge_hash, bench.study.data, bench.study.autoencoder, bench.study.seed]);
+        let judged = json!([self.judge_hash, bench.data_key, bench.study.seed]);
         let key = bench.run.key(&(super::FORMAT_VERSION, how, judged, captions, labels))?;
         let path = bench.run.path(&format!("evaluation/arms/{key}.json"));
         if path.exists() {
@@ -192,7 +193,9 @@ fn decoded(
     statistics: &[(f32, f32)],
 ) -> anyhow::Result<Vec<Clip>> {
     let jobs: Vec<(&Vec<f32>, &Clip)> = data.iter().zip(like).collect();
-    tnas_network::side_by_side(&bench.device, jobs, |(data, like)| bench.to_clip(data, statistics, Some(like)))
+    tnas_network::side_by_side(&bench.device, jobs, |(data, like)| {
+        bench.to_clip(data, bench.clip_shape(), statistics, Some(like))
+    })
 }
 
 fn to_bytes(clip: &Clip) -> Vec<u8> {

@@ -27,3 +27,6 @@ mod pipelines;
 
 /// Any mixture of films serves a study; broken ones are named, and what was encoded once is not encoded again.
 mod clips;
+
+/// Clips are judged beside real ones, by a judge that is itself tried.
+mod judging;

@@ -4,6 +4,7 @@
 //! [`page`] puts figures, pictures and tables into one file that opens offline.
 
 mod error;
+mod evaluation;
 mod page;
 pub mod plots;
 mod record;

@@ -4,8 +4,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::{
-    CandidateRow, FrontRow, RunRecord,
-    plots::Plot,
+    CandidateRow, FrontRow, RunRecord, evaluation,
+    plots::{DISTANCES, Plot},
     tables::{comparison, contenders, few_steps},
 };
 
@@ -24,6 +24,9 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     winner(&mut html, record);
     clips(&mut html, record);
     few_steps(&mut html, record);
+    let (distances, plots): (Vec<Plot>, Vec<Plot>) =
+        plots.iter().cloned().partition(|plot| plot.name.starts_with(DISTANCES));
+    evaluation::section(&mut html, record, &distances);
     comparison(&mut html, record);
     contenders(&mut html, record);
     html.push_str("<h2>Latency, training, search</h2>");
@@ -202,7 +205,7 @@ fn looks(html: &mut String, record: &RunRecord) {
     }
 }
 
-fn picture(html: &mut String, kind: &str, bytes: &[u8], caption: &str) {
+pub(crate) fn picture(html: &mut String, kind: &str, bytes: &[u8], caption: &str) {
     let data = STANDARD.encode(bytes);
     let caption = escape(caption);
     let _ = write!(
@@ -211,7 +214,7 @@ fn picture(html: &mut String, kind: &str, bytes: &[u8], caption: &str) {
     );
 }
 
-fn figure(html: &mut String, plot: &Plot) {
+pub(crate) fn figure(html: &mut String, plot: &Plot) {
     let svg =
         plot.svg.split_once("<svg").map_or(plot.svg.as_str(), |_| &plot.svg[plot.svg.find("<svg").unwrap_or(0)..]);
     let _ = write!(html, "<figure class=\"plot\">{svg}<figcaption>{}</figcaption></figure>", escape(&plot.caption));

@@ -32,6 +32,10 @@ pub struct RunRecord {
     pub captions: Vec<String>,
     /// Columns of a sampled clip's picture.
     pub columns: Vec<String>,
+    /// What `evaluate` found; null where it did not run.
+    pub evaluation: Value,
+    /// Contact sheets of the sets that it judged: file name and bytes.
+    pub sheets: Vec<(String, Vec<u8>)>,
 }
 
 /// A candidate.
@@ -104,7 +108,7 @@ impl RunRecord {
         let name = run.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let stages = stages(run)?;
         let list = |stage: &str, key: &str| stages.get(stage).and_then(|s| s.get(key)).cloned();
-        let pictures = pictures(&run.join("samples"))?;
+        let [pictures, sheets] = ["samples", "evaluation/sheets"].map(|name| pictures(&run.join(name)));
         let captions = optional_json(&run.join("samples/captions.json"))?.unwrap_or(Value::Null);
         let words = |key: &str| -> Vec<String> {
             let list = captions[key].as_array().into_iter().flatten();
@@ -119,10 +123,12 @@ impl RunRecord {
                 .and_then(|v| serde_json::from_value(v).ok())
                 .unwrap_or_default(),
             metrics: metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-            pictures,
+            pictures: pictures?,
             looks: looks(&run.join("samples/during"))?,
             captions: words("captions"),
             columns: words("columns"),
+            evaluation: optional_json(&run.join("evaluation/evaluation.json"))?.unwrap_or(Value::Null),
+            sheets: sheets?,
             stages,
         })
     }

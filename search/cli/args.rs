@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use tnas_clips::FilmFormat;
 use tnas_training::DistillMethod;
 
@@ -52,6 +53,11 @@ pub enum Command {
     Distill(DistillArgs),
     /// Sample clips from captions with a trained model.
     Generate(GenerateArgs),
+    /// The classifier that judges clips.
+    #[command(subcommand)]
+    Judge(TrainCommand),
+    /// Judge models and folders of films beside real clips, and the judge by spoilt real clips.
+    Evaluate(EvaluateArgs),
     /// Write the winner for other runtimes, and prove the files.
     Export(StudyArgs),
     /// Draw what the stages recorded.
@@ -225,7 +231,7 @@ pub struct StepArgs {
     pub json: bool,
 }
 
-/// Parts of the supernet stage.
+/// What is trained by a stage.
 #[derive(Subcommand)]
 pub enum TrainCommand {
     /// Train it.
@@ -488,6 +494,78 @@ impl GenerateArgs {
         anyhow::ensure!(!captions.is_empty(), "failed to sample: the captions file holds no caption");
         Ok(captions)
     }
+}
+
+/// What is judged, and by what.
+#[derive(Args, Clone)]
+pub struct EvaluateArgs {
+    /// The study and its run.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Pipeline folder of a model, sampled in `samples.many_steps` steps and in few; may be given again. Without any arm, the
+    /// run's winner and its student.
+    #[arg(long = "model", value_name = "DIR")]
+    pub models: Vec<PathBuf>,
+    /// Pipeline folder of a few-step model; may be given again.
+    #[arg(long = "student", value_name = "DIR")]
+    pub students: Vec<PathBuf>,
+    /// Folder of films with a metadata.jsonl; may be given again.
+    #[arg(long = "folder", value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Clips of each arm, of the reference and of the floor; `samples.judged` where not given.
+    #[arg(long)]
+    pub clips: Option<usize>,
+    /// Numbers of few steps, e.g. `4,2,1`; `distill.student_steps` where not given.
+    #[arg(long, value_delimiter = ',')]
+    pub steps: Vec<usize>,
+    /// How few-step models are sampled.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [SamplerChoice::Euler, SamplerChoice::Renoise])]
+    pub samplers: Vec<SamplerChoice>,
+    /// Seeds of the noise, e.g. `1,2,3`: figures are means over them; the study's where not given.
+    #[arg(long, value_delimiter = ',')]
+    pub seeds: Vec<u64>,
+    /// Real clips that distances are taken to.
+    #[arg(long, value_enum, default_value_t = Reference::HeldOut)]
+    pub reference: Reference,
+    /// Resamples of the intervals.
+    #[arg(long, default_value_t = 400)]
+    pub resamples: usize,
+}
+
+impl EvaluateArgs {
+    /// An error where numbers make no sense.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.steps.contains(&0), "failed to sample in 0 steps: --steps takes numbers from 1 on");
+        anyhow::ensure!(
+            self.resamples >= 40,
+            "failed to use --resamples {}: at least 40 are needed",
+            self.resamples
+        );
+        let mut seeds = std::collections::BTreeSet::new();
+        match self.seeds.iter().find(|seed| !seeds.insert(**seed)) {
+            Some(seed) => anyhow::bail!("failed to use --seeds: {seed} comes twice"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Ways of few-step sampling.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SamplerChoice {
+    /// Straight along the velocity.
+    Euler,
+    /// To the data and back to the next noise level.
+    Renoise,
+}
+
+/// Real clips that distances are taken to.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// Of those that nothing was trained on.
+    HeldOut,
+    /// Of those that the models and the judge were trained on: where held-out ones are too few.
+    Train,
 }
 
 /// Ways of many-step sampling.

@@ -55,6 +55,30 @@ impl Dataset {
     }
 }
 
+/// Clips that nothing is trained on: of kinds without end, `count` of a split of their own; of a folder, those of `val` and
+/// of every split whose name begins with `test`.
+pub fn held_out(
+    settings: &DataSettings,
+    seed: u64,
+    validation: &ClipSet,
+    count: usize,
+    memory: &Memory,
+    cache: &Path,
+) -> anyhow::Result<Vec<ClipSet>> {
+    match (settings.kind, &settings.path) {
+        (DataKind::Videofolder, Some(path)) => {
+            let splits = VideoFolder::splits(path)?.into_iter().filter(|split| split.starts_with("test"));
+            let more = splits.map(|split| Ok(folder(settings, &path.join(split), None, memory, cache)?.0));
+            std::iter::once(Ok(validation.clone())).chain(more).collect()
+        }
+        (DataKind::MovingMnist, Some(path)) => {
+            let digits = Arc::new(Digits::open(path)?);
+            Ok(vec![moving_mnist(settings, &digits, seed, Split::Test, count, memory)?])
+        }
+        _ => Ok(vec![shapes(settings, seed, Split::Test, count, memory)?]),
+    }
+}
+
 fn shapes(
     settings: &DataSettings,
     seed: u64,

@@ -157,6 +157,15 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             let study = args.study.clone();
             with(&study, "generate", |bench| stages::samples::generate_captions(bench, &args))
         }
+        Command::Judge(TrainCommand::Train(args)) => with(&args, "judge", |bench| {
+            let figures = stages::judge::judge(bench)?;
+            stages::judge::print(&figures, args.json);
+            Ok(figures)
+        }),
+        Command::Evaluate(args) => {
+            let study = args.study.clone();
+            with(&study, "evaluate", |bench| stages::evaluate::evaluate(bench, &args))
+        }
         Command::Report(_) | Command::MeasureOne => Ok(()),
     }
 }

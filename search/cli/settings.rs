@@ -528,6 +528,9 @@ impl Study {
         if let Err(message) = self.distill.check() {
             return fail(format!("distill: {message}"));
         }
+        if let Err(message) = self.judge.check() {
+            return fail(message);
+        }
         if let Some(point) = self.search.reference_point
             && !point.iter().all(|x| x.is_finite() && *x > 0.0)
         {

@@ -12,7 +12,7 @@ use tnas_training::{CaptionTokens, LatentSource, Loading, TextFeatures, frames_f
 
 use crate::{
     codec::{Codec, LatentStatistics},
-    dataset::Dataset,
+    dataset::{self, Dataset},
     latents::{ClipLatents, denormalise, is_latent, latent_file, write_latent},
     model_folder::{self, Pipeline},
     progress::Bar,
@@ -87,6 +87,11 @@ impl Workbench {
         let contents = (train.content_hash()?, validation.content_hash()?);
         let data_key = run.key(&(contents, codec.as_ref().map(|codec| &codec.key)))?;
         Ok(Self { study, run, device, train, validation, data_key, cache, memory, device_kind, captions, codec })
+    }
+
+    /// Clips that nothing is trained on, `count` where they are without end.
+    pub fn held_out(&self, count: usize) -> anyhow::Result<Vec<ClipSet>> {
+        dataset::held_out(&self.study.data, self.study.seed, &self.validation, count, &self.memory, &self.cache)
     }
 
     /// Index of a clip's caption.
@@ -195,6 +200,17 @@ impl Workbench {
         })
     }
 
+    /// Real clips through the autoencoder, where there is one: for clips whose latents are not kept.
+    pub fn through_codec(&self, clips: &[Clip]) -> anyhow::Result<Vec<Clip>> {
+        let Some(codec) = &self.codec else { return Ok(clips.to_vec()) };
+        let [channels, _, height, width] = self.clip_shape();
+        self.each("decode clips", clips.iter().collect(), |clip| {
+            let latent = frames_first(&codec.encode(clip)?, channels, clip.frames, height * width);
+            let pixels = codec.decode(&latent, clip.frames, height, width)?;
+            Ok(Clip { pixels: pixels.into_iter().map(|x| x.clamp(-1.0, 1.0)).collect(), ..clip.clone() })
+        })
+    }
+
     /// Does independent things side by side behind a progress bar.
     fn each<J: Send, R: Send>(
         &self,
@@ -261,7 +277,7 @@ impl Workbench {
     }
 
     /// An error where a study cannot feed the backbone.
-    fn check_inputs(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
+    pub fn check_inputs(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let [channels, ..] = self.clip_shape();
         let config = &pipeline.backbone.config;
         let width = pipeline.encoder.config.hidden_size;

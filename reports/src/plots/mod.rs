@@ -1,6 +1,7 @@
 //! The plots, each once as SVG and once as PNG.
 
 mod curves;
+mod distances;
 mod hypervolume;
 mod latency;
 mod pareto;
@@ -26,6 +27,9 @@ pub struct Plot {
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (900, 560);
 
+/// Stems of plots that the evaluation's section shows.
+pub(crate) const DISTANCES: &str = "distances-";
+
 /// Every plot that the record has data for.
 pub fn all(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     style::register();
@@ -39,6 +43,7 @@ pub fn all(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     }
     plots.extend(residuals::plots(record)?);
     plots.extend(curves::plots(record)?);
+    plots.extend(distances::plots(record)?);
     Ok(plots)
 }
 

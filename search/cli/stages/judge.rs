@@ -1,8 +1,11 @@
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tnas_clips::ClipSet;
+use tnas_clips::{Clip, ClipSet};
 use tnas_graph::Graph;
 use tnas_network::{Parameters, stream};
-use tnas_training::{Judge, Loading, TrainSet, train_judge};
+use tnas_space::JudgeNetwork;
+use tnas_training::{Judge, JudgeLabels, JudgeSettings, Loading, TrainSet, train_judge};
 
 use super::{loop_settings, staged};
 use crate::{
@@ -12,12 +15,18 @@ use crate::{
 };
 use tnas_study::hash_path;
 
+/// Which judge lies in a run, and what it was trained on.
+pub const FILE: &str = "judge/judge.json";
+
+/// Its weights.
+const WEIGHTS: &str = "judge/judge.safetensors";
+
 /// Trains the classifier that judges clips, and shows that it tells real clips from spoilt ones.
 pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.judge;
     let inputs = json!([settings, bench.data_key, bench.study.seed]);
-    let path = bench.run.path("judge/judge.safetensors");
-    staged(&bench.run, "judge", &inputs, std::slice::from_ref(&path), &["judge"], || {
+    let path = bench.run.path(WEIGHTS);
+    staged(&bench.run, "judge", &inputs, &[path.clone(), bench.run.path(FILE)], &["judge"], || {
         let (network, labels) = Judge::network(&bench.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);
@@ -36,6 +45,16 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
         train_judge(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
         save_parameters(&path, &set.averaged())?;
+        let published = Published {
+            format_version: 1,
+            judge_sha256: hash_path(&path)?,
+            training_split_sha256: bench.train.content_hash()?,
+            training_clips: bench.train.len(),
+            labels: labels[..settings.labels.len()].to_vec(),
+            network: network.clone(),
+            settings: settings.clone(),
+        };
+        bench.run.write_json(FILE, &published)?;
         let count = bench.validation.len();
         let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, count)?;
         let mut figures = controls(bench, &read_judge(bench)?, &held_out)?;
@@ -44,22 +63,117 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     })
 }
 
-/// The trained judge.
+/// What is published of a judge beside its weights: figures compare under one judge alone.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Published {
+    format_version: u32,
+    /// Of its weights' file.
+    judge_sha256: String,
+    /// Of all that the clips that it was trained on follow from, in order: [`tnas_clips::ClipSet::content_hash`].
+    training_split_sha256: String,
+    training_clips: usize,
+    /// Labels that it tells, each with its values.
+    labels: JudgeLabels,
+    network: JudgeNetwork,
+    settings: JudgeSettings,
+}
+
+/// The trained judge; an error where there is none, or it is one of other clips.
 pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
+    let (weights, file) = (bench.run.path(WEIGHTS), bench.run.path(FILE));
+    let again = "train it anew with `tnas judge train`";
+    for path in [&weights, &file] {
+        anyhow::ensure!(
+            path.is_file(),
+            "failed to judge: the run has no judge, {} is missing; train it first with `tnas judge train`",
+            path.display()
+        );
+    }
+    let bytes = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+    let published: Published =
+        serde_json::from_slice(&bytes).with_context(|| format!("failed to read {}; {again}", file.display()))?;
+    anyhow::ensure!(
+        published.format_version == 1,
+        "failed to use {}: its format version is {}, not 1; {again}",
+        file.display(),
+        published.format_version
+    );
+    let found = hash_path(&weights)?;
+    anyhow::ensure!(
+        published.judge_sha256 == found,
+        "failed to use {}: its hash is {found}, and {} tells another judge's, {}; {again}",
+        weights.display(),
+        file.display(),
+        published.judge_sha256
+    );
     let (network, labels) = Judge::network(&bench.train, &bench.study.judge)?;
+    let mine = &bench.study.judge;
+    anyhow::ensure!(
+        published.network == network && published.labels == labels[..mine.labels.len()],
+        "failed to use the judge {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
+         {}×{}, width {}, and labels {}; {again}",
+        weights.display(),
+        published.network.frames,
+        published.network.size,
+        published.network.size,
+        published.network.width,
+        in_words(&published.labels),
+        network.frames,
+        network.size,
+        network.size,
+        network.width,
+        in_words(&labels[..mine.labels.len()])
+    );
+    let split = bench.train.content_hash()?;
+    anyhow::ensure!(
+        published.training_split_sha256 == split,
+        "failed to use the judge {}: it was trained on other clips (split {}, the study's is {split}); {again}",
+        weights.display(),
+        published.training_split_sha256
+    );
     let parameters = read_parameters(&bench.run.path("judge"), "judge", &bench.device)?;
     let graph: Graph = network.graph(1)?;
     parameters.extract(&graph)?;
-    Ok(Judge::new(network, labels, parameters))
+    Ok(Judge::new(network, published.labels, parameters))
+}
+
+fn in_words(labels: &[(String, Vec<String>)]) -> String {
+    let one = |(label, values): &(String, Vec<String>)| format!("{label} ({} values)", values.len());
+    if labels.is_empty() { "none".into() } else { labels.iter().map(one).collect::<Vec<_>>().join(", ") }
+}
+
+/// Says on the terminal how well the judge tells held-out clips, and whether it sees that others are spoilt.
+pub fn print(figures: &Value, json: bool) {
+    let share = |value: &Value| format!("{:.0} %", 100.0 * value.as_f64().unwrap_or(f64::NAN));
+    for row in figures["controls"].as_array().into_iter().flatten().filter(|_| !json) {
+        let told: Vec<String> = row["accuracy"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(label, value)| format!("{label} {}", share(value)))
+            .collect();
+        println!(
+            "{:<10} Fréchet {:>8.3}  {}",
+            row["clips"].as_str().unwrap_or("?"),
+            row["frechet"].as_f64().unwrap_or(f64::NAN),
+            told.join(", ")
+        );
+    }
+    if figures["controls_worse_than_floor"] == false {
+        eprintln!(
+            "warning: a spoilt clip is not further from real ones than real ones are: this judge is not fit to judge"
+        );
+    }
 }
 
 /// Distances of spoilt real clips from real ones: each must be worse than real against real.
-fn controls(bench: &Workbench, judge: &Judge, clips: &[tnas_clips::Clip]) -> anyhow::Result<Value> {
+fn controls(bench: &Workbench, judge: &Judge, clips: &[Clip]) -> anyhow::Result<Value> {
     let (a, b) = clips.split_at(clips.len() / 2);
     let real = judge.judge(a)?;
     let mut rng = stream(bench.study.seed, "controls", 0);
     let mut arms = Vec::new();
-    let mut add = |name: &str, clips: &[tnas_clips::Clip]| -> anyhow::Result<f64> {
+    let mut add = |name: &str, clips: &[Clip]| -> anyhow::Result<f64> {
         let judged = judge.judge(clips)?;
         let distance = tnas_clips::frechet_distance(&judged.features, &real.features)?;
         arms.push(json!({"clips": name, "frechet": distance, "accuracy": judged.accuracy}));

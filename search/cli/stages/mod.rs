@@ -4,6 +4,7 @@ pub mod backbone;
 pub mod compare;
 pub mod distill;
 pub mod elsewhere;
+pub mod evaluate;
 pub mod export;
 pub mod finetune;
 pub mod front;

@@ -315,6 +315,12 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Resu
         tnas_weights::write_atomic(&path, &args.format.encode(&clip, &film)?)?;
         files.push(json!({"caption": wanted[index], "file": path}));
     }
+    // So that the folder is one of films: `evaluate --folder`.
+    let lines = files.iter().map(|file| {
+        let name = file["file"].as_str().and_then(|path| std::path::Path::new(path).file_name()?.to_str());
+        format!("{}\n", json!({"file_name": name, "text": file["caption"]}))
+    });
+    tnas_weights::write_atomic(args.out.join("metadata.jsonl"), lines.collect::<String>().as_bytes())?;
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))
 }

@@ -34,6 +34,29 @@ pub fn noisy(clip: &Clip, rng: &mut impl Rng, sigma: f32) -> Clip {
     noisy
 }
 
+/// Frames that have nothing to do with each other: each from another clip of one caption, or of any where no other has it.
+/// Each picture shows what was asked for, and no two the same thing. Clips are of one shape.
+pub fn independent_frames(clips: &[Clip], rng: &mut impl Rng) -> Vec<Clip> {
+    let mut made = Vec::with_capacity(clips.len());
+    for (index, clip) in clips.iter().enumerate() {
+        let others = |alike: bool| -> Vec<&Clip> {
+            let other = |(i, other): &(usize, &Clip)| *i != index && (!alike || other.caption == clip.caption);
+            clips.iter().enumerate().filter(other).map(|(_, other)| other).collect()
+        };
+        let mut pool = others(true);
+        if pool.len() < 2 {
+            pool = others(false);
+        }
+        if pool.is_empty() {
+            pool.push(clip);
+        }
+        let pixels =
+            (0..clip.frames).flat_map(|f| pool[rng.random_range(0..pool.len())].frame(f)).copied().collect();
+        made.push(Clip { pixels, ..clip.clone() });
+    }
+    made
+}
+
 /// A standard normal number (Box & Muller 1958).
 fn normal(rng: &mut impl Rng) -> f32 {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
@@ -75,6 +98,22 @@ mod tests {
     fn a_frozen_clip_does_not_move() {
         assert_eq!(mean_frame_difference(&frozen(&ramp(8))), 0.0);
         assert_eq!(frozen(&ramp(8)).frame(7), ramp(8).frame(3));
+    }
+
+    #[test]
+    fn independent_frames_are_of_other_clips_of_the_caption() {
+        let of =
+            |tone: f32, caption: &str| Clip::new(3, 1, 1, vec![tone; 9]).expect("a clip").with_caption(caption);
+        let clips = [of(0.0, "a"), of(0.1, "a"), of(0.2, "a"), of(0.3, "b"), of(0.4, "b")];
+        for seed in 0..20 {
+            let made = independent_frames(&clips, &mut ChaCha8Rng::seed_from_u64(seed));
+            let tones = |i: usize| (0..3).map(|f| made[i].frame(f)[0]).collect::<Vec<f32>>();
+            assert!(tones(0).iter().all(|tone| [0.1, 0.2].contains(tone)), "{:?}", tones(0));
+            // A pair would show one other clip alone: frames of any clip then, never its own.
+            assert!(tones(3).iter().all(|tone| *tone != 0.3));
+            assert!(made.iter().zip(&clips).all(|(made, clip)| made.caption == clip.caption));
+        }
+        assert_eq!(independent_frames(&clips[..1], &mut ChaCha8Rng::seed_from_u64(0)), clips[..1]);
     }
 
     #[test]

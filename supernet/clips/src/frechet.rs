@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use nalgebra::{DMatrix, DVector};
 
 use crate::ClipError;
@@ -22,6 +24,46 @@ pub fn frechet_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Res
     let squared =
         (mean_a - mean_b).norm_squared() + covariance_a.trace() + covariance_b.trace() - 2.0 * trace_of_root;
     Ok(squared.max(0.0))
+}
+
+/// A set of feature vectors seen as a normal distribution.
+#[derive(Clone, Debug)]
+pub struct NormalFit {
+    mean: DVector<f64>,
+    covariance: DMatrix<f64>,
+    /// Of the covariance, once it is asked for.
+    root: OnceLock<DMatrix<f64>>,
+}
+
+impl NormalFit {
+    /// Of the vectors, each as often as it is drawn (twice in all at least).
+    pub fn new(features: &[Vec<f64>], counts: &[u32]) -> Result<Self, ClipError> {
+        let width = feature_width("the Fréchet distance", &[features], 1)?;
+        let drawn: Vec<(&Vec<f64>, f64)> =
+            features.iter().zip(counts).filter(|(_, count)| **count > 0).map(|(x, &n)| (x, f64::from(n))).collect();
+        let total: f64 = drawn.iter().map(|(_, count)| count).sum();
+        if total < 2.0 {
+            let message = format!("{total} feature vectors, at least 2 needed");
+            return Err(ClipError::Statistic { statistic: "the Fréchet distance", message });
+        }
+        let mut mean = DVector::zeros(width);
+        for (row, count) in &drawn {
+            mean.iter_mut().zip(row.iter()).for_each(|(mean, x)| *mean += count / total * x);
+        }
+        let scaled = DMatrix::from_fn(drawn.len(), width, |i, j| drawn[i].1.sqrt() * (drawn[i].0[j] - mean[j]));
+        let covariance = scaled.transpose() * &scaled / (total - 1.0);
+        Ok(Self { mean, covariance, root: OnceLock::new() })
+    }
+
+    /// [`frechet_distance`] to another set of as many features.
+    pub fn distance(&self, other: &Self) -> f64 {
+        let root = self.root.get_or_init(|| square_root(&self.covariance));
+        let product = root * &other.covariance * root;
+        let trace_of_root: f64 =
+            symmetric(&product).symmetric_eigenvalues().iter().map(|value| value.max(0.0).sqrt()).sum();
+        let traces = self.covariance.trace() + other.covariance.trace();
+        ((&self.mean - &other.mean).norm_squared() + traces - 2.0 * trace_of_root).max(0.0)
+    }
 }
 
 /// Mean and covariance.
@@ -93,6 +135,19 @@ mod tests {
         let (trace, determinant) = (8.0 / 3.0 * 5.0 / 3.0 + 2.0 / 3.0 * 5.0 / 3.0, (16.0 / 9.0_f64).powi(2));
         let expected = 20.0 / 3.0 - 2.0 * (trace + 2.0 * determinant.sqrt()).sqrt();
         assert!((frechet_distance(&a, &c).expect("features") - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn counted_vectors_are_repeated_ones() {
+        let (features, other) = (uniform(12, 4, 3), uniform(9, 4, 4));
+        let counts = [0, 2, 1, 1, 3, 0, 0, 1, 1, 1, 2, 0];
+        let repeated: Vec<Vec<f64>> =
+            features.iter().zip(counts).flat_map(|(x, n)| std::iter::repeat_n(x.clone(), n as usize)).collect();
+        let (fit, reference) = (NormalFit::new(&features, &counts), NormalFit::new(&other, &[1; 9]));
+        let found = reference.expect("a fit").distance(&fit.expect("a fit"));
+        let expected = frechet_distance(&repeated, &other).expect("features");
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+        assert!(NormalFit::new(&features, &[1]).is_err());
     }
 
     #[test]

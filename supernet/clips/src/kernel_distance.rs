@@ -1,6 +1,7 @@
 use rayon::prelude::*;
 
 use crate::ClipError;
+use crate::pairs::Pairs;
 use crate::statistics::feature_width;
 
 /// The squared maximum mean discrepancy between two sets of feature vectors under the kernel (x·y/d + 1)³, by the
@@ -11,10 +12,7 @@ use crate::statistics::feature_width;
 /// Unbiased also for few samples, hence sometimes below zero.
 pub fn kernel_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<f64, ClipError> {
     let width = feature_width("the kernel distance", &[features_a, features_b], 2)? as f64;
-    let kernel = |x: &[f64], y: &[f64]| {
-        let product: f64 = x.iter().zip(y).map(|(a, b)| a * b).sum();
-        (product / width + 1.0).powi(3)
-    };
+    let kernel = |x: &[f64], y: &[f64]| kernel(x, y, width);
     // Row sums in parallel, added in order: the same bits for any number of threads.
     let total = |a: &[Vec<f64>], b: &[Vec<f64>]| -> f64 {
         let rows: Vec<f64> = a.par_iter().map(|x| b.iter().map(|y| kernel(x, y)).sum()).collect();
@@ -26,6 +24,40 @@ pub fn kernel_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Resu
     };
     let between = total(features_a, features_b) / (features_a.len() * features_b.len()) as f64;
     Ok(within(features_a) + within(features_b) - 2.0 * between)
+}
+
+/// (x·y/d + 1)³
+fn kernel(x: &[f64], y: &[f64], width: f64) -> f64 {
+    let product: f64 = x.iter().zip(y).map(|(a, b)| a * b).sum();
+    (product / width + 1.0).powi(3)
+}
+
+/// The kernels of two sets, computed once for the distances of many resamples.
+#[derive(Clone, Debug)]
+pub struct KernelDistance {
+    within_a: Pairs,
+    within_b: Pairs,
+    between: Pairs,
+}
+
+impl KernelDistance {
+    /// Of two sets of feature vectors, two of each at least.
+    pub fn new(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<Self, ClipError> {
+        let width = feature_width("the kernel distance", &[features_a, features_b], 2)? as f64;
+        let pairs = |a, b| Pairs::new(a, b, |x, y| kernel(x, y, width));
+        Ok(Self {
+            within_a: pairs(features_a, features_a),
+            within_b: pairs(features_b, features_b),
+            between: pairs(features_a, features_b),
+        })
+    }
+
+    /// [`kernel_distance`] of resamples, given how often each vector is drawn. A vector is not paired with itself, however
+    /// often it is drawn: the estimator stays unbiased.
+    pub fn resampled(&self, counts_a: &[u32], counts_b: &[u32]) -> f64 {
+        let between = self.between.mean(counts_a, counts_b, false);
+        self.within_a.mean(counts_a, counts_a, true) + self.within_b.mean(counts_b, counts_b, true) - 2.0 * between
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,13 @@ pub struct JudgeNetwork {
     pub width: usize,
     /// Number of classes of each label, in order.
     pub classes: Vec<usize>,
+    /// Numbers of a clip's colours that its features tell; 0 where they need not see appearance.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub colours: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Frames up to this size keep their resolution in the first stage: motions are a pixel a frame.
@@ -24,7 +31,13 @@ const SMALL: usize = 32;
 const GRID: usize = 4;
 
 impl JudgeNetwork {
-    /// `clips` `[B, 3, F, H, W]` to `features` `[B, 4·width]` and `logits` `[B, Σ classes]`.
+    /// Length of a clip's features.
+    pub fn features(&self) -> usize {
+        4 * self.width
+    }
+
+    /// `clips` `[B, 3, F, H, W]` to `features` `[B, 4·width]`, `logits` `[B, Σ classes]` and, where there are any, `colours`
+    /// `[B, colours]`.
     pub fn graph(&self, batch: usize) -> Result<Graph, SpaceError> {
         let (size, frames) = (self.size, self.frames);
         let mut g = GraphBuilder::new();
@@ -34,7 +47,7 @@ impl JudgeNetwork {
         for (stage, factor) in [1, 2, 4].into_iter().enumerate() {
             x = self.stage(&mut g, &format!("stages.{stage}"), x, factor * self.width, batch);
         }
-        let channels = 4 * self.width;
+        let channels = self.features();
         let (height, width) = (g.shape(x)[2], g.shape(x)[3]);
         let x = g.reshape("clips.split", x, &[batch, frames, channels * height * width]);
         let later = g.node("later", Op::Slice { axis: 1, start: 1, end: frames }, &[x]);
@@ -48,7 +61,11 @@ impl JudgeNetwork {
         let x = g.linear("project", x, channels, true, Init::FanIn);
         let features = g.silu("features", x);
         let logits = g.linear("head", features, self.classes.iter().sum(), true, Init::FanIn);
-        Ok(g.finish(&[("features", features), ("logits", logits)])?)
+        let mut outputs = vec![("features", features), ("logits", logits)];
+        if self.colours > 0 {
+            outputs.push(("colours", g.linear("colours", features, self.colours, true, Init::FanIn)));
+        }
+        Ok(g.finish(&outputs)?)
     }
 
     /// Mean over frames, and over the cells of a grid so that it is known where: `[B, F, C·H·W]` to `[B, C·cells]`.

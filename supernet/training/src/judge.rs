@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
-use tnas_clips::{Clip, ClipSet};
+use tnas_clips::{Clip, ClipSet, cell_means};
 use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
@@ -47,6 +47,9 @@ pub struct JudgeSettings {
     pub hidden: f64,
     /// Training clips taken through the autoencoder, where a study has one.
     pub decoded_clips: usize,
+    /// What makes the features see who or what is shown, where labels leave that open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub appearance: Option<AppearanceSettings>,
     /// Optimiser.
     pub optimizer: AdamWSettings,
 }
@@ -61,8 +64,60 @@ impl Default for JudgeSettings {
             noise: 0.3,
             hidden: 0.5,
             decoded_clips: 800,
+            appearance: None,
             optimizer: AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() },
         }
+    }
+}
+
+/// What features are to see of appearance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppearanceSettings {
+    /// Labels that are learned too, e.g. `character`; they are not told, for held-out clips may show other ones.
+    pub labels: Vec<String>,
+    /// Weight of telling a clip's colours from its features, beside 1 of each label.
+    pub colours: f64,
+    /// Cells along each side of a frame whose colours, averaged over frames, are told.
+    pub cells: usize,
+}
+
+impl Default for AppearanceSettings {
+    fn default() -> Self {
+        Self { labels: Vec::new(), colours: 1.0, cells: 8 }
+    }
+}
+
+impl JudgeSettings {
+    /// An error, as a setting and what is wrong with it, where nothing could be trained.
+    pub fn check(&self) -> Result<(), String> {
+        let Some(appearance) = &self.appearance else { return Ok(()) };
+        let AppearanceSettings { labels, colours, cells } = appearance;
+        if !(colours.is_finite() && *colours >= 0.0) {
+            return Err(format!("judge.appearance.colours = {colours} must be a weight of 0 or more"));
+        }
+        if labels.is_empty() && *colours == 0.0 {
+            return Err(
+                "judge.appearance names no label and gives colours no weight; leave it out, or name one".into()
+            );
+        }
+        if *colours > 0.0 && !(1..=64).contains(cells) {
+            return Err(format!("judge.appearance.cells = {cells} must be of 1 to 64"));
+        }
+        match labels.iter().find(|label| self.labels.contains(label)) {
+            Some(label) => {
+                Err(format!("judge.appearance.labels holds {label:?}, which judge.labels tells already"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Cells along each side whose colours are told; none without.
+    fn colour_cells(&self) -> usize {
+        self.appearance
+            .as_ref()
+            .filter(|appearance| appearance.colours > 0.0)
+            .map_or(0, |appearance| appearance.cells)
     }
 }
 
@@ -78,7 +133,7 @@ pub struct JudgedClips {
 }
 
 impl Judge {
-    /// An untrained judge for the label values that occur in the clips.
+    /// An untrained judge for the label values that occur in the clips: what it tells first, then what only its features see.
     pub fn network(clips: &ClipSet, settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
         if clips.is_empty() {
             return Err(TrainError::Data("there are none to judge".into()));
@@ -92,15 +147,22 @@ impl Judge {
             }
             Ok((label.clone(), found.into_iter().cloned().collect::<Vec<_>>()))
         };
-        let labels: JudgeLabels = settings.labels.iter().map(values).collect::<Result<_, _>>()?;
+        let unseen = settings.appearance.iter().flat_map(|appearance| &appearance.labels);
+        let labels: JudgeLabels = settings.labels.iter().chain(unseen).map(values).collect::<Result<_, _>>()?;
+        let colours = 3 * settings.colour_cells().pow(2);
         let classes = labels.iter().map(|(_, values)| values.len()).chain([ORDERS]).collect();
-        let network = JudgeNetwork { size, frames, width: settings.width, classes };
+        let network = JudgeNetwork { size, frames, width: settings.width, classes, colours };
         Ok((network, labels))
     }
 
-    /// A judge with trained weights.
+    /// A judge with trained weights; the labels are the first of the network's, those that it tells.
     pub fn new(network: JudgeNetwork, labels: JudgeLabels, parameters: Parameters) -> Self {
         Self { network, parameters, labels }
+    }
+
+    /// Length of its features.
+    pub fn features(&self) -> usize {
+        self.network.features()
     }
 
     /// Its weights.
@@ -168,24 +230,27 @@ pub fn train_judge(
     let spoilt = settings.batch.div_ceil(2);
     let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
     let order = labels.iter().map(|(_, values)| values.len()).sum();
+    let colours = ColourTargets::new(clips, settings)?;
     let make = |step| {
         let mut rng = stream(seed, "judge", step);
         let mut picked = |count: usize| -> Result<Vec<Arc<Clip>>, TrainError> {
             (0..count).map(|_| read(clips, rng.random_range(0..clips.len()))).collect()
         };
         let (real, others) = (picked(settings.batch)?, picked(spoilt)?);
+        let shown = colours.of(&real);
         let others: Vec<Clip> = others.iter().map(|clip| out_of_order(clip, &mut rng)).collect();
         let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
         let real: Vec<Clip> = real.iter().map(|clip| disturbed(clip)).collect();
         let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
-        Ok((real, others))
+        Ok((real, others, shown))
     };
-    let train = |(real, others): (Vec<Clip>, Vec<Clip>), set: &mut TrainSet, turn: &mut Turn| {
+    let train = |(real, others, shown): (Vec<Clip>, Vec<Clip>, Vec<f32>), set: &mut TrainSet, turn: &mut Turn| {
         let step = turn.step;
         let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
         let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
             let input = batch_of(picked, network, leaves.device());
-            let logits = execute(graph, leaves, vec![input], leaves.device())?.remove(1).rows();
+            let mut outputs = execute(graph, leaves, vec![input], leaves.device())?;
+            let logits = outputs.remove(1).rows();
             let told = vec![i64::from(!real); picked.len()];
             let mut loss = cross_entropy(&logits, order, ORDERS, told).mul_scalar(ORDER_WEIGHT);
             let mut start = 0;
@@ -195,6 +260,9 @@ pub fn train_judge(
                 };
                 loss = loss + cross_entropy(&logits, start, values.len(), picked.iter().map(truth).collect());
                 start += values.len();
+            }
+            if let Some(told) = outputs.pop().filter(|_| real && network.colours > 0) {
+                loss = loss + colours.loss(told, &shown, leaves.device());
             }
             Ok(part_loss(loss, 1.0))
         })?;
@@ -215,6 +283,62 @@ pub fn train_judge(
 
 fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError> {
     clips.clip(clip).map_err(|source| TrainError::Load { clip, source: source.into() })
+}
+
+/// A clip's colours in cells, as numbers around 0: what features that see appearance can tell.
+struct ColourTargets {
+    cells: usize,
+    means: Vec<f64>,
+    /// Sum of the numbers' variances.
+    variance: f64,
+    weight: f64,
+}
+
+/// Clips that means and variances of colours are taken over.
+const COLOUR_CLIPS: usize = 1000;
+
+impl ColourTargets {
+    fn new(clips: &ClipSet, settings: &JudgeSettings) -> Result<Self, TrainError> {
+        let cells = settings.colour_cells();
+        let weight = settings.appearance.as_ref().map_or(0.0, |appearance| appearance.colours);
+        let count = 3 * cells * cells;
+        let (mut means, mut squares) = (vec![0.0; count], vec![0.0; count]);
+        let seen = if cells > 0 { clips.len().min(COLOUR_CLIPS) } else { 0 };
+        for index in 0..seen {
+            for (index, x) in colours(&*read(clips, index)?, cells).into_iter().enumerate() {
+                means[index] += x / seen as f64;
+                squares[index] += x * x / seen as f64;
+            }
+        }
+        let variance = squares.iter().zip(&means).map(|(square, mean)| square - mean * mean).sum::<f64>();
+        Ok(Self { cells, means, variance: variance.max(1e-6), weight })
+    }
+
+    /// `[B, 3·cells²]`
+    fn of(&self, clips: &[Arc<Clip>]) -> Vec<f32> {
+        if self.cells == 0 {
+            return Vec::new();
+        }
+        let centred = |clip: &Arc<Clip>| -> Vec<f32> {
+            let colours = colours(clip, self.cells);
+            colours.iter().zip(&self.means).map(|(x, mean)| ((x - mean) / self.variance.sqrt()) as f32).collect()
+        };
+        clips.iter().flat_map(centred).collect()
+    }
+
+    /// Share of the colours' variance that is not told, times its weight.
+    fn loss(&self, told: Value, shown: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
+        let shape = told.shape();
+        let miss = told.rows() - on(shown.to_vec(), &shape, device).rows();
+        (miss.clone() * miss).sum().mul_scalar(self.weight / shape[0] as f64)
+    }
+}
+
+/// Mean colour over frames of each cell, `[3, cells, cells]`.
+fn colours(clip: &Clip, cells: usize) -> Vec<f64> {
+    let means = cell_means(clip, cells, cells);
+    let length = 3 * cells * cells;
+    (0..length).map(|i| means.iter().skip(i).step_by(length).sum::<f64>() / clip.frames as f64).collect()
 }
 
 /// Mean cross-entropy of `count` logits from `start` on.
@@ -290,6 +414,49 @@ mod tests {
     fn spoilt(hidden: f64, noise: f32, seed: u64) -> Clip {
         let settings = JudgeSettings { hidden, noise, ..JudgeSettings::default() };
         disturbed(&clip(), &settings, &mut stream(seed, "test", 0))
+    }
+
+    #[test]
+    fn colours_are_cells_over_all_frames() {
+        let mut clip = clip();
+        for (i, x) in clip.pixels.iter_mut().enumerate() {
+            // The lower half of blue, in the second frame alone.
+            *x = if i >= 5 * 256 + 128 { 1.0 } else { 0.0 };
+        }
+        let expected = [vec![0.0; 8], vec![0.0, 0.0, 0.5, 0.5]].concat();
+        assert_eq!(colours(&clip, 2), expected);
+        let appearance = Some(AppearanceSettings { cells: 2, ..AppearanceSettings::default() });
+        let settings = JudgeSettings { appearance, ..JudgeSettings::default() };
+        let other = Clip { pixels: vec![0.0; 1536], ..clip.clone() };
+        let targets =
+            ColourTargets::new(&ClipSet::of(vec![clip.clone(), other.clone()]).unwrap(), &settings).unwrap();
+        // Two numbers of variance 1/16 each: the clips lie at ± 1/4 of them.
+        assert!((targets.variance - 0.125).abs() < 1e-9);
+        let of = targets.of(&[clip.into(), other.into()]);
+        let ends = [vec![0.0; 10], vec![0.5f32.sqrt(); 2], vec![0.0; 10], vec![-(0.5f32.sqrt()); 2]].concat();
+        assert!(of.iter().zip(&ends).all(|(a, b)| (a - b).abs() < 1e-6), "{of:?}");
+        // Telling nothing misses all of the variance: a loss of 1.
+        let device = tnas_network::open_device("cpu").unwrap();
+        let told = Value::from_f32(vec![0.0; 24], &[2, 12], &device);
+        let loss = targets.loss(told, &of, &device).into_scalar::<f32>();
+        assert!((loss - 1.0).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
+    fn appearance_that_asks_for_nothing_is_refused() {
+        let check = |appearance| {
+            JudgeSettings { labels: vec!["action".into()], appearance, ..JudgeSettings::default() }.check()
+        };
+        let fine = AppearanceSettings::default();
+        assert!(check(None).is_ok() && check(Some(fine.clone())).is_ok());
+        for wrong in [
+            AppearanceSettings { colours: -1.0, ..fine.clone() },
+            AppearanceSettings { colours: 0.0, ..fine.clone() },
+            AppearanceSettings { cells: 0, ..fine.clone() },
+            AppearanceSettings { labels: vec!["action".into()], ..fine.clone() },
+        ] {
+            assert!(check(Some(wrong)).unwrap_err().starts_with("judge.appearance"));
+        }
     }
 
     #[test]

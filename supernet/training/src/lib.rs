@@ -38,7 +38,7 @@ pub use fair::FairSampler;
 pub use finetune::{FinetuneSettings, finetune};
 pub use flow_loss::{FlowSettings, TimeLaw};
 pub use generate::{GenerateSettings, generate};
-pub use judge::{Judge, JudgeLabels, JudgeSettings, JudgedClips, train_judge};
+pub use judge::{AppearanceSettings, Judge, JudgeLabels, JudgeSettings, JudgedClips, train_judge};
 pub use loader::{LoadTimes, Loading};
 pub use optimizer::{AdamWSettings, Optimizer};
 pub use progress::{LoopSettings, Observer, Silent, StepOutcome, train_loop};

@@ -1,0 +1,106 @@
+use plotters::{coord::Shift, prelude::*};
+use serde_json::Value;
+
+use super::{Draw, Plot, render, span, text};
+use crate::{
+    ReportError, RunRecord,
+    style::{FAINT, FONT, FRONT, INK, MEASURED, WINNER},
+};
+
+/// A distance of each set of clips to real ones.
+struct Distances {
+    name: &'static str,
+    rows: Vec<Row>,
+    /// The real-against-real floor.
+    floor: [f64; 2],
+}
+
+struct Row {
+    name: String,
+    colour: RGBColor,
+    estimate: f64,
+    low: f64,
+    high: f64,
+}
+
+/// Pixels of a row's name at most.
+const NAME_WIDTH: u32 = 250;
+
+/// Both distances with their intervals, where the run was evaluated. Controls are beside the arms: they tell how far spoilt
+/// real clips are.
+pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
+    let mut plots = Vec::new();
+    for (stem, metric, name) in [
+        ("distances-kernel-mmd", "kernel_mmd", "kernel MMD² to real clips (cube root)"),
+        ("distances-frechet", "frechet", "Fréchet distance to real clips (cube root)"),
+    ] {
+        let Some(drawing) = Distances::new(record, metric, name) else { continue };
+        let caption = format!(
+            "{stem}: each set of clips with its 95 % bootstrap interval; lower is better. The band is real clips against other \
+             real clips. Axes are of cube roots, so that near and far are seen at once."
+        );
+        plots.push(render(stem, caption, &drawing)?);
+    }
+    Ok(plots)
+}
+
+impl Distances {
+    fn new(record: &RunRecord, metric: &str, name: &'static str) -> Option<Self> {
+        let found = &record.evaluation;
+        let row = |value: &Value, colour: RGBColor| -> Option<Row> {
+            let figure = &value["metrics"][metric];
+            let number = |key: &str| figure[key].as_f64().map(f64::cbrt);
+            let name = value["arm"].as_str()?.to_owned();
+            Some(Row { name, colour, estimate: number("estimate")?, low: number("low")?, high: number("high")? })
+        };
+        let list = |key: &str| found[key].as_array().into_iter().flatten();
+        let floor = row(&found["floor"], MEASURED)?;
+        let band = [floor.low, floor.high];
+        let mut rows = vec![floor];
+        rows.extend(row(&found["held_out"], MEASURED));
+        rows.extend(list("arms").filter_map(|value| row(value, FRONT)));
+        rows.extend(list("controls").filter_map(|value| row(value, WINNER)));
+        Some(Self { name, rows, floor: band })
+    }
+}
+
+impl Draw for Distances {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String>
+    where
+        B::ErrorType: 'static,
+    {
+        area.fill(&WHITE).map_err(text)?;
+        let ends = self.rows.iter().flat_map(|row| [row.low, row.high]);
+        let x = span(ends.chain([0.0]));
+        let count = self.rows.len() as f64;
+        let mut chart = ChartBuilder::on(area)
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(NAME_WIDTH)
+            .build_cartesian_2d(x.clone(), 0.0..count)
+            .map_err(text)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.name)
+            .disable_y_mesh()
+            .y_labels(0)
+            .label_style((FONT, 14).into_font().color(&INK))
+            .axis_desc_style((FONT, 15).into_font().color(&INK))
+            .light_line_style(WHITE)
+            .bold_line_style(FAINT.mix(0.35))
+            .draw()
+            .map_err(text)?;
+        let band = [(self.floor[0], 0.0), (self.floor[1], count)];
+        chart.draw_series([Rectangle::new(band, MEASURED.mix(0.15).filled())]).map_err(text)?;
+        for (index, row) in self.rows.iter().enumerate() {
+            let y = count - index as f64 - 0.5;
+            let line = [(row.low, y), (row.high, y)];
+            chart.draw_series(LineSeries::new(line, row.colour.stroke_width(3))).map_err(text)?;
+            chart.draw_series([Circle::new((row.estimate, y), 5, row.colour.filled())]).map_err(text)?;
+            let (_, place) = chart.plotting_area().map_coordinate(&(x.start, y));
+            let style = (FONT, 13).into_font().color(&INK);
+            area.draw_text(&row.name, &style, (12, place - 7)).map_err(text)?;
+        }
+        Ok(())
+    }
+}

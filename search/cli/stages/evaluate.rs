@@ -1,0 +1,225 @@
+//! Models and folders of films beside real clips, by the run's judge.
+
+mod arms;
+mod figures;
+mod real;
+mod scoring;
+mod table;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_clips::{Clip, Measures, Memorisation, SheetSettings, Yardstick, contact_sheet, fitness};
+use tnas_network::stream;
+use tnas_study::hash_path;
+
+use self::{
+    arms::{Arm, ArmKind},
+    figures::{difference, figures},
+    real::RealSets,
+    scoring::{Scored, Scorer},
+};
+use super::{judge::read_judge, staged};
+use crate::{args::EvaluateArgs, workbench::Workbench};
+
+/// What a stored evaluation means; raise where it changes.
+const FORMAT_VERSION: u32 = 1;
+
+/// The evaluation of a run.
+const FILE: &str = "evaluation/evaluation.json";
+
+/// Deviation of the noise of noisy real clips, as where the judge is trained.
+const NOISE: f32 = 0.3;
+
+/// Clips for each feature below which distances are said to be uncertain.
+const CLIPS_PER_FEATURE: usize = 8;
+
+/// Judges models and folders of films beside real clips, and the judge by spoilt real clips.
+pub fn evaluate(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Value> {
+    args.check()?;
+    let judge = read_judge(bench)?;
+    let arms = arms::planned(bench, args)?;
+    let clips = args.clips.unwrap_or(bench.study.samples.judged);
+    let seeds = if args.seeds.is_empty() { vec![bench.study.seed] } else { args.seeds.clone() };
+    let judge_hash = hash_path(bench.run.path("judge"))?;
+    let held_out = bench.held_out(2 * clips)?;
+    let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
+    let named: Vec<Value> = arms.iter().map(Arm::settings).collect();
+    let inputs = json!([
+        FORMAT_VERSION,
+        judge_hash,
+        bench.data_key,
+        unseen,
+        bench.study.seed,
+        [bench.study.samples.shown, bench.study.samples.upscale],
+        [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
+        named,
+    ]);
+    staged(&bench.run, "evaluate", &inputs, &[bench.run.path(FILE)], &[], || {
+        let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
+        let scorer = Scorer::new(bench, &judge, &judge_hash)?;
+        let evaluation = Evaluation { bench, args, scorer, sets, seeds };
+        let found = evaluation.found(&arms)?;
+        bench.run.write_json(FILE, &found)?;
+        Ok(json!({
+            "judge_hash": judge_hash,
+            "clips": clips,
+            "arms": arms.len(),
+            "unfit": found["fitness"].as_array().into_iter().flatten().filter(|row| row["fit"] == false)
+                .map(|row| row["metric"].clone()).collect::<Vec<_>>(),
+        }))
+    })?;
+    let text = std::fs::read(bench.run.path(FILE)).context("failed to read the evaluation")?;
+    let found: Value = serde_json::from_slice(&text).context("failed to read the evaluation")?;
+    if !args.study.json {
+        table::print(&found);
+        println!("{}", bench.run.path(FILE).display());
+    }
+    Ok(found)
+}
+
+struct Evaluation<'a> {
+    bench: &'a Workbench,
+    args: &'a EvaluateArgs,
+    scorer: Scorer<'a>,
+    sets: RealSets,
+    seeds: Vec<u64>,
+}
+
+/// A named set of clips, measured.
+struct Row {
+    name: String,
+    settings: Value,
+    scored: Scored,
+    measures: Measures,
+}
+
+impl Evaluation<'_> {
+    fn found(&self, arms: &[Arm]) -> anyhow::Result<Value> {
+        let (bench, sets) = (self.bench, &self.sets);
+        let reference = self.scorer.real(&sets.reference_name, &sets.reference, 0)?.seeds.remove(0);
+        let yardstick = Yardstick::new(&reference, self.args.resamples, bench.study.seed)?;
+        let row = |name: String, settings: Value, scored: Scored| -> anyhow::Result<Row> {
+            let measures = yardstick.measure(&scored.seeds).with_context(|| format!("failed to judge {name}"))?;
+            Ok(Row { name, settings, scored, measures })
+        };
+        let shown = bench.study.samples.shown;
+        let real = |name: &str, clips: &[Clip]| self.scorer.real(name, clips, shown);
+        let floor = row(sets.floor_name.clone(), json!({"kind": "real"}), real(&sets.floor_name, &sets.floor)?)?;
+        let held_out = if sets.held_out.is_empty() {
+            None
+        } else {
+            Some(row("real, held out".into(), json!({"kind": "real"}), real("held out", &sets.held_out)?)?)
+        };
+        let controls = self.controls(&row)?;
+        let mut rows = Vec::new();
+        for arm in arms {
+            let scored = match &arm.kind {
+                ArmKind::Model(model) => self.scorer.sampled(arm, model, &sets.asked, &self.seeds)?,
+                ArmKind::Folder(folder) => real(&arm.name, &real::films(bench, folder, sets.floor.len())?)?,
+            };
+            rows.push(row(arm.name.clone(), arm.settings(), scored)?);
+        }
+        // What held-out real clips are away from training clips.
+        let untrained = held_out.as_ref().unwrap_or(&floor);
+        let mut distances: Vec<f64> = untrained.scored.seeds.iter().flat_map(|set| set.nearest.clone()).collect();
+        if held_out.is_none() {
+            distances.extend(&reference.nearest);
+        }
+        let told = |row: &Row, first: Option<&Row>| -> anyhow::Result<Value> {
+            let mut told = figures(&row.measures, &row.scored);
+            told["arm"] = json!(row.name);
+            told["settings"] = row.settings.clone();
+            if let Some(first) = first {
+                told["minus_first"] = difference(&row.measures, &first.measures);
+            }
+            let trained_on = held_out.is_some() && std::ptr::eq(row, &floor);
+            if !trained_on {
+                let nearest: Vec<f64> =
+                    row.scored.seeds.iter().flat_map(|set| set.nearest.iter().copied()).collect();
+                told["memorisation"] = json!(Memorisation::new(&nearest, &distances)?);
+            }
+            Ok(told)
+        };
+        self.write_sheets(&floor, &rows)?;
+        let named: Vec<(String, Measures)> =
+            controls.iter().map(|row| (row.name.clone(), row.measures.clone())).collect();
+        let fit = fitness(&floor.measures, &named);
+        let pairs = (0..rows.len()).flat_map(|a| (a + 1..rows.len()).map(move |b| (a, b)));
+        Ok(json!({
+            "format_version": FORMAT_VERSION,
+            "judge": self.scorer.described()?,
+            "clips": sets.floor.len(),
+            "reference": {"clips": sets.reference.len(), "of": sets.reference_name},
+            "seeds": self.seeds,
+            "resamples": self.args.resamples,
+            "warnings": self.warnings(&rows),
+            "floor": told(&floor, None)?,
+            "held_out": held_out.as_ref().map(|row| told(row, None)).transpose()?,
+            "arms": rows.iter().map(|row| told(row, rows.first())).collect::<anyhow::Result<Vec<_>>>()?,
+            "controls": controls.iter().map(|row| told(row, None)).collect::<anyhow::Result<Vec<_>>>()?,
+            "fitness": fit.iter().map(|f| json!({"metric": f.metric.to_string(), "fit": f.is_fit(),
+                "blind_to": f.blind_to})).collect::<Vec<_>>(),
+            "differences": pairs.map(|(a, b)| json!({"arm": rows[a].name, "minus": rows[b].name,
+                "difference": difference(&rows[a].measures, &rows[b].measures)})).collect::<Vec<_>>(),
+        }))
+    }
+
+    /// Real clips spoilt in one way each.
+    fn controls(&self, row: &impl Fn(String, Value, Scored) -> anyhow::Result<Row>) -> anyhow::Result<Vec<Row>> {
+        let real = &self.sets.floor;
+        let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
+        let spoilt: [(&str, Vec<Clip>); 4] = [
+            ("shuffled frames", real.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect()),
+            ("frozen", real.iter().map(tnas_clips::frozen).collect()),
+            ("noisy", real.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, NOISE)).collect()),
+            ("independent frames", tnas_clips::independent_frames(real, &mut rng)),
+        ];
+        let one = |(name, clips): (&str, Vec<Clip>)| {
+            row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)
+        };
+        spoilt.into_iter().map(one).collect()
+    }
+
+    /// What a reader should know before the figures.
+    fn warnings(&self, rows: &[Row]) -> Vec<String> {
+        let (clips, features) = (self.sets.floor.len(), self.scorer.features());
+        let mut warnings = Vec::new();
+        let reference = self.sets.reference.len();
+        if clips.min(reference) < CLIPS_PER_FEATURE * features {
+            warnings.push(format!(
+                "{clips} clips beside {reference}, for {features} features: {} of each are wanted before distances are trusted",
+                CLIPS_PER_FEATURE * features
+            ));
+        }
+        for row in rows.iter().filter(|row| row.scored.len() != reference) {
+            warnings.push(format!(
+                "{} has {} clips, the reference {reference}: the Fréchet distance of sets of unequal size is biased \
+                 differently from the floor's",
+                row.name,
+                row.scored.len()
+            ));
+        }
+        if self.sets.reference_trained {
+            warnings.push("the reference is of clips that the judge was trained on".into());
+        }
+        warnings
+    }
+
+    /// A contact sheet for the real clips and for each arm.
+    fn write_sheets(&self, floor: &Row, rows: &[Row]) -> anyhow::Result<()> {
+        let folder = self.bench.run.path("evaluation/sheets");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("failed to clear {}", folder.display()))?;
+        }
+        let upscale = self.bench.study.samples.upscale.clamp(1, 3);
+        let sheet = SheetSettings { upscale, ..SheetSettings::default() };
+        for (index, row) in std::iter::once(floor).chain(rows).enumerate() {
+            let clips: Vec<&Clip> = row.scored.shown.iter().collect();
+            if !clips.is_empty() {
+                let name = format!("evaluation/sheets/{index:02}-{}.png", arms::slug(&row.name));
+                self.bench.run.write(&name, &contact_sheet(&clips, &sheet)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! What is judged: models at numbers of steps, and folders.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_network::Parameters;
+use tnas_schedulers::Sampler;
+use tnas_space::Genotype;
+use tnas_study::hash_path;
+use tnas_training::{GenerateSettings, TextFeatures, text_features};
+
+use crate::{
+    args::{EvaluateArgs, SamplerChoice},
+    codec::LatentStatistics,
+    model_folder::{Pipeline, read_genotype, read_text, read_unet},
+    stages::front::winner,
+    workbench::Workbench,
+};
+
+/// One way of making clips.
+pub struct Arm {
+    /// What the table calls it.
+    pub name: String,
+    /// Where the clips come from.
+    pub kind: ArmKind,
+}
+
+/// Where clips come from.
+pub enum ArmKind {
+    /// Sampled.
+    Model(ModelArm),
+    /// Read.
+    Folder(PathBuf),
+}
+
+/// A model, and how it is sampled.
+pub struct ModelArm {
+    /// Pipeline folder.
+    pub folder: PathBuf,
+    /// Hash of its contents.
+    pub hash: String,
+    /// Steps.
+    pub steps: usize,
+    /// How a step moves.
+    pub sampler: Sampler,
+    /// Shift of its times.
+    pub shift: f32,
+    /// Guidance.
+    pub guidance: f32,
+}
+
+/// A model that is ready to sample.
+pub struct LoadedModel {
+    pipeline: Pipeline,
+    genotype: Genotype,
+    weights: Parameters,
+    text: Parameters,
+    /// The normalisation of its latents.
+    pub statistics: Vec<(f32, f32)>,
+}
+
+impl Arm {
+    /// All that its clips depend on, captions and noise apart.
+    pub fn settings(&self) -> Value {
+        match &self.kind {
+            ArmKind::Model(model) => json!({"kind": "model", "model": model.folder, "model_hash": model.hash,
+                "steps": model.steps, "sampler": model.sampler, "shift": model.shift, "guidance": model.guidance}),
+            ArmKind::Folder(folder) => {
+                json!({"kind": "folder", "folder": folder, "folder_hash": hash_path(folder).unwrap_or_default()})
+            }
+        }
+    }
+}
+
+/// The arms that were asked for; the run's winner and its student where none was.
+pub fn planned(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Vec<Arm>> {
+    let (mut models, mut students) = (args.models.clone(), args.students.clone());
+    let own = models.is_empty() && students.is_empty() && args.folders.is_empty();
+    if own {
+        let id = winner(bench)?.arch_id().to_string();
+        models.push(bench.run.model(&id));
+        students.extend(Some(bench.run.model(&format!("{id}-student"))).filter(|folder| folder.exists()));
+    }
+    let steps = if args.steps.is_empty() { vec![bench.study.distill.student_steps] } else { args.steps.clone() };
+    let many = bench.study.samples.many_steps;
+    let mut arms = Vec::new();
+    for folder in &models {
+        let name = if own { String::new() } else { format!("{}, ", short_name(folder)) };
+        let all = std::iter::once(many).chain(steps.iter().copied().filter(|&steps| steps != many));
+        for steps in all {
+            let plain = if steps == many { "" } else { ", plain Euler" };
+            let arm = format!("{name}{}{plain}", plural(steps));
+            arms.push(model_arm(bench, folder, arm, false, steps, Sampler::Euler)?);
+        }
+    }
+    for folder in &students {
+        let name = if own { "student".into() } else { short_name(folder) };
+        for &steps in &steps {
+            for sampler in args.samplers.iter().filter(|choice| steps > 1 || **choice == SamplerChoice::Euler) {
+                let (sampler, how) = match sampler {
+                    SamplerChoice::Euler => (Sampler::Euler, "Euler"),
+                    SamplerChoice::Renoise => (Sampler::Renoise, "re-noising"),
+                };
+                arms.push(model_arm(
+                    bench,
+                    folder,
+                    format!("{name}, {}, {how}", plural(steps)),
+                    true,
+                    steps,
+                    sampler,
+                )?);
+            }
+        }
+    }
+    for folder in &args.folders {
+        anyhow::ensure!(folder.is_dir(), "failed to judge the films of {}: it is no folder", folder.display());
+        let name = format!("films of {}", short_name(folder));
+        arms.push(Arm { name, kind: ArmKind::Folder(folder.clone()) });
+    }
+    let mut names = std::collections::BTreeSet::new();
+    match arms.iter().find(|arm| !names.insert(&arm.name)) {
+        Some(twice) => {
+            anyhow::bail!("failed to name the arms: {:?} comes twice; give folders other names", twice.name)
+        }
+        None => Ok(arms),
+    }
+}
+
+fn plural(steps: usize) -> String {
+    if steps == 1 { "1 step".into() } else { format!("{steps} steps") }
+}
+
+fn model_arm(
+    bench: &Workbench,
+    folder: &Path,
+    name: String,
+    student: bool,
+    steps: usize,
+    sampler: Sampler,
+) -> anyhow::Result<Arm> {
+    anyhow::ensure!(
+        folder.join("unet/config.json").is_file(),
+        "failed to judge the model {}: it has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
+         run",
+        folder.display()
+    );
+    let settings = &bench.study.samples;
+    let few = student || steps != settings.many_steps;
+    let kind = ArmKind::Model(ModelArm {
+        folder: folder.to_owned(),
+        hash: hash_path(folder)?,
+        steps,
+        sampler,
+        // With few steps a model goes through the student's times.
+        shift: if few { bench.study.distill.shift } else { settings.shift },
+        guidance: if student { 1.0 } else { settings.guidance },
+    });
+    Ok(Arm { name, kind })
+}
+
+/// A folder's name with that of the run that it lies in.
+fn short_name(folder: &Path) -> String {
+    folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A name as part of a file's name.
+pub fn slug(name: &str) -> String {
+    let plain =
+        name.chars().map(|c| if c.is_alphanumeric() && c.is_ascii() { c.to_ascii_lowercase() } else { '-' });
+    let plain: String = plain.collect();
+    plain.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+impl LoadedModel {
+    /// Reads a model, and refuses one that cannot answer the study's captions in clips of its shape.
+    pub fn read(bench: &Workbench, folder: &Path) -> anyhow::Result<Self> {
+        Self::open(bench, folder).with_context(|| format!("failed to judge the model {}", folder.display()))
+    }
+
+    fn open(bench: &Workbench, folder: &Path) -> anyhow::Result<Self> {
+        let pipeline = Pipeline::read(folder)?;
+        bench.check_inputs(&pipeline)?;
+        let genotype = read_genotype(folder)?;
+        let weights = read_unet(folder, &bench.device)?;
+        let tokens = pipeline.encoder.config.max_position_embeddings;
+        weights.extract(&pipeline.backbone.denoiser(&genotype, bench.denoiser_shape(1, tokens))?)?;
+        let text = read_text(folder, &bench.device)?;
+        let statistics = LatentStatistics::read(folder)?.mean_and_deviation;
+        let [channels, ..] = bench.clip_shape();
+        anyhow::ensure!(
+            statistics.is_empty() || statistics.len() == channels,
+            "its latents have {} channels, the study's {channels}",
+            statistics.len()
+        );
+        Ok(Self { pipeline, genotype, weights, text, statistics })
+    }
+
+    /// One clip `[C, F, H, W]` per caption.
+    pub fn sample(
+        &self,
+        bench: &Workbench,
+        captions: &[String],
+        arm: &ModelArm,
+        seed: u64,
+        progress: impl FnMut(usize) + Send,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        // The empty caption sorts before all others.
+        let distinct: std::collections::BTreeSet<String> =
+            captions.iter().cloned().chain([String::new()]).collect();
+        let distinct: Vec<String> = distinct.into_iter().collect();
+        let tokens = bench.tokens_of(&self.pipeline.tokenizer, &self.pipeline.encoder, &distinct)?;
+        let features: TextFeatures = text_features(&self.pipeline.encoder, &self.text, &tokens)?;
+        let index = |caption: &String| distinct.binary_search(caption).unwrap_or(0);
+        let captions: Vec<usize> = captions.iter().map(index).collect();
+        let how = GenerateSettings {
+            steps: arm.steps,
+            sampler: arm.sampler,
+            shift: arm.shift,
+            scheduler: None,
+            guidance: arm.guidance,
+            seed,
+            batch: bench.study.samples.batch,
+        };
+        let (backbone, shape) = (&self.pipeline.backbone, bench.clip_shape());
+        let clips = tnas_training::generate(
+            backbone,
+            &self.genotype,
+            &self.weights,
+            &features,
+            &captions,
+            shape,
+            &how,
+            progress,
+        )?;
+        Ok(clips)
+    }
+}

@@ -12,10 +12,12 @@ use crate::{
     AdamWSettings, Checkpoint, Checkpointing, LatentSource, LoopRecord, LoopSettings, Observer, StabilitySettings,
     StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
+    defaults::is_nothing,
     denoise::{Denoise, by_clip, column, on},
-    flow_loss::{FlowBatch, HalfGraphs, part_loss},
+    flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
     learning_rate,
     loader::beside,
+    stills::Stills,
     train_loop,
 };
 
@@ -51,6 +53,9 @@ pub struct AdversarialSettings {
     pub generator: AdamWSettings,
     /// Optimiser of the heads.
     pub heads: AdamWSettings,
+    /// Share of the steps that train on single frames of the clips.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub images: f64,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -77,6 +82,7 @@ impl Default for AdversarialSettings {
             ema_decay: 0.95,
             generator: adam(1e-5),
             heads: adam(3e-3),
+            images: 0.0,
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -144,11 +150,12 @@ pub fn train_student(
     student.generator.checkpointing = settings.checkpointing;
     let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
-    let rows = |batch| DenoiserShape { batch, ..shape };
+    let rows = |batch, frames| DenoiserShape { batch, frames, ..shape };
+    let cut = Cut::new(settings.batch, 1, &[], frames, settings.images);
     let game = Game {
-        denoisers: HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, rows(batch)))?,
-        discriminators: HalfGraphs::new(settings.batch, |batch| {
-            discriminator_graph(backbone, genotype, rows(batch))
+        denoisers: HalfGraphs::new(&cut, |batch, frames| backbone.denoiser(genotype, rows(batch, frames)))?,
+        discriminators: HalfGraphs::new(&cut, |batch, frames| {
+            discriminator_graph(backbone, genotype, rows(batch, frames))
         })?,
         parameterisation: &backbone.parameterisation,
         data,
@@ -158,8 +165,9 @@ pub fn train_student(
     let warmup_rounds = settings.head_warmup_steps.div_ceil(settings.head_updates.max(1));
     let make = |step| {
         let mut rng = stream(seed, "adversarial", step);
+        let mut stills = Stills::of_step(settings.images, seed, "adversarial", step);
         let rounds = settings.head_updates + u64::from(step >= warmup_rounds);
-        (0..rounds).map(|_| game.draw(&mut rng)).collect::<Result<Vec<Round>, TrainError>>()
+        (0..rounds).map(|_| game.draw(&mut stills, &mut rng)).collect::<Result<Vec<Round>, TrainError>>()
     };
     let train = |rounds: Vec<Round>, student: &mut Student, turn: &mut Turn| {
         let step = turn.step;
@@ -236,13 +244,13 @@ impl Round {
 
 impl Game<'_> {
     /// Clips at times drawn evenly from the student's.
-    fn draw(&self, rng: &mut Stream) -> Result<Round, TrainError> {
+    fn draw(&self, stills: &mut Stills, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let times = euler_times(settings.student_steps, settings.shift);
         let rows = settings.batch;
         let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.captions().len())).collect();
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
-        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?;
+        let batch = stills.take(FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?);
         let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
         let noise = normal_vec(batch.data.len(), rng);
         let xi = normal_vec(batch.data.len(), rng);

@@ -8,9 +8,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
+use tnas_network::open_device;
 use tnas_space::{Limits, TextLayer};
 use tnas_training::{
-    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, Loading, SupernetSettings,
+    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, Loading, SpatialWeights,
+    SupernetSettings,
 };
 
 /// A study as written in TOML: the question that a run answers.
@@ -511,6 +513,7 @@ impl Study {
                 return fail(format!("{name}.stability: {message}"));
             }
         }
+        self.validate_recipe().or_else(fail)?;
         for (name, patience) in [
             ("backbone.training", self.backbone.training.stability.patience),
             ("distill", self.distill.stability.patience),
@@ -544,5 +547,56 @@ impl Study {
             return fail(format!("search.population = {} must be even and at least 4", self.search.population));
         }
         Ok(())
+    }
+
+    /// Checks how the stages train.
+    fn validate_recipe(&self) -> Result<(), String> {
+        let (backbone, supernet, finetune) = (&self.backbone.training, &self.supernet.training, &self.finetune);
+        for (name, flow) in [
+            ("backbone.training.flow", &backbone.flow),
+            ("supernet.training.flow", &supernet.flow),
+            ("finetune.flow", &finetune.flow),
+            ("search.flow", &self.search.flow),
+        ] {
+            flow.check().map_err(|message| format!("{name}.{message}"))?;
+        }
+        for (name, accumulate, devices) in [
+            ("backbone.training", backbone.accumulate, &backbone.devices),
+            ("supernet.training", supernet.accumulate, &supernet.devices),
+            ("finetune", finetune.accumulate, &finetune.devices),
+        ] {
+            if !(1..=65_536).contains(&accumulate) {
+                return Err(format!("{name}.accumulate = {accumulate} must be of 1 (no accumulation) to 65536"));
+            }
+            for device in devices {
+                open_device(device).map_err(|error| format!("{name}.devices = {devices:?}: {error}"))?;
+            }
+        }
+        for (name, images) in [
+            ("supernet.training", supernet.images),
+            ("finetune", finetune.images),
+            ("distill", self.distill.images),
+        ] {
+            if !(0.0..=1.0).contains(&images) {
+                return Err(format!("{name}.images = {images} must be a share of the steps, of 0 to 1"));
+            }
+        }
+        let features = supernet.feature_distillation;
+        if !(features >= 0.0 && features.is_finite()) {
+            return Err(format!("supernet.training.feature_distillation = {features} must be 0 or more"));
+        }
+        match supernet.spatial {
+            SpatialWeights::Lora(0) => {
+                Err("supernet.training.spatial.lora = 0 must be at least 1, or \"frozen\"".into())
+            }
+            SpatialWeights::Slow(rate) if !(rate > 0.0 && rate.is_finite()) => {
+                Err(format!("supernet.training.spatial.slow = {rate} must be above 0, or \"frozen\""))
+            }
+            _ if finetune.lora_rank > 0 && finetune.spatial_rate == 0.0 => Err(format!(
+                "finetune.lora_rank = {} with spatial_rate = 0 would train nothing; set spatial_rate to 1",
+                finetune.lora_rank
+            )),
+            _ => Ok(()),
+        }
     }
 }

@@ -101,7 +101,8 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(settings.flow.shift))?;
+    let shift = settings.flow.shift.factor(height, width);
+    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(shift))?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
         json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),

@@ -52,7 +52,7 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
                 "loading": loading[index],
             })
         };
-        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate,
+        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
             "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}))
     })
 }
@@ -100,8 +100,12 @@ pub fn train_arm(
     let graph = backbone.denoiser(genotype, bench.denoiser_shape(1, model.features.tokens))?;
     let parameters = read_supernet(bench)?.extract(&graph)?;
     let spatial = settings.spatial_rate;
-    let trains = |name: &str| spatial > 0.0 || name.starts_with(TEMPORAL_PREFIX);
+    let whole = spatial > 0.0 && settings.lora_rank == 0;
+    let trains = |name: &str| whole || name.starts_with(TEMPORAL_PREFIX);
     let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+    if settings.lora_rank > 0 {
+        set.adapt(settings.lora_rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
+    }
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
     let run = loop_settings(&bench.run, stage, settings.steps);

@@ -31,11 +31,14 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         let settings = &stage.training;
         let parameters = fresh(bench, &model, &space)?;
         let spatial = settings.spatial;
-        let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX) || spatial != SpatialWeights::Frozen;
+        let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX) || matches!(spatial, SpatialWeights::Slow(_));
         let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
         if let SpatialWeights::Slow(rate) = spatial {
             set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
             set.other_rate = rate;
+        }
+        if let SpatialWeights::Lora(rank) = spatial {
+            set.adapt(rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
         }
         let probe = held_out(bench, &model, &latents, 32)?;
         let run = loop_settings(&bench.run, "supernet", settings.steps);

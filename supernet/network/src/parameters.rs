@@ -70,6 +70,25 @@ impl Parameters {
         self.tensors.insert(name.into(), parameter);
     }
 
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) -> Option<Parameter> {
+        self.tensors.remove(name)
+    }
+
+    /// The same weights on another device.
+    pub fn on_device(&self, device: &Device) -> Self {
+        let device = device.clone().inner();
+        if device == self.device {
+            return self.clone();
+        }
+        let moved = |Parameter { shape, flat }: &Parameter| Parameter {
+            shape: shape.clone(),
+            flat: flat.clone().to_device(&device),
+        };
+        let tensors = self.tensors.iter().map(|(name, parameter)| (name.clone(), moved(parameter))).collect();
+        Self { device, tensors }
+    }
+
     /// Puts host values in.
     pub fn insert_host(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) {
         let length = values.len();

@@ -12,11 +12,13 @@ use crate::{
     AdamWSettings, Checkpoint, Checkpointing, LatentSource, LoopRecord, LoopSettings, Observer, StabilitySettings,
     StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
+    defaults::is_nothing,
     denoise::{Denoise, by_clip, column, on},
     distribution_matching::{DistillMethod, Path as NoisePath, ScoreSettings},
-    flow_loss::{FlowBatch, HalfGraphs, part_loss},
+    flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
     learning_rate,
     loader::beside,
+    stills::Stills,
     train_loop,
 };
 
@@ -58,6 +60,9 @@ pub struct AdversarialSettings {
     /// What `dmd2` does.
     #[serde(skip_serializing_if = "ScoreSettings::is_default")]
     pub scores: ScoreSettings,
+    /// Share of the steps that train on single frames of the clips.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub images: f64,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -86,6 +91,7 @@ impl Default for AdversarialSettings {
             generator: adam(1e-5),
             heads: adam(3e-3),
             scores: ScoreSettings::default(),
+            images: 0.0,
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -189,11 +195,12 @@ pub fn train_student(
     student.generator.checkpointing = settings.checkpointing;
     let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
-    let rows = |batch| DenoiserShape { batch, ..shape };
+    let rows = |batch, frames| DenoiserShape { batch, frames, ..shape };
+    let cut = Cut::new(settings.batch, 1, &[], frames, settings.images);
     let game = Game {
-        denoisers: HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, rows(batch)))?,
-        discriminators: HalfGraphs::new(settings.batch, |batch| {
-            discriminator_graph(backbone, genotype, rows(batch))
+        denoisers: HalfGraphs::new(&cut, |batch, frames| backbone.denoiser(genotype, rows(batch, frames)))?,
+        discriminators: HalfGraphs::new(&cut, |batch, frames| {
+            discriminator_graph(backbone, genotype, rows(batch, frames))
         })?,
         parameterisation: &backbone.parameterisation,
         data,
@@ -208,8 +215,13 @@ pub fn train_student(
     };
     let make = |step| {
         let mut rng = stream(seed, settings.method.name(), step);
-        let heads = (0..head_updates).map(|_| game.draw(&mut rng)).collect::<Result<_, TrainError>>()?;
-        let mut round = || if by_scores { game.draw_from_noise(&mut rng) } else { game.draw(&mut rng) };
+        let mut stills = Stills::of_step(settings.images, seed, settings.method.name(), step);
+        let heads =
+            (0..head_updates).map(|_| game.draw(&mut stills, &mut rng)).collect::<Result<_, TrainError>>()?;
+        let mut round = || match settings.method {
+            DistillMethod::Adversarial => game.draw(&mut stills, &mut rng),
+            DistillMethod::Dmd2 => game.draw_from_noise(&mut stills, &mut rng),
+        };
         let scores = if by_scores { settings.scores.updates } else { 0 };
         let scores = (0..scores).map(|_| round()).collect::<Result<_, TrainError>>()?;
         let student = (step >= warmup_rounds).then(round).transpose()?;
@@ -311,13 +323,13 @@ impl Round {
 
 impl Game<'_> {
     /// Clips at times drawn evenly from the student's.
-    fn draw(&self, rng: &mut Stream) -> Result<Round, TrainError> {
+    fn draw(&self, stills: &mut Stills, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let times = euler_times(settings.student_steps, settings.shift);
         let rows = settings.batch;
         let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.captions().len())).collect();
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
-        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?;
+        let batch = stills.take(FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?);
         let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
         let noise = normal_vec(batch.data.len(), rng);
         let xi = normal_vec(batch.data.len(), rng);

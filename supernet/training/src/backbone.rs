@@ -8,8 +8,9 @@ use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 use crate::{
     AdamWSettings, CaptionTokens, Checkpointing, FlowSettings, LatentSet, LatentSource, LoopSettings, Observer,
     StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
+    defaults::is_one,
     denoise::on,
-    flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
+    flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
     learning_rate,
     loader::beside,
     train_loop,
@@ -29,6 +30,12 @@ pub struct BackboneSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// Micro-batches of `batch` whose gradients add up to one step's.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
+    /// Devices that share each micro-batch's clips, a copy of the weights on each; the command's own where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -45,6 +52,8 @@ impl Default for BackboneSettings {
             ema_decay: 0.995,
             optimizer: AdamWSettings { learning_rate: 2e-3, warmup_steps: 50, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            accumulate: 1,
+            devices: Vec::new(),
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -66,16 +75,17 @@ pub fn train_backbone(
 ) -> Result<(), TrainError> {
     data.check(captions.ids.len())?;
     set.checkpointing = settings.checkpointing;
+    set.spread(&settings.devices)?;
+    let cut = Cut::new(settings.batch, settings.accumulate, &settings.devices, 1, 0.0);
     let length = captions.length;
     let [channels, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames: 1, height, width, tokens: length };
-    let unets = HalfGraphs::new(settings.batch, |batch| {
-        backbone.denoiser(&Genotype::none(), DenoiserShape { batch, ..shape })
-    })?;
-    let texts = HalfGraphs::new(settings.batch, |batch| encoder.graph(batch, length))?;
+    let unets =
+        HalfGraphs::new(&cut, |batch, _| backbone.denoiser(&Genotype::none(), DenoiserShape { batch, ..shape }))?;
+    let texts = HalfGraphs::new(&cut, |batch, _| encoder.graph(batch, length))?;
     let make = |step| {
         let mut rng = stream(seed, "backbone", step);
-        let picks: Vec<(usize, usize)> = (0..settings.batch)
+        let picks: Vec<(usize, usize)> = (0..cut.rows)
             .map(|_| (rng.random_range(0..data.captions().len()), rng.random_range(0..frames)))
             .collect();
         let still = LatentSet {
@@ -83,26 +93,20 @@ pub fn train_backbone(
             clips: picks.iter().map(|&(clip, frame)| data.frame(clip, frame)).collect::<Result<_, _>>()?,
             captions: picks.iter().map(|&(clip, _)| data.captions()[clip]).collect(),
         };
-        let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
-        let mut batch = FlowBatch::of(
-            &still,
-            &backbone.parameterisation,
-            &(0..settings.batch).collect::<Vec<_>>(),
-            times,
-            &mut rng,
-        )?;
+        let times = (0..cut.rows).map(|_| settings.flow.draw(still.shape, &mut rng)).collect();
+        let mut batch =
+            FlowBatch::of(&still, &backbone.parameterisation, &(0..cut.rows).collect::<Vec<_>>(), times, &mut rng)?
+                .weighed(&settings.flow);
         batch.drop_captions(&settings.flow, &mut rng);
         Ok(batch)
     };
     let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {
         let step = turn.step;
-        let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
+        let (value, gradients) = set.gradients_of(batch.groups(cut.groups), |leaves, half| {
             let context = encode(texts.of(&half), leaves, captions, &half.captions, leaves.device())?.0;
             let v = half.velocity_with(unets.of(&half), leaves, context, leaves.device())?;
-            Ok(part_loss(
-                mean_squared(v, on(half.target(), &half.shape, leaves.device())),
-                half.share(settings.batch),
-            ))
+            let target = on(half.target(), &half.shape, leaves.device());
+            Ok(part_loss(half.loss(v, target, leaves.device()), half.share(cut.rows)))
         })?;
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)

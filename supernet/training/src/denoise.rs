@@ -24,15 +24,26 @@ impl Denoise<'_> {
         x: Value,
         rest: Vec<Value>,
     ) -> Result<Value, TrainError> {
+        Ok(self.velocity_and_features(graph, weights, x, rest)?.0)
+    }
+
+    /// The same, with the graph's other outputs: those before its last.
+    pub fn velocity_and_features(
+        &self,
+        graph: &Graph,
+        weights: &dyn WeightSource,
+        x: Value,
+        rest: Vec<Value>,
+    ) -> Result<(Value, Vec<Value>), TrainError> {
         let inputs = self.inputs(x.clone(), rest);
         let mut outputs = execute(graph, weights, inputs, self.device)?;
         let out = outputs.pop().ok_or_else(|| TrainError::Data("the denoiser has no output".into()))?;
         if self.parameterisation.is_flow() {
-            return Ok(out);
+            return Ok((out, outputs));
         }
         let shape = out.shape();
         let (skip, output) = (self.column_of(|level| level.skip), self.column_of(|level| level.output));
-        Ok(Value::F2(by_clip(x) * skip + by_clip(out) * output).reshape(&shape))
+        Ok((Value::F2(by_clip(x) * skip + by_clip(out) * output).reshape(&shape), outputs))
     }
 
     /// What the network is given for the clips x_t: the sample, the timesteps and the rest.

@@ -14,6 +14,7 @@ use crate::{
     denoise::on,
     flow_loss::{FlowBatch, mean_squared, part_loss},
     learning_rate,
+    stills::Stills,
 };
 
 /// What pulls the student.
@@ -97,7 +98,7 @@ pub(crate) type Path = Vec<Vec<f32>>;
 
 impl Game<'_> {
     /// Captions of clips, each at one of the student's times, from noise on: no clip is looked at.
-    pub(crate) fn draw_from_noise(&self, rng: &mut Stream) -> Result<Round, TrainError> {
+    pub(crate) fn draw_from_noise(&self, stills: &mut Stills, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let (rows, captions) = (settings.batch, self.data.captions());
         let times: Vec<f32> = euler_times(settings.student_steps, settings.shift)
@@ -114,9 +115,12 @@ impl Game<'_> {
             times: levels.iter().map(|&level| times[level]).collect(),
             data: vec![0.0; count],
             noise: normal_vec(count, rng),
+            weights: Vec::new(),
             shape,
             parameterisation: self.parameterisation.clone(),
         };
+        let batch = stills.take(batch);
+        let count = batch.data.len();
         let path = (1..settings.student_steps).map(|_| normal_vec(count, rng)).collect();
         let look = (0..rows).map(|_| self.parameterisation.time(settings.scores.noise.draw(rng))).collect();
         Ok(Round { batch, look, noise: normal_vec(count, rng), xi: Vec::new(), path })

@@ -17,6 +17,9 @@ pub enum TrainError {
     /// A weight is missing or misshapen.
     #[error(transparent)]
     Weight(#[from] tnas_graph::WeightError),
+    /// A device of the settings cannot be had.
+    #[error(transparent)]
+    Device(#[from] tnas_network::DeviceError),
     /// The user asked to stop; a checkpoint holds the state.
     #[error("finish {stage}: interrupted after step {step}; run the same command again to go on")]
     Interrupted {

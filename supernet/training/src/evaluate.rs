@@ -68,10 +68,11 @@ impl HeldOut {
         let indices: Vec<usize> = (0..count).map(|i| i % set.captions().len()).collect();
         // A stride coprime to the count spreads times evenly over clips of one kind.
         let stride = (1..).map(|i| count * 382 / 1000 + i).find(|&s| gcd(s, count) == 1).unwrap_or(1);
-        let times: Vec<f32> =
-            (0..count).map(|i| quantile(flow, ((i * stride % count) as f64 + 0.5) / count as f64)).collect();
-        let chunk = |(indices, times): (&[usize], &[f32])| {
-            FlowBatch::of(set, parameterisation, indices, times.to_vec(), &mut rng)
+        let times: Vec<f32> = (0..count)
+            .map(|i| quantile(flow, set.shape(), ((i * stride % count) as f64 + 0.5) / count as f64))
+            .collect();
+        let chunk = |(indices, times): (&[usize], &[f32])| -> Result<FlowBatch, TrainError> {
+            Ok(FlowBatch::of(set, parameterisation, indices, times.to_vec(), &mut rng)?.weighed(flow))
         };
         let batches = indices.chunks(batch).zip(times.chunks(batch)).map(chunk).collect::<Result<_, _>>()?;
         Ok(Self { batches, text: text.clone() })
@@ -118,7 +119,11 @@ impl HeldOut {
             let length = v.len() / rows;
             let target = batch.target();
             let losses = v.chunks(length).zip(target.chunks(length)).map(|(v, target)| mean_square(v, target));
-            Ok::<_, TrainError>(losses.collect::<Vec<f64>>())
+            let mut losses: Vec<f64> = losses.collect();
+            for (loss, &weight) in losses.iter_mut().zip(&batch.weights) {
+                *loss *= f64::from(weight);
+            }
+            Ok::<_, TrainError>(losses)
         })?;
         let per_clip = of_batches.concat();
         let times: Vec<f64> =
@@ -157,10 +162,10 @@ fn bands(times: &[f64], losses: &[f64]) -> Vec<Band> {
 }
 
 /// Time below which a share of training times lies.
-fn quantile(flow: &FlowSettings, share: f64) -> f32 {
+fn quantile(flow: &FlowSettings, shape: [usize; 4], share: f64) -> f32 {
     let n = normal_quantile(share) as f32;
     let t = crate::flow_loss::sigmoid(flow.time.mean + flow.time.deviation * n);
-    tnas_schedulers::shift_time(t, flow.shift)
+    flow.shift.shift(t, shape)
 }
 
 /// Quantile of the standard normal by bisection on its distribution function.

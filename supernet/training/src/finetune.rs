@@ -5,10 +5,12 @@ use tnas_space::{Backbone, DenoiserShape, Genotype};
 use crate::{
     AdamWSettings, Checkpointing, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer, StabilitySettings,
     StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
+    defaults::{is_nothing, is_one, is_zero},
     denoise::on,
-    flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
+    flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
     learning_rate,
     loader::beside,
+    stills::Stills,
     train_loop,
 };
 
@@ -22,12 +24,24 @@ pub struct FinetuneSettings {
     pub batch: usize,
     /// Learning rate of the image weights beside the temporal ones; 0 freezes them.
     pub spatial_rate: f64,
+    /// Rank of adapters on the image weights, which train at that rate in their stead; 0 is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lora_rank: usize,
     /// Decay of the average of weights.
     pub ema_decay: f64,
     /// Optimiser.
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// Share of the steps that train on single frames of the clips.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub images: f64,
+    /// Micro-batches of `batch` whose gradients add up to one step's.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
+    /// Devices that share each micro-batch's clips, a copy of the weights on each; the command's own where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -42,9 +56,13 @@ impl Default for FinetuneSettings {
             steps: 400,
             batch: 4,
             spatial_rate: 0.2,
+            lora_rank: 0,
             ema_decay: 0.99,
             optimizer: AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            images: 0.0,
+            accumulate: 1,
+            devices: Vec::new(),
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -67,22 +85,23 @@ pub fn finetune(
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
     set.checkpointing = settings.checkpointing;
+    set.spread(&settings.devices)?;
     let [_, frames, height, width] = data.shape();
-    let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
-    let graphs =
-        HalfGraphs::new(settings.batch, |batch| backbone.denoiser(genotype, DenoiserShape { batch, ..shape }))?;
+    let cut = Cut::new(settings.batch, settings.accumulate, &settings.devices, frames, settings.images);
+    let graphs = HalfGraphs::new(&cut, |batch, frames| {
+        backbone.denoiser(genotype, DenoiserShape { batch, frames, height, width, tokens: text.tokens })
+    })?;
     let make = |step| {
         let mut rng = stream(seed, "finetune", step);
-        FlowBatch::draw(data, &backbone.parameterisation, settings.batch, &settings.flow, &mut rng)
+        let batch = FlowBatch::draw(data, &backbone.parameterisation, cut.rows, &settings.flow, &mut rng)?;
+        Ok(Stills::of_step(settings.images, seed, "finetune", step).take(batch))
     };
     let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {
         let step = turn.step;
-        let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
+        let (value, gradients) = set.gradients_of(batch.groups(cut.groups), |leaves, half| {
             let v = half.velocity(graphs.of(&half), leaves, text, leaves.device())?;
-            Ok(part_loss(
-                mean_squared(v, on(half.target(), &half.shape, leaves.device())),
-                half.share(settings.batch),
-            ))
+            let target = on(half.target(), &half.shape, leaves.device());
+            Ok(part_loss(half.loss(v, target, leaves.device()), half.share(cut.rows)))
         })?;
         let rate =
             learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)

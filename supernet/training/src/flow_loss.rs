@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -6,11 +9,11 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_network::{Stream, Value, WeightSource, normal_vec};
-use tnas_schedulers::{Parameterisation, interpolate, shift_time};
+use tnas_schedulers::{Parameterisation, interpolate};
 
 use crate::{
-    EMPTY_CAPTION, LatentSource, TextFeatures, TrainError,
-    denoise::{Denoise, on},
+    EMPTY_CAPTION, LatentSource, Shift, TextFeatures, TrainError, Weighting,
+    denoise::{Denoise, by_clip, column, on},
     train_set::PartLoss,
 };
 
@@ -20,10 +23,13 @@ use crate::{
 pub struct FlowSettings {
     /// Law of training times.
     pub time: TimeLaw,
-    /// Shift towards noise: above 1 for larger samples.
-    pub shift: f32,
+    /// Shift towards noise: above 1 for larger samples, or `"auto"`.
+    pub shift: Shift,
     /// Share of clips trained with the empty caption, for guidance; held-out losses keep their captions.
     pub caption_dropout: f64,
+    /// Weight of a clip's loss by its time.
+    #[serde(skip_serializing_if = "Weighting::is_none")]
+    pub weighting: Weighting,
 }
 
 /// Logit-normal times (Esser et al. 2024, §3.1): t = sigmoid(n), n ~ N(mean, deviation²).
@@ -44,7 +50,7 @@ impl Default for TimeLaw {
 
 impl Default for FlowSettings {
     fn default() -> Self {
-        Self { time: TimeLaw::default(), shift: 1.0, caption_dropout: 0.0 }
+        Self { time: TimeLaw::default(), shift: Shift::default(), caption_dropout: 0.0, weighting: Weighting::None }
     }
 }
 
@@ -57,9 +63,19 @@ impl TimeLaw {
 }
 
 impl FlowSettings {
-    /// Draws a shifted training time.
-    pub fn draw(&self, rng: &mut Stream) -> f32 {
-        shift_time(self.time.draw(rng), self.shift)
+    /// Draws a shifted training time for clips `[C, F, H, W]`.
+    pub fn draw(&self, shape: [usize; 4], rng: &mut Stream) -> f32 {
+        self.shift.shift(self.time.draw(rng), shape)
+    }
+
+    /// What is wrong with the settings, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        self.shift.check()?;
+        self.weighting.check()?;
+        if !(0.0..=1.0).contains(&self.caption_dropout) {
+            return Err(format!("caption_dropout = {} must be a share, of 0 to 1", self.caption_dropout));
+        }
+        Ok(())
     }
 }
 
@@ -71,6 +87,8 @@ pub(crate) struct FlowBatch {
     pub times: Vec<f32>,
     pub data: Vec<f32>,
     pub noise: Vec<f32>,
+    /// Weight of each clip's loss; empty where all are 1.
+    pub weights: Vec<f32>,
     /// Shape of the sample `[B, C, F, H, W]`.
     pub shape: [usize; 5],
     pub parameterisation: Arc<Parameterisation>,
@@ -86,10 +104,19 @@ impl FlowBatch {
         rng: &mut Stream,
     ) -> Result<Self, TrainError> {
         let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.captions().len())).collect();
-        let times = (0..batch).map(|_| flow.draw(rng)).collect();
-        let mut batch = Self::of(set, parameterisation, &indices, times, rng)?;
+        let times = (0..batch).map(|_| flow.draw(set.shape(), rng)).collect();
+        let mut batch = Self::of(set, parameterisation, &indices, times, rng)?.weighed(flow);
         batch.drop_captions(flow, rng);
         Ok(batch)
+    }
+
+    /// With losses weighed by the times, as the settings say.
+    pub fn weighed(self, flow: &FlowSettings) -> Self {
+        let weights = match flow.weighting {
+            Weighting::None => Vec::new(),
+            weighting => self.times.iter().map(|&t| weighting.of(t)).collect(),
+        };
+        Self { weights, ..self }
     }
 
     /// Empties some captions, for guidance (Ho & Salimans 2022).
@@ -117,14 +144,34 @@ impl FlowBatch {
         let [channels, frames, height, width] = set.shape();
         let times = times.into_iter().map(|t| parameterisation.time(t)).collect();
         let shape = [indices.len(), channels, frames, height, width];
-        Ok(Self { captions, times, data, noise, shape, parameterisation: parameterisation.clone() })
+        Ok(Self {
+            captions,
+            times,
+            data,
+            noise,
+            weights: Vec::new(),
+            shape,
+            parameterisation: parameterisation.clone(),
+        })
     }
 
     /// The batch's clips in two halves, the first the larger; one alone stays whole.
     pub fn halves(&self) -> Vec<Self> {
-        let rows = self.captions.len();
-        let cut = rows.div_ceil(2);
-        [0..cut, cut..rows].into_iter().filter(|range| !range.is_empty()).map(|range| self.part(range)).collect()
+        self.parts(2)
+    }
+
+    /// The batch's clips in so many parts, each in halves.
+    pub fn groups(&self, count: usize) -> Vec<Vec<Self>> {
+        self.parts(count).iter().map(Self::halves).collect()
+    }
+
+    fn parts(&self, count: usize) -> Vec<Self> {
+        let mut end = 0;
+        let part = |rows: usize| {
+            end += rows;
+            self.part(end - rows..end)
+        };
+        part_sizes(self.captions.len(), count).map(part).collect()
     }
 
     fn part(&self, rows: std::ops::Range<usize>) -> Self {
@@ -135,6 +182,7 @@ impl FlowBatch {
             times: self.times[rows.clone()].to_vec(),
             data: self.data[elements.clone()].to_vec(),
             noise: self.noise[elements].to_vec(),
+            weights: self.weights.get(rows.clone()).map(<[f32]>::to_vec).unwrap_or_default(),
             shape: [rows.len(), self.shape[1], self.shape[2], self.shape[3], self.shape[4]],
             parameterisation: self.parameterisation.clone(),
         }
@@ -157,6 +205,15 @@ impl FlowBatch {
         self.noise.iter().zip(&self.data).map(|(noise, data)| noise - data).collect()
     }
 
+    /// Mean squared difference of two values of the clips' shape, each clip by its weight.
+    pub fn loss(&self, a: Value, b: Value, device: &Device) -> Tensor<1> {
+        if self.weights.is_empty() {
+            return mean_squared(a, b);
+        }
+        let squares = (by_clip(a) - by_clip(b)).square().mean_dim(1); // [B, 1]
+        (squares * column(on(self.weights.clone(), &[self.weights.len()], device))).mean()
+    }
+
     /// The velocity that a denoiser sees in the noised clips.
     pub fn velocity(
         &self,
@@ -165,9 +222,21 @@ impl FlowBatch {
         text: &TextFeatures,
         device: &Device,
     ) -> Result<Value, TrainError> {
+        Ok(self.velocity_and_features(graph, weights, text, device)?.0)
+    }
+
+    /// The same, with what else the graph gives.
+    pub fn velocity_and_features(
+        &self,
+        graph: &Graph,
+        weights: &dyn WeightSource,
+        text: &TextFeatures,
+        device: &Device,
+    ) -> Result<(Value, Vec<Value>), TrainError> {
         let context = text.gather_context(&self.captions);
         let context = on(context, &[self.captions.len(), text.tokens, text.width], device);
-        self.velocity_with(graph, weights, context, device)
+        let denoise = Denoise { parameterisation: &self.parameterisation, times: &self.times, device };
+        denoise.velocity_and_features(graph, weights, on(self.noised(), &self.shape, device), vec![context])
     }
 
     /// The same with a context that carries gradients.
@@ -183,25 +252,51 @@ impl FlowBatch {
     }
 }
 
-/// A network for each half of a batch.
-pub(crate) struct HalfGraphs(BTreeMap<usize, Graph>);
+/// Sizes of so many parts of some rows, the larger first; none is empty.
+fn part_sizes(rows: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |part| rows / count + usize::from(part < rows % count)).filter(|&size| size > 0)
+}
+
+/// How the clips of a step are cut: into groups, done one after another or on several devices, and those into halves.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    /// Clips of a step.
+    pub rows: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Lengths of clips that come.
+    pub frames: Vec<usize>,
+}
+
+impl Cut {
+    /// `accumulate` micro-batches of `batch` clips, each spread over the devices.
+    pub fn new(batch: usize, accumulate: usize, devices: &[String], frames: usize, images: f64) -> Self {
+        let accumulate = accumulate.max(1);
+        let frames = if images > 0.0 && frames > 1 { vec![frames, 1] } else { vec![frames] };
+        Self { rows: batch * accumulate, groups: accumulate * devices.len().max(1), frames }
+    }
+}
+
+/// A network for each half of a batch, by frames and rows.
+pub(crate) struct HalfGraphs(BTreeMap<(usize, usize), Graph>);
 
 impl HalfGraphs {
-    /// `graph` builds it for a number of rows.
-    pub fn new<E>(batch: usize, mut graph: impl FnMut(usize) -> Result<Graph, E>) -> Result<Self, E> {
-        let sizes = [batch.div_ceil(2), batch / 2];
-        let sizes = sizes.into_iter().filter(|&size| size > 0);
-        sizes.map(|size| Ok((size, graph(size)?))).collect::<Result<_, _>>().map(Self)
+    /// `graph` builds it for a number of rows and frames.
+    pub fn new<E>(cut: &Cut, mut graph: impl FnMut(usize, usize) -> Result<Graph, E>) -> Result<Self, E> {
+        let mut graphs = BTreeMap::new();
+        for &frames in &cut.frames {
+            for rows in part_sizes(cut.rows, cut.groups).flat_map(|rows| part_sizes(rows, 2)) {
+                if let Entry::Vacant(slot) = graphs.entry((frames, rows)) {
+                    slot.insert(graph(rows, frames)?);
+                }
+            }
+        }
+        Ok(Self(graphs))
     }
 
     /// The one for this half.
     pub fn of(&self, half: &FlowBatch) -> &Graph {
-        self.rows(half.captions.len())
-    }
-
-    /// The one for a half of so many rows.
-    pub fn rows(&self, rows: usize) -> &Graph {
-        &self.0[&rows]
+        &self.0[&(half.shape[2], half.captions.len())]
     }
 }
 

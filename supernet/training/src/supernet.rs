@@ -1,17 +1,20 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tnas_graph::cost;
-use tnas_network::{side_by_side, stream};
+use tnas_network::{Device, Parameters, Value, side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
     AdamWSettings, Checkpointing, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer,
     StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
+    defaults::{is_nothing, is_one},
     denoise::on,
-    flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
+    flow_loss::{Cut, FlowBatch, HalfGraphs, mean_squared, part_loss},
     learning_rate,
     loader::beside,
+    stills::Stills,
     train_loop,
 };
 
@@ -26,6 +29,8 @@ pub enum SpatialWeights {
     Frozen,
     /// They train at this share of the learning rate.
     Slow(f64),
+    /// They stay; adapters of this rank on them train (Hu et al. 2022).
+    Lora(usize),
 }
 
 /// How a supernet is trained.
@@ -44,6 +49,9 @@ pub struct SupernetSettings {
     pub warmup_steps: u64,
     /// Weight of the distance to the teacher's prediction; 0 turns it off.
     pub distillation: f64,
+    /// Weight of the distance to the teacher's block outputs, each over their mean square; 0 turns it off.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub feature_distillation: f64,
     /// Every so many steps the teacher's own path trains.
     pub teacher_every: u64,
     /// Train each path's widest or narrowest twin of the same kinds with it, in turn.
@@ -52,6 +60,15 @@ pub struct SupernetSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// Share of the steps that train on single frames of the clips.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub images: f64,
+    /// Micro-batches of `batch` whose gradients add up to one step's.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
+    /// Devices that share each micro-batch's clips, a copy of the weights on each; the command's own where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -69,10 +86,14 @@ impl Default for SupernetSettings {
             ema_decay: 0.99,
             warmup_steps: 100,
             distillation: 0.5,
+            feature_distillation: 0.0,
             teacher_every: 4,
             sandwich: true,
             optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            images: 0.0,
+            accumulate: 1,
+            devices: Vec::new(),
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -101,49 +122,61 @@ pub fn train_supernet(
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
     set.checkpointing = settings.checkpointing;
+    set.spread(&settings.devices)?;
     let [_, frames, height, width] = data.shape();
-    let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
-    let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
+    let cut = Cut::new(settings.batch, settings.accumulate, &settings.devices, frames, settings.images);
+    let shape = DenoiserShape { batch: 1, frames, height, width, tokens: text.tokens };
+    let features = settings.feature_distillation > 0.0;
+    let graphs = GraphCache { backbone, shape, cut: &cut, features, graphs: RefCell::default() };
     let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
     let make = |step| {
         let mut rng = stream(seed, "supernet/batch", step);
-        FlowBatch::draw(data, &backbone.parameterisation, settings.batch, &settings.flow, &mut rng)
+        let batch = FlowBatch::draw(data, &backbone.parameterisation, cut.rows, &settings.flow, &mut rng)?;
+        Ok(Stills::of_step(settings.images, seed, "supernet", step).take(batch))
     };
     let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {
         let step = turn.step;
-        let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
+        let warm = (settings.distillation > 0.0 || features) && step >= settings.warmup_steps;
         if warm && (step.is_multiple_of(PROBE_EVERY) || !set.notes.contains_key(TEACHING)) {
             let better = teaches(backbone, teacher, set, probe)?;
             set.notes.insert(TEACHING.into(), u64::from(better));
         }
         let teaching = warm && set.notes.get(TEACHING) == Some(&1);
-        let halves: Vec<(FlowBatch, Option<Vec<f32>>)> = if teaching {
+        let groups = batch.groups(cut.groups);
+        let groups: Vec<Vec<Half>> = if teaching {
             let averaged = set.averaged();
             let graphs = graphs.halves(teacher)?;
-            side_by_side(averaged.device(), batch.halves(), |half| {
-                let taught = half.velocity(graphs.of(&half), &averaged, text, averaged.device())?.to_vec();
-                Ok::<_, TrainError>((half, Some(taught)))
-            })?
+            let teach = |half: FlowBatch| {
+                let lesson = Lesson::of(&half, &graphs, &averaged, text)?;
+                Ok::<_, TrainError>((half, Some(lesson)))
+            };
+            groups
+                .into_iter()
+                .map(|halves| side_by_side(averaged.device(), halves, teach))
+                .collect::<Result<_, _>>()?
         } else {
-            batch.halves().into_iter().map(|half| (half, None)).collect()
+            groups.into_iter().map(|halves| halves.into_iter().map(|half| (half, None)).collect()).collect()
         };
         let paths = paths.of_step(step);
-        let mut parts = Vec::new();
-        for genotype in &paths {
-            let graphs = graphs.halves(genotype)?;
-            parts.extend(halves.iter().map(|half| (genotype, graphs.clone(), half)));
-        }
+        let path_graphs: Vec<_> = paths.iter().map(|path| graphs.halves(path)).collect::<Result<_, _>>()?;
+        let of_paths = |halves| paths.iter().zip(&path_graphs).flat_map(move |path| with_path(path, halves));
+        let parts = groups.iter().map(|halves| of_paths(halves).collect()).collect();
         let weight = 1.0 / paths.len() as f64;
-        let (loss, gradients) = set.gradients(parts, |leaves, (genotype, graphs, (half, taught))| {
+        let (loss, gradients) = set.gradients_of(parts, |leaves, (genotype, graphs, (half, lesson))| {
             let device = leaves.device();
-            let v = half.velocity(graphs.of(half), leaves, text, device)?;
-            let constant = |values: Vec<f32>| on(values, &half.shape, device);
-            let mut part =
-                part_loss(mean_squared(v.clone(), constant(half.target())), half.share(settings.batch) * weight);
-            if let Some(taught) = taught.as_ref().filter(|_| genotype != teacher) {
-                let distance = mean_squared(v, constant(taught.clone()));
-                let share = half.share(settings.batch) * weight * settings.distillation;
-                part.loss = part.loss + distance.mul_scalar(share);
+            let (v, features) = half.velocity_and_features(graphs.of(half), leaves, text, device)?;
+            let share = half.share(cut.rows) * weight;
+            let target = on(half.target(), &half.shape, device);
+            let mut part = part_loss(half.loss(v.clone(), target, device), share);
+            if let Some(lesson) = lesson.as_ref().filter(|_| genotype != teacher) {
+                if settings.distillation > 0.0 {
+                    let taught = on(lesson.velocity.clone(), &half.shape, device);
+                    let distance = half.loss(v, taught, device);
+                    part.loss = part.loss + distance.mul_scalar(share * settings.distillation);
+                }
+                if let Some(distance) = lesson.feature_distance(features, device) {
+                    part.loss = part.loss + distance.mul_scalar(share * settings.feature_distillation);
+                }
             }
             Ok(part)
         })?;
@@ -168,6 +201,48 @@ pub fn train_supernet(
     beside(data.loading(), run, observer, make, |loader, observer| {
         train_loop(run, &settings.stability, set, observer, |set, turn| train(loader.take(turn.step)?, set, turn))
     })
+}
+
+type Half = (FlowBatch, Option<Lesson>);
+
+/// A path's part for each half.
+fn with_path<'a>(
+    (genotype, graphs): (&'a Genotype, &'a Arc<HalfGraphs>),
+    halves: &'a [Half],
+) -> impl Iterator<Item = (&'a Genotype, Arc<HalfGraphs>, &'a Half)> {
+    halves.iter().map(move |half| (genotype, graphs.clone(), half))
+}
+
+/// What the teacher makes of a half.
+struct Lesson {
+    velocity: Vec<f32>,
+    /// Block outputs with their shapes.
+    features: Vec<(Vec<usize>, Vec<f32>)>,
+}
+
+impl Lesson {
+    fn of(
+        half: &FlowBatch,
+        graphs: &HalfGraphs,
+        averaged: &Parameters,
+        text: &TextFeatures,
+    ) -> Result<Self, TrainError> {
+        let device = averaged.device();
+        let (velocity, features) = half.velocity_and_features(graphs.of(half), averaged, text, device)?;
+        let features = features.iter().map(|feature| (feature.shape(), feature.to_vec())).collect();
+        Ok(Self { velocity: velocity.to_vec(), features })
+    }
+
+    /// Mean over blocks of ‖h − h_teacher‖² / ‖h_teacher‖² (hints, Romero et al. 2015); none where no blocks are told.
+    fn feature_distance(&self, features: Vec<Value>, device: &Device) -> Option<Tensor<1>> {
+        let count = features.len();
+        let distance = |(feature, (shape, taught)): (Value, &(Vec<usize>, Vec<f32>))| {
+            let size = taught.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / taught.len() as f64;
+            mean_squared(feature, on(taught.clone(), shape, device)).div_scalar(size.max(1e-12))
+        };
+        let sum = features.into_iter().zip(&self.features).map(distance).reduce(|a, b| a + b)?;
+        Some(sum.div_scalar(count as f64))
+    }
 }
 
 /// Steps between looks at whether the teacher beats no temporal layers.
@@ -230,6 +305,9 @@ pub fn twins(space: &SearchSpace, path: &[u16], widest: bool) -> Genome {
 struct GraphCache<'a> {
     backbone: &'a Backbone,
     shape: DenoiserShape,
+    cut: &'a Cut,
+    /// Whether they give their block outputs too.
+    features: bool,
     graphs: RefCell<BTreeMap<Genotype, Arc<HalfGraphs>>>,
 }
 
@@ -239,9 +317,14 @@ impl GraphCache<'_> {
         if let Some(graph) = self.graphs.borrow().get(genotype) {
             return Ok(graph.clone());
         }
-        let shape = |batch| DenoiserShape { batch, ..self.shape };
-        let graph =
-            Arc::new(HalfGraphs::new(self.shape.batch, |batch| self.backbone.denoiser(genotype, shape(batch)))?);
+        let graph = Arc::new(HalfGraphs::new(self.cut, |batch, frames| {
+            let shape = DenoiserShape { batch, frames, ..self.shape };
+            if self.features {
+                self.backbone.denoiser_with_features(genotype, shape)
+            } else {
+                self.backbone.denoiser(genotype, shape)
+            }
+        })?);
         let mut graphs = self.graphs.borrow_mut();
         if graphs.len() >= KEPT {
             graphs.clear();

@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use tnas_network::{Leaves, Parameters, accumulate, side_by_side};
+use tnas_network::{Device, Leaves, Parameters, accumulate, open_device, side_by_side};
 
-use crate::{AdamWSettings, Ema, Optimizer, TrainError};
+use crate::{AdamWSettings, Adapters, Ema, Optimizer, TrainError};
 
 /// Weights under training: all of them, which of them train, and the optimiser's and the average's state.
 #[derive(Clone)]
@@ -25,6 +25,10 @@ pub struct TrainSet {
     pub checkpointing: Checkpointing,
     /// What a trainer must remember besides weights; kept in checkpoints.
     pub notes: BTreeMap<String, u64>,
+    /// Frozen weights with low-rank adapters that train.
+    pub adapters: Adapters,
+    /// Where the groups of a step's clips are computed, one at a time each; on the weights' own device where there are none.
+    pub devices: Vec<Device>,
 }
 
 /// What a training step keeps of its forward pass.
@@ -74,12 +78,18 @@ impl TrainSet {
             other_rate: 1.0,
             checkpointing: Checkpointing::Off,
             notes: BTreeMap::new(),
+            adapters: Adapters::default(),
+            devices: Vec::new(),
         }
     }
 
     /// Tracked weights for one step.
     pub fn leaves(&self) -> Leaves {
-        let leaves = self.parameters.leaves(|name| self.trained.contains(name));
+        self.leaves_of(&self.adapters.merged(&self.parameters))
+    }
+
+    fn leaves_of(&self, weights: &Parameters) -> Leaves {
+        let leaves = weights.leaves(|name| self.trained.contains(name) || self.adapters.contains(name));
         match self.checkpointing {
             Checkpointing::Off => leaves,
             Checkpointing::Blocks => leaves.in_segments(),
@@ -88,7 +98,7 @@ impl TrainSet {
 
     /// All weights as constants of a step.
     pub fn frozen_leaves(&self) -> Leaves {
-        self.parameters.leaves(|_| false)
+        self.adapters.merged(&self.parameters).leaves(|_| false)
     }
 
     /// Steps the optimiser with summed gradients, then the average, where the gradients are finite.
@@ -119,11 +129,17 @@ impl TrainSet {
         StepReport { gradient_norm, moved }
     }
 
-    /// All weights with the trained ones averaged: what is evaluated and shipped.
+    /// All weights with the trained ones averaged and adapters merged: what is evaluated and shipped.
     pub fn averaged(&self) -> Parameters {
         let mut parameters = self.parameters.clone();
         parameters.absorb(self.ema.average().clone());
-        parameters
+        self.adapters.merged(&parameters)
+    }
+
+    /// Opens the devices, by name, that the groups of a step's clips are computed on.
+    pub fn spread(&mut self, devices: &[String]) -> Result<(), TrainError> {
+        self.devices = devices.iter().map(|name| open_device(name)).collect::<Result<_, _>>()?;
+        Ok(())
     }
 }
 
@@ -141,16 +157,66 @@ impl TrainSet {
         parts: Vec<J>,
         loss: impl Fn(&Leaves, J) -> Result<PartLoss, TrainError> + Sync,
     ) -> Result<(f64, BTreeMap<String, Tensor<1>>), TrainError> {
-        let found = side_by_side(self.parameters.device(), parts, |part| {
-            let leaves = self.leaves();
-            let PartLoss { loss, value } = loss(&leaves, part)?;
-            Ok::<_, TrainError>((value, leaves.backward(loss)?))
-        })?;
+        self.gradients_of(vec![parts], loss)
+    }
+
+    /// The same of groups of parts: one group after another, or one on each device at a time, so that the parts of few
+    /// groups are in memory together. Sums are in the groups' order.
+    pub(crate) fn gradients_of<J: Send>(
+        &self,
+        groups: Vec<Vec<J>>,
+        loss: impl Fn(&Leaves, J) -> Result<PartLoss, TrainError> + Sync,
+    ) -> Result<(f64, BTreeMap<String, Tensor<1>>), TrainError> {
+        let home = self.parameters.device();
+        let weights = self.adapters.merged(&self.parameters);
+        let replicas: Vec<Parameters> = match &self.devices[..] {
+            [] => vec![weights],
+            devices => devices.iter().map(|device| weights.on_device(device)).collect(),
+        };
+        let group = |weights: &Parameters, parts: Vec<J>| {
+            side_by_side(weights.device(), parts, |part| {
+                let leaves = self.leaves_of(weights);
+                let PartLoss { loss, value } = loss(&leaves, part)?;
+                Ok::<_, TrainError>((value, leaves.backward(loss)?))
+            })
+        };
         let (mut value, mut sum) = (0.0, BTreeMap::new());
-        for (part, gradients) in found {
-            value += part;
-            accumulate(&mut sum, gradients);
+        let mut groups = groups.into_iter().peekable();
+        while groups.peek().is_some() {
+            let turn: Vec<_> = replicas.iter().zip(groups.by_ref()).collect();
+            for found in at_once(turn, |(weights, parts)| group(weights, parts))? {
+                for (part, gradients) in found {
+                    value += part;
+                    accumulate(&mut sum, to_device(gradients, home));
+                }
+            }
         }
+        self.adapters.split(&self.parameters, &mut sum);
         Ok((value, sum))
     }
+}
+
+/// Does jobs at the same time, a thread each; one alone in this thread. Results come in the jobs' order.
+fn at_once<J: Send, R: Send>(
+    mut jobs: Vec<J>,
+    work: impl Fn(J) -> Result<R, TrainError> + Sync,
+) -> Result<Vec<R>, TrainError> {
+    let Some(first) = (jobs.len() < 2).then(|| jobs.pop()).flatten() else {
+        return std::thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> = jobs.into_iter().map(|job| scope.spawn(move || work(job))).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect()
+        });
+    };
+    Ok(vec![work(first)?])
+}
+
+fn to_device(gradients: BTreeMap<String, Tensor<1>>, device: &Device) -> BTreeMap<String, Tensor<1>> {
+    gradients
+        .into_iter()
+        .map(|(name, x)| (name, if x.device() == *device { x } else { x.to_device(device) }))
+        .collect()
 }

@@ -81,14 +81,36 @@ impl Backbone {
     /// `added_cond_kwargs.text_embeds` `[B, E]` and `added_cond_kwargs.time_ids` `[B, 6]` or `added_time_ids` `[B, 3]`, to
     /// `out`, shaped as `sample`.
     pub fn denoiser(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, SpaceError> {
+        self.build_denoiser(genotype, shape, false)
+    }
+
+    /// The same with what the blocks give: `down.N` before its halving of the maps, `mid`, and `up.N` after its doubling, each
+    /// `[B·F, C, H, W]`; `out` comes last.
+    pub fn denoiser_with_features(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, SpaceError> {
+        self.build_denoiser(genotype, shape, true)
+    }
+
+    fn build_denoiser(
+        &self,
+        genotype: &Genotype,
+        shape: DenoiserShape,
+        with_features: bool,
+    ) -> Result<Graph, SpaceError> {
         self.check_slots(genotype)?;
         let mut g = GraphBuilder::new();
         let DenoiserShape { batch, frames, .. } = shape;
         let mut unet = UNetBuilder::inputs(&mut g, &self.config, genotype, shape);
-        let (mut x, mut skips, _) = unet.encode();
+        let (mut x, mut skips, down) = unet.encode();
+        let mut features: Vec<(String, ValueId)> =
+            down.into_iter().enumerate().map(|(level, x)| (format!("down.{level}"), x)).collect();
         x = unet.middle(x);
+        features.push(("mid".into(), x));
         for index in 0..self.config.levels() {
             x = unet.up_block(index, x, &mut skips);
+            features.push((format!("up.{index}"), x));
+        }
+        if !with_features {
+            features.clear();
         }
         let x = g.group_norm("conv_norm_out", x, self.config.norm_num_groups, self.config.norm_eps);
         let x = activate(&mut g, "conv_act", x, self.config.out_activation);
@@ -97,7 +119,8 @@ impl Backbone {
         let out = [batch, frames, self.config.out_channels, height, width];
         let x = g.reshape("out.split", x, &out);
         let x = g.transpose("out.to_clips", x, &[0, 2, 1, 3, 4]); // [B, C, F, H, W]
-        Ok(g.finish(&[("out", x)])?)
+        let features = features.iter().map(|(name, x)| (name.as_str(), *x));
+        Ok(g.finish(&features.chain([("out", x)]).collect::<Vec<_>>())?)
     }
 
     /// An error where the genotype names a slot that is not there.

@@ -1,0 +1,361 @@
+//! Laws of how a step's clips are cut, mixed and taught.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod world;
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use tnas_graph::Weights;
+use tnas_network::{Parameters, Value, WeightSource, execute, normal_vec, stream};
+use tnas_space::{Choice, DenoiserShape, Genotype, OPERATORS};
+use tnas_training::{
+    AdamWSettings, AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, HeldOut, LoopSettings,
+    Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet, Weighting, finetune,
+    train_supernet,
+};
+use world::{World, adversarial_settings, bits, finetune_settings, supernet_settings};
+
+/// Figures of every step by name.
+#[derive(Default)]
+struct Figures(RefCell<BTreeMap<&'static str, Vec<f64>>>);
+
+impl Observer for Figures {
+    fn step(&mut self, _: &str, _: u64, _: u64, figures: &[(&'static str, f64)]) {
+        for &(name, value) in figures {
+            self.0.get_mut().entry(name).or_default().push(value);
+        }
+    }
+}
+
+fn figures(world: &World, settings: &FinetuneSettings, steps: u64) -> BTreeMap<&'static str, Vec<f64>> {
+    let mut figures = Figures::default();
+    world.finetune(&world.data, settings, None, &LoopSettings::new("test", steps), &mut figures).unwrap();
+    figures.0.into_inner()
+}
+
+fn supernet_figures(world: &World, settings: &SupernetSettings, steps: u64) -> BTreeMap<&'static str, Vec<f64>> {
+    let mut figures = Figures::default();
+    world.supernet(settings, &LoopSettings::new("test", steps), &mut figures).unwrap();
+    figures.0.into_inner()
+}
+
+fn close(a: f64, b: f64, what: &str) {
+    assert!((a - b).abs() <= 1e-6 * b.abs(), "{what}: {a} {b}");
+}
+
+#[test]
+fn micro_batches_add_up_to_one_batch() {
+    let world = World::new();
+    let whole = FinetuneSettings { batch: 6, ..finetune_settings() };
+    let expected = figures(&world, &whole, 1);
+    for (batch, accumulate) in [(3, 2), (2, 3), (1, 6)] {
+        let found = figures(&world, &FinetuneSettings { batch, accumulate, ..whole.clone() }, 1);
+        for name in ["loss", "gradient_norm"] {
+            close(found[name][0], expected[name][0], name);
+        }
+    }
+    let whole = SupernetSettings { batch: 4, ..supernet_settings() };
+    let expected = supernet_figures(&world, &whole, 1);
+    let found = supernet_figures(&world, &SupernetSettings { batch: 2, accumulate: 2, ..whole }, 1);
+    close(found["loss"][0], expected["loss"][0], "supernet loss");
+    close(found["gradient_norm"][0], expected["gradient_norm"][0], "supernet gradient norm");
+}
+
+#[test]
+fn replicas_find_what_one_device_finds_and_repeat() {
+    let world = World::new();
+    let one = FinetuneSettings { batch: 4, ..finetune_settings() };
+    let two = FinetuneSettings { devices: vec!["cpu".into(), "cpu".into()], ..one.clone() };
+    let (expected, found) = (figures(&world, &one, 1), figures(&world, &two, 1));
+    for name in ["loss", "gradient_norm"] {
+        close(found[name][0], expected[name][0], name);
+    }
+    let run = LoopSettings::new("test", 5);
+    let train = |settings| bits(&world.finetune(&world.data, settings, None, &run, &mut Silent).unwrap());
+    assert!(train(&two) == train(&two));
+    let uneven = FinetuneSettings { batch: 3, accumulate: 1, devices: vec!["cpu".into(); 5], ..one.clone() };
+    let whole = FinetuneSettings { batch: 3, ..one };
+    close(figures(&world, &uneven, 1)["loss"][0], figures(&world, &whole, 1)["loss"][0], "more devices than clips");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named() {
+    let world = World::new();
+    let settings = FinetuneSettings { devices: vec!["cpu".into(), "abacus".into()], ..finetune_settings() };
+    let error =
+        world.finetune(&world.data, &settings, None, &LoopSettings::new("test", 1), &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("abacus"), "{error}");
+}
+
+#[test]
+fn images_leave_the_other_steps_as_they_are() {
+    let world = World::new();
+    // A rate of nothing: losses show what the steps see.
+    let still = AdamWSettings { learning_rate: 0.0, ..AdamWSettings::default() };
+    let videos = FinetuneSettings { optimizer: still, ..finetune_settings() };
+    let mixed = FinetuneSettings { images: 0.4, ..videos.clone() };
+    let (a, b) = (figures(&world, &videos, 30), figures(&world, &mixed, 30));
+    let same = a["loss"].iter().zip(&b["loss"]).filter(|(a, b)| a == b).count();
+    assert!((10..27).contains(&same), "{same} of 30 steps see clips");
+}
+
+#[test]
+fn every_stage_trains_on_images_alone() {
+    let world = World::new();
+    let run = LoopSettings::new("test", 6);
+    let settings = FinetuneSettings { images: 1.0, ..finetune_settings() };
+    world.finetune(&world.data, &settings, None, &run, &mut Silent).unwrap();
+    let settings = SupernetSettings { images: 1.0, feature_distillation: 0.5, ..supernet_settings() };
+    world.supernet(&settings, &run, &mut Silent).unwrap();
+    let settings = AdversarialSettings { images: 1.0, ..adversarial_settings() };
+    world.adversarial(&settings, &run, &mut Silent).unwrap();
+}
+
+#[test]
+fn every_temporal_operator_passes_a_single_frame() {
+    let world = World::new();
+    for kind in OPERATORS {
+        let text = kind.name;
+        let choice: Choice = text.parse().unwrap();
+        let genotype: Genotype = format!("down.1.0.r={choice}").parse().unwrap();
+        let shape = DenoiserShape { batch: 1, frames: 1, height: 8, width: 8, tokens: 4 };
+        let graph = world.backbone.denoiser(&genotype, shape).unwrap();
+        let mut parameters = world.parameters.clone();
+        for weight in graph.weights() {
+            if weight.name.starts_with(TEMPORAL_PREFIX) {
+                // Fresh insertions would pass no gradient on.
+                let values = normal_vec(weight.elements(), &mut stream(3, &weight.name, 0));
+                parameters.insert_host(&weight.name, &weight.shape, values.iter().map(|x| 0.1 * x).collect());
+            }
+        }
+        let leaves = parameters.leaves(|name| name.starts_with(TEMPORAL_PREFIX));
+        let device = leaves.device();
+        let inputs = graph.inputs.iter().map(|input| {
+            let shape = graph.shape(input.value);
+            let values = normal_vec(shape.iter().product(), &mut stream(1, &input.name, 0));
+            Value::from_f32(values, shape, &device.clone().inner()).constant_for(device)
+        });
+        let out = execute(&graph, &leaves, inputs.collect(), device).unwrap().pop().unwrap();
+        assert!(out.to_vec().iter().all(|x| x.is_finite()), "{text}");
+        let gradients = leaves.backward(out.flat().square().mean()).unwrap();
+        assert!(!gradients.is_empty(), "{text}");
+        for (name, gradient) in gradients {
+            assert!(Value::F1(gradient).to_vec().iter().all(|x| x.is_finite()), "{text}: {name}");
+        }
+    }
+}
+
+#[test]
+fn weights_of_a_loss_are_those_of_its_times() {
+    let world = World::new();
+    let loss = |weighting| {
+        let flow = FlowSettings { weighting, ..FlowSettings::default() };
+        let probe =
+            HeldOut::new(&world.data, &world.backbone.parameterisation, &world.text, 8, 4, &flow, 5).unwrap();
+        let genotype = world.genotype();
+        probe.loss(&world.parameters, |shape| Ok(world.backbone.denoiser(&genotype, shape)?)).unwrap()
+    };
+    let plain = loss(Weighting::None);
+    assert_eq!(loss(Weighting::HighNoise(0.0)).per_clip, plain.per_clip);
+    let heavy = loss(Weighting::HighNoise(1.0));
+    assert!(heavy.bands.last().unwrap().mean > plain.bands.last().unwrap().mean);
+    assert!(heavy.bands[0].mean < plain.bands[0].mean);
+    // Training sees the same: a weight of 1 at every time changes a loss by roundings alone.
+    let settings = |weighting| FinetuneSettings {
+        flow: FlowSettings { weighting, ..FlowSettings::default() },
+        batch: 4,
+        ..finetune_settings()
+    };
+    let [none, even] = [Weighting::None, Weighting::HighNoise(0.0)].map(|w| figures(&world, &settings(w), 1));
+    close(even["loss"][0], none["loss"][0], "loss");
+    close(even["gradient_norm"][0], none["gradient_norm"][0], "gradient norm");
+}
+
+#[test]
+fn defaults_are_written_as_before() {
+    let keys = |value: serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for settings in [
+        keys(serde_json::to_value(BackboneSettings::default()).unwrap()),
+        keys(serde_json::to_value(SupernetSettings::default()).unwrap()),
+        keys(serde_json::to_value(FinetuneSettings::default()).unwrap()),
+        keys(serde_json::to_value(AdversarialSettings::default()).unwrap()),
+    ] {
+        for new in ["accumulate", "devices", "images", "lora_rank", "feature_distillation"] {
+            assert!(!settings.iter().any(|key| key == new), "{new} in {settings:?}");
+        }
+    }
+    let flow = serde_json::to_string(&FlowSettings::default()).unwrap();
+    assert_eq!(flow, r#"{"time":{"mean":0.0,"deviation":1.0},"shift":1.0,"caption_dropout":0.0}"#);
+    let auto: FlowSettings = serde_json::from_str(r#"{"shift": "auto", "weighting": {"min_snr": 5.0}}"#).unwrap();
+    assert_eq!((auto.shift, auto.weighting), (Shift::Auto, Weighting::MinSnr(5.0)));
+}
+
+fn adapted(world: &World, rank: usize) -> TrainSet {
+    let temporal = |name: &str| name.starts_with(TEMPORAL_PREFIX);
+    let mut set = TrainSet::new(world.parameters.clone(), temporal, &finetune_settings().optimizer, 0.9);
+    set.adapt(rank, |name| !temporal(name), 3);
+    set
+}
+
+#[test]
+fn fresh_adapters_change_nothing() {
+    let world = World::new();
+    let set = adapted(&world, 2);
+    let names = |front: &str| set.parameters.names().filter(|name| name.ends_with(front)).count();
+    assert!(names("lora_A.weight") > 10 && names("lora_A.weight") == names("lora_B.weight"));
+    let probe = world.probe();
+    let genotype = world.genotype();
+    let loss = |weights: &Parameters| {
+        probe.loss(weights, |shape| Ok(world.backbone.denoiser(&genotype, shape)?)).unwrap().per_clip
+    };
+    assert_eq!(loss(&set.averaged()), loss(&world.parameters));
+    assert!(set.averaged().names().eq(world.parameters.names()));
+}
+
+/// x·Wᵀ + (x·Aᵀ)·Bᵀ = x·(W + B·A)ᵀ, and the gradients of A and B are those of the branch.
+#[test]
+fn merged_adapters_are_the_branch_beside_the_weight() {
+    use burn::tensor::Tensor;
+    let world = World::new();
+    let mut set = adapted(&world, 2);
+    let name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k";
+    let of_b = format!("{name}.lora_B.weight");
+    let shape = set.parameters.get(&of_b).unwrap().shape.clone();
+    set.parameters.insert_host(&of_b, &shape, normal_vec(shape.iter().product(), &mut stream(1, "test/b", 0)));
+    let matrix = |parameters: &Parameters, name: &str| {
+        let found = parameters.get(name).unwrap();
+        let (rows, columns) = (found.shape[0], found.shape[1]);
+        found.flat.clone().reshape([rows, columns])
+    };
+    let merged = set.adapters.merged(&set.parameters);
+    let (w, a, b) = (
+        matrix(&set.parameters, &format!("{name}.weight")),
+        matrix(&set.parameters, &format!("{name}.lora_A.weight")),
+        matrix(&set.parameters, &of_b),
+    );
+    let [_, columns] = w.dims();
+    let x = Value::from_f32(normal_vec(5 * columns, &mut stream(1, "test/x", 0)), &[5, columns], merged.device())
+        .rows();
+    let branch: Tensor<2> = x.clone().matmul(w.transpose()) + x.clone().matmul(a.transpose()).matmul(b.transpose());
+    let whole: Tensor<2> = x.matmul(matrix(&merged, &format!("{name}.weight")).transpose());
+    let error = (branch.clone() - whole).abs().max().into_scalar::<f32>();
+    assert!(error <= 1e-5 * branch.abs().max().into_scalar::<f32>(), "{error}");
+}
+
+#[test]
+fn adapters_train_alone_and_are_resumed() {
+    let world = World::new();
+    let (data, text) = (&world.data, &world.text);
+    let genotype = world.genotype();
+    let settings = finetune_settings();
+    let train = |set: &mut TrainSet, run: &LoopSettings| {
+        finetune(&world.backbone, &genotype, set, data, text, None, &settings, 5, run, &mut Silent).unwrap();
+    };
+    let mut set = adapted(&world, 2);
+    train(&mut set, &LoopSettings::new("test", 6));
+    // What is under the adapters stays, what is read moves.
+    let name = "down_blocks.1.resnets.0.conv1.weight";
+    assert_eq!(set.parameters.values(name).unwrap(), world.parameters.values(name).unwrap());
+    assert_ne!(set.averaged().values(name).unwrap(), world.parameters.values(name).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Some(folder.path().join("lora.safetensors"));
+    let run = |steps| LoopSettings { checkpoint: checkpoint.clone(), steps, ..LoopSettings::new("test", steps) };
+    // The learning rate's schedule depends on the number of steps: stopped as Ctrl-C stops.
+    struct After(u64, u64);
+    impl Observer for After {
+        fn step(&mut self, _: &str, step: u64, _: u64, _: &[(&'static str, f64)]) {
+            self.1 = step;
+        }
+        fn interrupted(&self) -> bool {
+            self.1 >= self.0
+        }
+    }
+    let mut again = adapted(&world, 2);
+    let stopped =
+        finetune(&world.backbone, &genotype, &mut again, data, text, None, &settings, 5, &run(6), &mut After(3, 0));
+    assert!(stopped.is_err());
+    let mut again = adapted(&world, 2);
+    train(&mut again, &run(6));
+    assert!(bits(&again.averaged()) == bits(&set.averaged()));
+}
+
+#[test]
+fn accumulation_and_mixing_resume() {
+    let world = World::new();
+    let settings = FinetuneSettings {
+        accumulate: 2,
+        images: 0.3,
+        devices: vec!["cpu".into(), "cpu".into()],
+        flow: FlowSettings { weighting: Weighting::MinSnr(5.0), shift: Shift::Auto, ..FlowSettings::default() },
+        ..finetune_settings()
+    };
+    struct Impatient;
+    impl Observer for Impatient {
+        fn step(&mut self, _: &str, _: u64, _: u64, _: &[(&'static str, f64)]) {}
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    let whole = world.finetune(&world.data, &settings, None, &LoopSettings::new("test", 8), &mut Silent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run =
+        LoopSettings { checkpoint: Some(folder.path().join("x.safetensors")), ..LoopSettings::new("test", 8) };
+    let again = loop {
+        if let Ok(found) = world.finetune(&world.data, &settings, None, &run, &mut Impatient) {
+            break found;
+        }
+    };
+    assert!(bits(&again) == bits(&whole));
+}
+
+#[test]
+fn features_teach_once_the_teacher_is_better() {
+    let world = World::new();
+    let settings = SupernetSettings { distillation: 0.0, feature_distillation: 1.0, ..supernet_settings() };
+    let run = LoopSettings::new("test", 12);
+    let train = |settings: &SupernetSettings| {
+        let mut figures = Figures::default();
+        let trained = world.supernet(settings, &run, &mut figures).unwrap();
+        (bits(&trained), figures.0.into_inner()["teaching"].iter().sum::<f64>())
+    };
+    let (with, taught) = train(&settings);
+    let (without, _) = train(&SupernetSettings { feature_distillation: 0.0, ..settings.clone() });
+    assert_eq!(taught > 0.0, with != without, "taught in {taught} steps");
+    assert!(with == train(&settings).0);
+}
+
+#[test]
+fn features_are_outputs_beside_the_same_velocity() {
+    let world = World::new();
+    let genotype = world.genotype();
+    let shape = DenoiserShape { batch: 1, frames: 3, height: 8, width: 8, tokens: 4 };
+    let run = |graph: &tnas_graph::Graph| {
+        let device = world.parameters.device();
+        let inputs = graph.inputs.iter().map(|input| {
+            let shape = graph.shape(input.value);
+            Value::from_f32(normal_vec(shape.iter().product(), &mut stream(1, &input.name, 0)), shape, device)
+        });
+        execute(graph, &world.parameters, inputs.collect(), device).unwrap()
+    };
+    let plain = world.backbone.denoiser(&genotype, shape).unwrap();
+    let with = world.backbone.denoiser_with_features(&genotype, shape).unwrap();
+    let names: Vec<&str> = with.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(names, ["down.0", "down.1", "mid", "up.0", "up.1", "out"]);
+    assert_eq!(run(&with).pop().unwrap().to_vec(), run(&plain).pop().unwrap().to_vec());
+}
+
+#[test]
+fn lora_of_the_supernet_is_merged() {
+    let world = World::new();
+    let settings = SupernetSettings { spatial: SpatialWeights::Lora(2), ..supernet_settings() };
+    let text = serde_json::to_value(&settings).unwrap();
+    assert_eq!(text["spatial"], serde_json::json!({"lora": 2}));
+    let mut set = adapted(&world, 2);
+    let World { backbone, space, data, text, .. } = &world;
+    let run = LoopSettings::new("test", 4);
+    let (teacher, probe) = (world.genotype(), world.probe());
+    train_supernet(backbone, space, &teacher, &mut set, data, text, &probe, &settings, 5, &run, &mut Silent)
+        .unwrap();
+    assert!(set.averaged().names().eq(world.parameters.names()));
+    assert!(set.averaged().flat("conv_in.weight").is_some());
+}

@@ -17,41 +17,44 @@ const STEPS: u64 = 30;
 /// Relative to the figure, or to 1 where it is smaller.
 const TOLERANCE: f64 = 1e-3;
 
+/// Figures of every step by name.
 #[derive(Default)]
-struct Curve(Vec<f64>, &'static str);
+struct Curves(BTreeMap<&'static str, Vec<f64>>);
 
-impl Observer for Curve {
+impl Observer for Curves {
     fn step(&mut self, _: &str, _: u64, _: u64, figures: &[(&'static str, f64)]) {
-        self.0.extend(figures.iter().filter(|(name, _)| *name == self.1).map(|(_, value)| value));
+        for &(name, value) in figures {
+            self.0.entry(name).or_default().push(value);
+        }
     }
 }
 
-fn curve(
-    figure: &'static str,
+/// The wanted figures of one run, by the run's name and theirs.
+fn curves(
+    run: &str,
+    wanted: &[&str],
     stage: impl Fn(&LoopSettings, &mut dyn Observer) -> Result<Parameters, TrainError>,
-) -> Vec<f64> {
-    let mut curve = Curve(Vec::new(), figure);
-    stage(&LoopSettings::new("test", STEPS), &mut curve).unwrap();
-    curve.0
+) -> Vec<(String, Vec<f64>)> {
+    let mut curves = Curves::default();
+    stage(&LoopSettings::new("test", STEPS), &mut curves).unwrap();
+    wanted.iter().map(|&figure| (format!("{run} {figure}"), curves.0[figure].clone())).collect()
 }
 
 #[test]
 fn curves_are_golden() {
     let world = World::new();
-    let found: BTreeMap<&str, Vec<f64>> = BTreeMap::from([
-        ("finetune loss", curve("loss", |run, o| world.finetune(&world.data, &finetune_settings(), None, run, o))),
-        ("supernet loss", curve("loss", |run, o| world.supernet(&supernet_settings(), run, o))),
-        (
-            "adversarial loss_heads",
-            curve("loss_heads", |run, o| world.adversarial(&adversarial_settings(), run, o)),
-        ),
-        (
-            "adversarial loss_student",
-            curve("loss_student", |run, o| world.adversarial(&adversarial_settings(), run, o)),
-        ),
-        ("dmd2 loss_score", curve("loss_score", |run, o| world.adversarial(&score_settings(), run, o))),
-        ("dmd2 gradient_norm", curve("gradient_norm", |run, o| world.adversarial(&score_settings(), run, o))),
-    ]);
+    let student =
+        |settings, run: &LoopSettings, observer: &mut dyn Observer| world.adversarial(settings, run, observer);
+    let (adversarial, scores) = (adversarial_settings(), score_settings());
+    let found: BTreeMap<String, Vec<f64>> = [
+        curves("finetune", &["loss"], |run, o| world.finetune(&world.data, &finetune_settings(), None, run, o)),
+        curves("supernet", &["loss"], |run, o| world.supernet(&supernet_settings(), run, o)),
+        curves("adversarial", &["loss_heads", "loss_student"], |run, o| student(&adversarial, run, o)),
+        curves("dmd2", &["gradient_norm", "loss_score"], |run, o| student(&scores, run, o)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/curves.txt");
     if std::env::var_os("TNAS_WRITE_GOLDEN").is_some() {
         let mut text = String::new();
@@ -62,10 +65,10 @@ fn curves_are_golden() {
         std::fs::write(&path, text).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
-    let golden: BTreeMap<&str, Vec<f64>> = text
+    let golden: BTreeMap<String, Vec<f64>> = text
         .lines()
         .map(|line| line.split_once(": ").unwrap())
-        .map(|(name, values)| (name, values.split(' ').map(|x| x.parse().unwrap()).collect()))
+        .map(|(name, values)| (name.to_string(), values.split(' ').map(|x| x.parse().unwrap()).collect()))
         .collect();
     assert!(golden.keys().eq(found.keys()));
     for (name, values) in &found {

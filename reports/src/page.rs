@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     CandidateRow, FrontRow, RunRecord, evaluation,
     plots::{DISTANCES, Plot},
-    tables::{comparison, contenders, few_steps},
+    tables::{comparison, contenders, few_steps, sweep},
 };
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
@@ -27,6 +27,7 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     let (distances, plots): (Vec<Plot>, Vec<Plot>) =
         plots.iter().cloned().partition(|plot| plot.name.starts_with(DISTANCES));
     evaluation::section(&mut html, record, &distances);
+    sweep(&mut html, record);
     comparison(&mut html, record);
     contenders(&mut html, record);
     html.push_str("<h2>Latency, training, search</h2>");

@@ -110,6 +110,26 @@ pub(crate) fn few_steps(html: &mut String, record: &RunRecord) {
     controls(html, record);
 }
 
+/// Students by the times at which they were looked at.
+pub(crate) fn sweep(html: &mut String, record: &RunRecord) {
+    let Some(rows) = record.figure("sweep", "rows").and_then(Value::as_array) else { return };
+    let _ = write!(
+        html,
+        "<h2>Sweep of the noise</h2><p>Students of {} steps ({}), one for each law of the times at which discriminator or scores \
+         look: logit-normal with this mean and deviation.</p><table><tr><th>mean<th>deviation<th>kernel MMD<th>Fréchet \
+         distance</tr>",
+        record.figure("sweep", "student_steps").unwrap_or(&Value::Null),
+        text(record.figure("sweep", "method").unwrap_or(&Value::Null)),
+    );
+    for row in rows {
+        let figure = |key: &str| format!("{} {}", number(&row[key]["estimate"], 4), interval(&row[key]));
+        let (mean, deviation) = (&row["mean"], &row["deviation"]);
+        let (mmd, frechet) = (figure("kernel_mmd"), figure("frechet"));
+        let _ = write!(html, "<tr><td>{mean}<td>{deviation}<td>{mmd}<td>{frechet}</tr>");
+    }
+    html.push_str("</table>");
+}
+
 /// What the judge says of real clips that were spoilt.
 fn controls(html: &mut String, record: &RunRecord) {
     let Some(rows) = record.figure("judge", "controls").and_then(Value::as_array) else { return };

@@ -396,6 +396,16 @@ pub struct DistillArgs {
     /// What pulls the student; distill.method of the study where not given.
     #[arg(long, value_enum)]
     pub method: Option<DistillMethodChoice>,
+    /// Instead, a student for each of these means of distill.noise (of distill.scores.noise for dmd2), e.g. `-2,-1,0,1`, all
+    /// judged beside real clips: the times at which a student is looked at are what the stage is most sensitive to.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "MEANS")]
+    pub sweep_mean: Vec<f32>,
+    /// With each of these deviations, e.g. `0.5,1,2`; the study's where not given.
+    #[arg(long, value_delimiter = ',', value_name = "DEVIATIONS", requires = "sweep_mean")]
+    pub sweep_deviation: Vec<f32>,
+    /// Clips that a student of a sweep is judged by; samples.judged where not given.
+    #[arg(long, requires = "sweep_mean")]
+    pub sweep_clips: Option<usize>,
 }
 
 /// Methods of distillation.
@@ -496,6 +506,9 @@ impl GenerateArgs {
     }
 }
 
+/// Resamples of an evaluation's intervals.
+const RESAMPLES: usize = 400;
+
 /// What is judged, and by what.
 #[derive(Args, Clone)]
 pub struct EvaluateArgs {
@@ -528,11 +541,27 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value_t = Reference::HeldOut)]
     pub reference: Reference,
     /// Resamples of the intervals.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = RESAMPLES)]
     pub resamples: usize,
 }
 
 impl EvaluateArgs {
+    /// No arm yet, and the defaults.
+    pub fn of(study: &StudyArgs) -> Self {
+        Self {
+            study: study.clone(),
+            models: Vec::new(),
+            students: Vec::new(),
+            folders: Vec::new(),
+            clips: None,
+            steps: Vec::new(),
+            samplers: Vec::new(),
+            seeds: Vec::new(),
+            reference: Reference::HeldOut,
+            resamples: RESAMPLES,
+        }
+    }
+
     /// An error where numbers make no sense.
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(!self.steps.contains(&0), "failed to sample in 0 steps: --steps takes numbers from 1 on");

@@ -146,6 +146,9 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Distill(args) => {
             let study = args.study.clone();
             with(&study, "distill", |bench| {
+                if !args.sweep_mean.is_empty() {
+                    return stages::distill::sweep(bench, &stages::front::winner(bench)?, &args);
+                }
                 let variant = stages::distill::Variant::asked(bench, &args);
                 stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)
             })

@@ -1,13 +1,21 @@
 use serde_json::{Value, json};
 use tnas_network::Parameters;
 use tnas_space::Genotype;
-use tnas_training::{AdversarialSettings, Student, train_student};
+use tnas_training::{AdversarialSettings, DistillMethod, Student, TimeLaw, train_student};
 
 use super::{
+    evaluate::evaluate_into,
     finetune::{read_winner, write_pipeline},
+    judge::judge,
     loop_settings, staged,
 };
-use crate::{args::DistillArgs, looks::Looks, model_folder::read_unet, progress::Watch, workbench::Workbench};
+use crate::{
+    args::{DistillArgs, EvaluateArgs, SamplerChoice},
+    looks::Looks,
+    model_folder::read_unet,
+    progress::Watch,
+    workbench::Workbench,
+};
 use tnas_study::hash_path;
 
 /// A few-step student of the winner's: the study's own, or one of another method or number of steps beside it.
@@ -79,6 +87,67 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) 
             "folder": folder.strip_prefix(bench.run.root()).unwrap_or(&folder), "loading": watch.loading(),
         }))
     })
+}
+
+/// A student for each law of the times at which it is looked at, and what the judge says of their clips.
+pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow::Result<Value> {
+    let base = Variant::asked(bench, args);
+    let method = base.settings.method;
+    let of = |settings: &AdversarialSettings| match method {
+        DistillMethod::Adversarial => settings.noise,
+        DistillMethod::Dmd2 => settings.scores.noise,
+    };
+    let deviations = match &args.sweep_deviation[..] {
+        [] => vec![of(&base.settings).deviation],
+        given => given.to_vec(),
+    };
+    let mut laws = Vec::new();
+    for &mean in &args.sweep_mean {
+        for &deviation in &deviations {
+            anyhow::ensure!(
+                mean.is_finite() && deviation > 0.0 && deviation.is_finite(),
+                "failed to sweep mean {mean} with deviation {deviation}: numbers are needed, deviations above 0"
+            );
+            laws.push(TimeLaw { mean, deviation });
+        }
+    }
+    let mut folders = Vec::new();
+    for &law in &laws {
+        let mut settings = base.settings.clone();
+        match method {
+            DistillMethod::Adversarial => settings.noise = law,
+            DistillMethod::Dmd2 => settings.scores.noise = law,
+        }
+        let suffix = format!("{}-noise{}~{}", base.suffix, law.mean, law.deviation);
+        let variant = Variant { settings, suffix };
+        distill_variant(bench, winner, &variant)?;
+        folders.push(bench.run.model(&variant.folder(winner)));
+    }
+    judge(bench)?;
+    let sampler = if base.settings.student_steps > 1 { SamplerChoice::Renoise } else { SamplerChoice::Euler };
+    let asked = EvaluateArgs {
+        students: folders,
+        steps: vec![base.settings.student_steps],
+        samplers: vec![sampler],
+        clips: args.sweep_clips,
+        ..EvaluateArgs::of(&args.study)
+    };
+    let found = evaluate_into(bench, &asked, "evaluation/sweep")?;
+    let arms = found["arms"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Value> = laws
+        .iter()
+        .zip(&arms)
+        .map(|(law, arm)| {
+            json!({"mean": law.mean, "deviation": law.deviation, "kernel_mmd": arm["metrics"]["kernel_mmd"],
+                "frechet": arm["metrics"]["frechet"]})
+        })
+        .collect();
+    let distance = |row: &&Value| row["kernel_mmd"]["estimate"].as_f64().unwrap_or(f64::INFINITY);
+    let best = rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
+    let figures =
+        json!({"method": method, "student_steps": base.settings.student_steps, "rows": rows, "best": best});
+    bench.run.dir().finish(&bench.run.stage("sweep", &(), &[])?, figures.clone())?;
+    Ok(figures)
 }
 
 /// The weights of the study's own student.

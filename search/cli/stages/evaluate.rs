@@ -24,8 +24,8 @@ use crate::{args::EvaluateArgs, workbench::Workbench};
 /// What a stored evaluation means; raise where it changes.
 const FORMAT_VERSION: u32 = 1;
 
-/// The evaluation of a run.
-const FILE: &str = "evaluation/evaluation.json";
+/// Where the evaluation of a run lies.
+const FOLDER: &str = "evaluation";
 
 /// Deviation of the noise of noisy real clips, as where the judge is trained.
 const NOISE: f32 = 0.3;
@@ -35,7 +35,14 @@ const CLIPS_PER_FEATURE: usize = 8;
 
 /// Judges models and folders of films beside real clips, and the judge by spoilt real clips.
 pub fn evaluate(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Value> {
+    evaluate_into(bench, args, FOLDER)
+}
+
+/// The same with figures and sheets in a folder of the run.
+pub fn evaluate_into(bench: &Workbench, args: &EvaluateArgs, folder: &str) -> anyhow::Result<Value> {
     args.check()?;
+    let file = bench.run.path(&format!("{folder}/evaluation.json"));
+    let stage = if folder == FOLDER { "evaluate".to_string() } else { folder.replace('/', "-") };
     let judge = read_judge(bench)?;
     let arms = arms::planned(bench, args)?;
     let clips = args.clips.unwrap_or(bench.study.samples.judged);
@@ -54,12 +61,12 @@ pub fn evaluate(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Value>
         [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
         named,
     ]);
-    staged(&bench.run, "evaluate", &inputs, &[bench.run.path(FILE)], &[], || {
+    staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
         let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
         let scorer = Scorer::new(bench, &judge, &judge_hash)?;
-        let evaluation = Evaluation { bench, args, scorer, sets, seeds };
+        let evaluation = Evaluation { bench, args, scorer, sets, seeds, folder };
         let found = evaluation.found(&arms)?;
-        bench.run.write_json(FILE, &found)?;
+        bench.run.write_json(&format!("{folder}/evaluation.json"), &found)?;
         Ok(json!({
             "judge_hash": judge_hash,
             "clips": clips,
@@ -68,11 +75,11 @@ pub fn evaluate(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Value>
                 .map(|row| row["metric"].clone()).collect::<Vec<_>>(),
         }))
     })?;
-    let text = std::fs::read(bench.run.path(FILE)).context("failed to read the evaluation")?;
+    let text = std::fs::read(&file).context("failed to read the evaluation")?;
     let found: Value = serde_json::from_slice(&text).context("failed to read the evaluation")?;
     if !args.study.json {
         table::print(&found);
-        println!("{}", bench.run.path(FILE).display());
+        println!("{}", file.display());
     }
     Ok(found)
 }
@@ -83,6 +90,7 @@ struct Evaluation<'a> {
     scorer: Scorer<'a>,
     sets: RealSets,
     seeds: Vec<u64>,
+    folder: &'a str,
 }
 
 /// A named set of clips, measured.
@@ -207,7 +215,7 @@ impl Evaluation<'_> {
 
     /// A contact sheet for the real clips and for each arm.
     fn write_sheets(&self, floor: &Row, rows: &[Row]) -> anyhow::Result<()> {
-        let folder = self.bench.run.path("evaluation/sheets");
+        let folder = self.bench.run.path(&format!("{}/sheets", self.folder));
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("failed to clear {}", folder.display()))?;
         }
@@ -216,7 +224,7 @@ impl Evaluation<'_> {
         for (index, row) in std::iter::once(floor).chain(rows).enumerate() {
             let clips: Vec<&Clip> = row.scored.shown.iter().collect();
             if !clips.is_empty() {
-                let name = format!("evaluation/sheets/{index:02}-{}.png", arms::slug(&row.name));
+                let name = format!("{}/sheets/{index:02}-{}.png", self.folder, arms::slug(&row.name));
                 self.bench.run.write(&name, &contact_sheet(&clips, &sheet)?)?;
             }
         }

@@ -40,6 +40,26 @@ fn bad_overrides_and_devices_name_the_way_out() {
         1,
         &["search.limit_sigmas", "0 or more"],
     );
+    let recipe: [(&str, &[&str]); 9] = [
+        ("finetune.accumulate=0", &["finetune.accumulate = 0", "no accumulation"]),
+        ("finetune.devices=[\"cpu\", \"abacus\"]", &["finetune.devices", "abacus", "cuda:N"]),
+        ("supernet.training.images=1.5", &["supernet.training.images = 1.5", "share"]),
+        ("supernet.training.spatial={ lora = 0 }", &["supernet.training.spatial.lora = 0", "frozen"]),
+        ("supernet.training.spatial={ slow = 0.0 }", &["supernet.training.spatial.slow = 0", "frozen"]),
+        ("supernet.training.feature_distillation=-1", &["feature_distillation = -1"]),
+        ("finetune.flow.shift=0", &["finetune.flow.shift = 0", "auto"]),
+        ("finetune.flow.weighting={ min_snr = -5 }", &["finetune.flow.weighting.min_snr = -5", "5 is usual"]),
+        ("backbone.training.flow.caption_dropout=2", &["backbone.training.flow.caption_dropout = 2"]),
+    ];
+    for (setting, expected) in recipe {
+        fails(&["run", study, "--runs", runs, "--set", setting], 1, expected);
+    }
+    fails(&["run", study, "--runs", runs, "--set", "finetune.flow.shift=\"automatic\""], 2, &["shift", "auto"]);
+    fails(
+        &["run", study, "--runs", runs, "--set", "search.start=\"best\""],
+        2,
+        &["search.start", "local", "random"],
+    );
     fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
 }
 

@@ -13,7 +13,7 @@ mod tables;
 
 pub use error::ReportError;
 pub use page::page;
-pub use record::{CandidateRow, FrontRow, LatencyPoint, MetricRow, RunRecord};
+pub use record::{CandidateRow, FrontRow, LatencyPoint, LocalScore, MetricRow, RunRecord};
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     CandidateRow, FrontRow, RunRecord, evaluation,
     plots::{DISTANCES, Plot},
-    tables::{comparison, contenders, few_steps, sweep},
+    tables::{comparison, contenders, few_steps, local_scores, sweep},
 };
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
@@ -21,6 +21,7 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
         figure(&mut html, plot);
     }
     front_table(&mut html, record);
+    local_scores(&mut html, record);
     winner(&mut html, record);
     clips(&mut html, record);
     few_steps(&mut html, record);

@@ -18,6 +18,8 @@ pub struct RunRecord {
     pub stages: BTreeMap<String, Value>,
     /// Every candidate of the search.
     pub candidates: Vec<CandidateRow>,
+    /// What each choice at each slot does alone.
+    pub local_scores: Vec<LocalScore>,
     /// Members of the front.
     pub front: Vec<FrontRow>,
     /// Measured against predicted on held-out architectures.
@@ -53,6 +55,21 @@ pub struct CandidateRow {
     pub latency_ms: f64,
     /// Whether it keeps all limits.
     pub feasible: bool,
+}
+
+/// One choice at one slot beside no temporal layers, through the supernet.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LocalScore {
+    /// Slot.
+    pub slot: String,
+    /// Its operators.
+    pub choice: String,
+    /// Held-out loss with it − without: below 0 where it helps.
+    pub loss_change: f64,
+    /// Of the change, paired over clips; runs of earlier versions have none.
+    pub standard_error: Option<f64>,
+    /// Milliseconds that it is predicted to add.
+    pub latency_change_ms: f64,
 }
 
 /// A member of the front.
@@ -118,6 +135,7 @@ impl RunRecord {
         Ok(Self {
             name,
             candidates: rows(run.join("search/candidates.json"))?,
+            local_scores: rows(run.join("search/local_scores.json"))?,
             front: rows(run.join("front.json"))?,
             latency: list("latency", "held_out_points")
                 .and_then(|v| serde_json::from_value(v).ok())

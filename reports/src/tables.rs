@@ -75,6 +75,34 @@ pub(crate) fn contenders(html: &mut String, record: &RunRecord) {
     html.push_str("</table>");
 }
 
+/// What each choice at each slot does alone, the most helpful first.
+pub(crate) fn local_scores(html: &mut String, record: &RunRecord) {
+    if record.local_scores.is_empty() {
+        return;
+    }
+    let mut scores: Vec<_> = record.local_scores.iter().collect();
+    scores.sort_by(|a, b| a.loss_change.total_cmp(&b.loss_change));
+    let _ = write!(
+        html,
+        "<h2>Each choice alone</h2><p>One insertion at a time beside no temporal layers, through the supernet; differences of \
+         the held-out loss are paired over clips.</p><details><summary>{} slots and choices</summary><table>\
+         <tr><th>slot<th>choice<th>loss with − without<th>standard error<th>predicted ms more</tr>",
+        scores.len()
+    );
+    for score in scores {
+        let error = score.standard_error.map_or("–".into(), |error| format!("{error:.5}"));
+        let _ = write!(
+            html,
+            "<tr><td>{}<td>{}<td>{:+.5}<td>{error}<td>{:.3}</tr>",
+            escape(&score.slot),
+            escape(&score.choice),
+            score.loss_change,
+            score.latency_change_ms
+        );
+    }
+    html.push_str("</table></details>");
+}
+
 /// Sampling in many and in few steps, by the judge.
 pub(crate) fn few_steps(html: &mut String, record: &RunRecord) {
     let Some(arms) = arms(record, "samples") else { return };
@@ -165,5 +193,31 @@ fn interval(value: &Value) -> String {
     match (value["low"].as_f64(), value["high"].as_f64()) {
         (Some(low), Some(high)) => format!("[{low:.2}, {high:.2}]"),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalScore;
+
+    #[test]
+    fn the_most_helpful_choice_is_first() {
+        let score = |slot: &str, loss_change, standard_error| LocalScore {
+            slot: slot.into(),
+            choice: "conv1d(k=3)".into(),
+            loss_change,
+            standard_error,
+            latency_change_ms: 0.5,
+        };
+        let mut record = RunRecord::default();
+        let mut html = String::new();
+        local_scores(&mut html, &record);
+        assert!(html.is_empty());
+        record.local_scores = vec![score("in", 0.01, None), score("mid.0.r", -0.02, Some(0.001))];
+        local_scores(&mut html, &record);
+        let row = "<tr><td>mid.0.r<td>conv1d(k=3)<td>-0.02000<td>0.00100<td>0.500</tr>";
+        assert!(html.find(row) < html.find("<tr><td>in<td>conv1d(k=3)<td>+0.01000<td>–"), "{html}");
+        assert!(html.contains(row));
     }
 }

@@ -312,6 +312,9 @@ pub struct SearchSettings {
     pub population: usize,
     /// Generations.
     pub generations: u32,
+    /// What the first generation is made of.
+    #[serde(skip_serializing_if = "Start::is_default")]
+    pub start: Start,
     /// Held-out clips that score a candidate.
     pub clips: usize,
     /// Times and noise of the score.
@@ -335,6 +338,7 @@ impl Default for SearchSettings {
         Self {
             population: 24,
             generations: 12,
+            start: Start::Local,
             clips: 96,
             flow: FlowSettings::default(),
             batch: 16,
@@ -388,6 +392,23 @@ impl CompareSettings {
             return Err(format!("size_tolerance = {} must be 0 or more", self.size_tolerance));
         }
         Ok(())
+    }
+}
+
+/// Where a search begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// From nothing and from what the scores of each choice at each slot alone say is best, filled up by chance.
+    #[default]
+    Local,
+    /// From nothing, filled up by chance.
+    Random,
+}
+
+impl Start {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -53,7 +53,9 @@ pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let latencies = latencies(bench, &subjects, &arms)?;
         let results: Vec<Compared> =
             arms.iter().zip(&losses).zip(&latencies).map(|((arm, loss), ms)| Compared { arm, loss, ms }).collect();
-        Ok(told(&results, asked.size_tolerance, settings.steps))
+        let told = told(&results, asked.size_tolerance, settings.steps);
+        print(&told);
+        Ok(told)
     })
 }
 
@@ -278,6 +280,27 @@ fn told(results: &[Compared], tolerance: f64, steps: u64) -> Value {
         }));
     }
     json!({"steps": steps, "size_tolerance": tolerance, "rows": rows, "random_median": median, "verdicts": verdicts})
+}
+
+/// The rows and the verdict on the terminal.
+fn print(told: &Value) {
+    let number = |value: &Value, digits: usize| value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"));
+    for row in told["rows"].as_array().into_iter().flatten() {
+        eprintln!(
+            "{:>24}  loss {}  winner − this {:>8} ± {}  {:>7} ms  {} parameters",
+            row["arm"].as_str().unwrap_or("?"),
+            number(&row["held_out_loss"], 4),
+            number(&row["winner_minus_this"], 4),
+            number(&row["standard_error"], 4),
+            number(&row["latency_ms"]["median"], 2),
+            row["parameters"]
+        );
+    }
+    for (key, words) in [("dominates", "the winner dominates"), ("dominated_by", "it is dominated by")] {
+        let names = told["verdicts"][key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let names: Vec<&str> = names.collect();
+        eprintln!("{words}: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
+    }
 }
 
 #[cfg(test)]

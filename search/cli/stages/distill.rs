@@ -118,7 +118,7 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow
             DistillMethod::Adversarial => settings.noise = law,
             DistillMethod::Dmd2 => settings.scores.noise = law,
         }
-        let suffix = format!("{}-noise{}~{}", base.suffix, law.mean, law.deviation);
+        let suffix = format!("{}-noise_{}_{}", base.suffix, law.mean, law.deviation);
         let variant = Variant { settings, suffix };
         distill_variant(bench, winner, &variant)?;
         folders.push(bench.run.model(&variant.folder(winner)));

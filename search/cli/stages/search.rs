@@ -7,7 +7,7 @@ use tnas_evolution::{Item, KnapsackFront, Nsga2, Nsga2Settings, Objectives, Rng,
 use tnas_network::Parameters;
 use tnas_space::{Genome, Genotype, Limits, SearchSpace, Usage, Verdict, verdict};
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
-use tnas_training::HeldOut;
+use tnas_training::{HeldOut, HeldOutLoss, Paired};
 
 use super::{
     latency::Predictor,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     progress::{Bar, interrupted},
-    settings::SearchSettings,
+    settings::{SearchSettings, Start},
     workbench::{ImageModel, Workbench},
 };
 
@@ -144,9 +144,9 @@ impl<'a> Scorer<'a> {
     }
 
     /// Held-out loss of a genotype through the supernet.
-    fn loss(&self, genotype: &Genotype) -> anyhow::Result<f64> {
+    fn loss(&self, genotype: &Genotype) -> anyhow::Result<HeldOutLoss> {
         let backbone = &self.model.pipeline.backbone;
-        Ok(self.held_out.loss(&self.supernet, |shape| Ok(backbone.denoiser(genotype, shape)?))?.mean)
+        Ok(self.held_out.loss(&self.supernet, |shape| Ok(backbone.denoiser(genotype, shape)?))?)
     }
 
     /// What is expected of a candidate, and the same as the limits are tested: at a latency that is `search.limit_sigmas`
@@ -180,7 +180,7 @@ impl<'a> Scorer<'a> {
         let (usage, at_most) = self.usages(genome)?;
         let violation = self.limits.violation(&at_most);
         // Beyond the limits a candidate only has to come nearer to them: its loss is not worth the time.
-        let loss = if violation > 0.0 { f64::from(u16::MAX) } else { self.loss(&genotype)? };
+        let loss = if violation > 0.0 { f64::from(u16::MAX) } else { self.loss(&genotype)?.mean };
         let record = CandidateRecord {
             arch_id: genotype.arch_id().to_string(),
             genotype: genotype.to_string(),
@@ -221,7 +221,8 @@ impl<'a> Scorer<'a> {
     }
 
     /// First candidates: nothing, and assemblies of the best single choices at several latencies, found exactly by the
-    /// multiple-choice knapsack over scores of each (slot, choice) alone.
+    /// multiple-choice knapsack over scores of each (slot, choice) alone. With `search.start = "random"` nothing alone; the
+    /// scores are written all the same.
     fn seeds(&self) -> anyhow::Result<Vec<Genome>> {
         let none: Genome = vec![0; self.space.slots().len()];
         let (base_loss, base_ms) = (self.loss(&self.space.genotype(&none))?, self.expected_ms(&none)?);
@@ -233,12 +234,14 @@ impl<'a> Scorer<'a> {
             for choice in 1..choices.choices.len() as u16 {
                 let mut genome = none.clone();
                 genome[slot] = choice;
-                let loss = self.loss(&self.space.genotype(&genome))? - base_loss;
+                let inserted = self.loss(&self.space.genotype(&genome))?;
+                let loss = inserted.mean - base_loss.mean;
                 let cost = (self.expected_ms(&genome)? - base_ms).max(0.0);
                 column.push(Item { cost, loss });
                 table.push(
                     json!({"slot": choices.info.slot, "choice": choices.choices[usize::from(choice)].to_string(),
-                    "loss_change": loss, "latency_change_ms": cost}),
+                    "loss_change": loss, "standard_error": Paired::new(&inserted, &base_loss).standard_error,
+                    "latency_change_ms": cost}),
                 );
                 done += 1;
                 bar.set(done, format!("{}", choices.info.slot));
@@ -249,6 +252,9 @@ impl<'a> Scorer<'a> {
             items.push(column);
         }
         self.bench.run.write_json("search/local_scores.json", &json!({"format_version": 1, "rows": table}))?;
+        if self.bench.study.search.start == Start::Random {
+            return Ok(vec![none]);
+        }
         let front = KnapsackFront::solve(&items, 4096)?;
         let solutions = front.solutions();
         let wanted = (self.bench.study.search.population / 2).max(1);

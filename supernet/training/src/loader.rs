@@ -8,6 +8,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tnas_network::Parameters;
 
 use crate::{LoopSettings, Observer, TrainError};
 
@@ -222,6 +223,14 @@ impl<T: Send> Observer for TellsTimes<'_, T> {
 
     fn rolled_back(&mut self, stage: &str, step: u64, rate: f64) {
         self.observer.rolled_back(stage, step, rate);
+    }
+
+    fn looks(&self, step: u64, steps: u64) -> bool {
+        self.observer.looks(step, steps)
+    }
+
+    fn look(&mut self, stage: &str, step: u64, weights: &Parameters) {
+        self.observer.look(stage, step, weights);
     }
 
     fn before_checkpoint(&mut self) {

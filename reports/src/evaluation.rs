@@ -28,6 +28,7 @@ pub(crate) fn section(html: &mut String, record: &RunRecord, plots: &[Plot]) {
     }
     head(html, found);
     table(html, found);
+    few_steps(html, found);
     for plot in plots {
         figure(html, plot);
     }
@@ -43,7 +44,7 @@ fn head(html: &mut String, found: &Value) {
     let _ = write!(
         html,
         "<h2>Evaluation</h2><p>{} clips an arm, {} real clips as reference ({}), {} resamples. Distances are on the {} features \
-         of this run's own judge, <code>{}</code>, trained on the training split <code>{}</code>; they are no FVD or KID, and \
+         of this run's own judge, whitened by the training split, <code>{}</code>, trained on the training split <code>{}</code>; they are no FVD or KID, and \
          compare under this judge alone. Kernel MMD is the unbiased squared MMD under (x·y/d + 1)³ (Gretton et al. 2012, eq. 3; \
          Bińkowski et al. 2018); Fréchet is biased upwards by few clips, the floor as much. In brackets 95 % intervals: bootstrap \
          over clips and reference, for shares of clips Wilson's.</p>",
@@ -108,6 +109,34 @@ fn table(html: &mut String, found: &Value) {
     }
 }
 
+/// How much of what plain sampling loses in few steps is won back.
+fn few_steps(html: &mut String, found: &Value) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let rows = list(&found["few_steps"]);
+    if rows.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<table><tr><th>steps<th>MMD²: plain − many steps<th>few-step model<th>MMD²: plain − this<th>share closed</tr>",
+    );
+    for row in &rows {
+        let gap = format!("<tr><td>{}<td>{}", row["steps"], interval(&row["gap"]));
+        for student in list(&row["students"]) {
+            let _ = write!(
+                html,
+                "{gap}<td>{}<td>{}<td>{}</tr>",
+                text(&student["arm"]),
+                interval(&student["won"]),
+                interval(&student["closed"])
+            );
+        }
+        if list(&row["students"]).is_empty() {
+            let _ = write!(html, "{gap}<td>–<td>–<td>–</tr>");
+        }
+    }
+    html.push_str("</table><p class=\"note\">A share is told where the gap exceeds 2 bootstrap errors.</p>");
+}
+
 fn text(value: &Value) -> String {
     escape(value.as_str().unwrap_or("–"))
 }
@@ -150,6 +179,8 @@ mod tests {
             "judge": {"judge_sha256": "abc", "training_split_sha256": "def", "features": 64},
             "warnings": ["few <clips>"], "floor": row("real", 0.0, false), "held_out": null,
             "arms": [row("4 steps", 1.5, true)], "controls": [row("real, frozen", 9.0, false)],
+            "few_steps": [{"steps": 4, "gap": spread(2.0), "beyond_2_errors": true,
+                "students": [{"arm": "student", "won": spread(1.6), "closed": spread(0.8)}]}],
             "fitness": [{"metric": "accuracy/action", "fit": false, "blind_to": ["real, frozen"]}],
         });
         let record = RunRecord { evaluation, ..RunRecord::default() };
@@ -165,6 +196,7 @@ mod tests {
             "not worse for real, frozen",
             "<b>copies</b>",
             "few &lt;clips&gt;",
+            "<td>student<td>1.60 <small>[1.40, 1.80]</small><td>0.80",
         ] {
             assert!(html.contains(part), "{part:?} is missing in {html}");
         }

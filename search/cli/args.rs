@@ -515,13 +515,14 @@ pub struct EvaluateArgs {
     /// The study and its run.
     #[command(flatten)]
     pub study: StudyArgs,
-    /// Pipeline folder of a model, sampled in `samples.many_steps` steps and in few; may be given again. Without any arm, the
+    /// Pipeline folder of a model, or UNet weights of the winner's (safetensors), sampled in `samples.many_steps` steps and in few; may be given again. Without any arm, the
     /// run's winner and its student.
     #[arg(long = "model", value_name = "DIR")]
     pub models: Vec<PathBuf>,
-    /// Pipeline folder of a few-step model; may be given again.
-    #[arg(long = "student", value_name = "DIR")]
-    pub students: Vec<PathBuf>,
+    /// Pipeline folder of a few-step model, or UNet weights of the winner's (safetensors); sampled in all of `--steps`, or in N
+    /// alone. May be given again.
+    #[arg(long = "student", value_name = "PATH[=N]", value_parser = student)]
+    pub students: Vec<StudentArm>,
     /// Folder of films with a metadata.jsonl; may be given again.
     #[arg(long = "folder", value_name = "DIR")]
     pub folders: Vec<PathBuf>,
@@ -575,6 +576,24 @@ impl EvaluateArgs {
             Some(seed) => anyhow::bail!("failed to use --seeds: {seed} comes twice"),
             None => Ok(()),
         }
+    }
+}
+
+/// A few-step model, and the one number of steps that it is sampled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudentArm {
+    /// Its folder or weights.
+    pub path: PathBuf,
+    /// All that were asked for where not given.
+    pub steps: Option<usize>,
+}
+
+fn student(text: &str) -> Result<StudentArm, String> {
+    match text.rsplit_once('=') {
+        Some((path, count)) if !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(StudentArm { path: path.into(), steps: Some(steps(count)?) })
+        }
+        _ => Ok(StudentArm { path: text.into(), steps: None }),
     }
 }
 

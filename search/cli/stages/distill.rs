@@ -10,7 +10,7 @@ use super::{
     loop_settings, staged,
 };
 use crate::{
-    args::{DistillArgs, EvaluateArgs, SamplerChoice},
+    args::{DistillArgs, EvaluateArgs, SamplerChoice, StudentArm},
     looks::Looks,
     model_folder::read_unet,
     progress::Watch,
@@ -111,7 +111,7 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow
             laws.push(TimeLaw { mean, deviation });
         }
     }
-    let mut folders = Vec::new();
+    let mut students = Vec::new();
     for &law in &laws {
         let mut settings = base.settings.clone();
         match method {
@@ -121,12 +121,12 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow
         let suffix = format!("{}-noise_{}_{}", base.suffix, law.mean, law.deviation);
         let variant = Variant { settings, suffix };
         distill_variant(bench, winner, &variant)?;
-        folders.push(bench.run.model(&variant.folder(winner)));
+        students.push(StudentArm { path: bench.run.model(&variant.folder(winner)), steps: None });
     }
     judge(bench)?;
     let sampler = if base.settings.student_steps > 1 { SamplerChoice::Renoise } else { SamplerChoice::Euler };
     let asked = EvaluateArgs {
-        students: folders,
+        students,
         steps: vec![base.settings.student_steps],
         samplers: vec![sampler],
         clips: args.sweep_clips,

@@ -2,6 +2,7 @@
 
 mod arms;
 mod figures;
+mod gaps;
 mod real;
 mod scoring;
 mod table;
@@ -79,6 +80,7 @@ pub fn evaluate_into(bench: &Workbench, args: &EvaluateArgs, folder: &str) -> an
     let found: Value = serde_json::from_slice(&text).context("failed to read the evaluation")?;
     if !args.study.json {
         table::print(&found);
+        gaps::print(found["few_steps"].as_array().map_or(&[], Vec::as_slice));
         println!("{}", file.display());
     }
     Ok(found)
@@ -152,6 +154,9 @@ impl Evaluation<'_> {
         let named: Vec<(String, Measures)> =
             controls.iter().map(|row| (row.name.clone(), row.measures.clone())).collect();
         let fit = fitness(&floor.measures, &named);
+        let roles = arms.iter().zip(&rows);
+        let roles: Vec<_> =
+            roles.filter_map(|(arm, row)| Some((arm.role?, row.name.as_str(), &row.measures))).collect();
         let pairs = (0..rows.len()).flat_map(|a| (a + 1..rows.len()).map(move |b| (a, b)));
         Ok(json!({
             "format_version": FORMAT_VERSION,
@@ -167,6 +172,7 @@ impl Evaluation<'_> {
             "controls": controls.iter().map(|row| told(row, None)).collect::<anyhow::Result<Vec<_>>>()?,
             "fitness": fit.iter().map(|f| json!({"metric": f.metric.to_string(), "fit": f.is_fit(),
                 "blind_to": f.blind_to})).collect::<Vec<_>>(),
+            "few_steps": gaps::gaps(&roles),
             "differences": pairs.map(|(a, b)| json!({"arm": rows[a].name, "minus": rows[b].name,
                 "difference": difference(&rows[a].measures, &rows[b].measures)})).collect::<Vec<_>>(),
         }))

@@ -1,7 +1,7 @@
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tnas_clips::{Clip, ClipSet};
+use tnas_clips::{Clip, ClipSet, Whitening};
 use tnas_graph::Graph;
 use tnas_network::{Parameters, stream};
 use tnas_space::JudgeNetwork;
@@ -18,6 +18,12 @@ use tnas_study::hash_path;
 /// Which judge lies in a run, and what it was trained on.
 pub const FILE: &str = "judge/judge.json";
 
+/// How its features are whitened before distances are taken.
+const WHITENING: &str = "judge/whitening.json";
+
+/// Training clips, as the judge saw them, that features are whitened by.
+const WHITENING_CLIPS: usize = 1000;
+
 /// Its weights.
 const WEIGHTS: &str = "judge/judge.safetensors";
 
@@ -26,7 +32,8 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.judge;
     let inputs = json!([settings, bench.data_key, bench.study.seed]);
     let path = bench.run.path(WEIGHTS);
-    staged(&bench.run, "judge", &inputs, &[path.clone(), bench.run.path(FILE)], &["judge"], || {
+    let outputs = [path.clone(), bench.run.path(FILE), bench.run.path(WHITENING)];
+    staged(&bench.run, "judge", &inputs, &outputs, &["judge"], || {
         let (network, labels) = Judge::network(&bench.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);
@@ -55,6 +62,8 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
             settings: settings.clone(),
         };
         bench.run.write_json(FILE, &published)?;
+        let judge = Judge::new(network, published.labels, set.averaged());
+        bench.run.write_json(WHITENING, &whitening(&judge, &seen)?)?;
         let count = bench.validation.len();
         let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, count)?;
         let mut figures = controls(bench, &read_judge(bench)?, &held_out)?;
@@ -77,6 +86,23 @@ struct Published {
     labels: JudgeLabels,
     network: JudgeNetwork,
     settings: JudgeSettings,
+}
+
+/// What makes distances those in deviations of real clips.
+fn whitening(judge: &Judge, seen: &ClipSet) -> anyhow::Result<Whitening> {
+    let mut features = Vec::new();
+    let indices: Vec<usize> = (0..seen.len().min(WHITENING_CLIPS)).collect();
+    for some in indices.chunks(64) {
+        features.extend(judge.judge(&seen.clips(some.iter().copied())?)?.features);
+    }
+    Ok(Whitening::new(&features)?)
+}
+
+/// How the features of the run's judge are whitened.
+pub fn read_whitening(bench: &Workbench) -> anyhow::Result<Whitening> {
+    let file = bench.run.path(WHITENING);
+    let again = || format!("failed to read {}; train the judge anew with `tnas judge train`", file.display());
+    serde_json::from_slice(&std::fs::read(&file).with_context(again)?).with_context(again)
 }
 
 /// The trained judge; an error where there is none, or it is one of other clips.

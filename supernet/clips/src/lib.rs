@@ -54,6 +54,7 @@ mod tokenizer;
 mod tokenizer_file;
 mod warp;
 mod webp_out;
+mod whitening;
 #[cfg(feature = "mp4")]
 mod yuv;
 
@@ -88,3 +89,4 @@ pub use timing::Short;
 pub use tokenizer::{Padding, Tokenizer};
 pub use warp::{BlockMatching, warp_error};
 pub use webp_out::animated_webp;
+pub use whitening::Whitening;

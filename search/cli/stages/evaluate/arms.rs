@@ -9,9 +9,11 @@ use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
 use tnas_study::hash_path;
 use tnas_training::{GenerateSettings, TextFeatures, text_features};
+use tnas_weights::WeightFiles;
 
+use super::gaps::Role;
 use crate::{
-    args::{EvaluateArgs, SamplerChoice},
+    args::{EvaluateArgs, SamplerChoice, StudentArm},
     codec::LatentStatistics,
     model_folder::{Pipeline, read_genotype, read_text, read_unet},
     stages::front::winner,
@@ -24,6 +26,8 @@ pub struct Arm {
     pub name: String,
     /// Where the clips come from.
     pub kind: ArmKind,
+    /// What it is to the question how much few steps lose.
+    pub role: Option<Role>,
 }
 
 /// Where clips come from.
@@ -38,7 +42,9 @@ pub enum ArmKind {
 pub struct ModelArm {
     /// Pipeline folder.
     pub folder: PathBuf,
-    /// Hash of its contents.
+    /// UNet weights of another file than the folder's.
+    pub weights: Option<PathBuf>,
+    /// Hash of its contents and of those weights.
     pub hash: String,
     /// Steps.
     pub steps: usize,
@@ -64,8 +70,10 @@ impl Arm {
     /// All that its clips depend on, captions and noise apart.
     pub fn settings(&self) -> Value {
         match &self.kind {
-            ArmKind::Model(model) => json!({"kind": "model", "model": model.folder, "model_hash": model.hash,
-                "steps": model.steps, "sampler": model.sampler, "shift": model.shift, "guidance": model.guidance}),
+            ArmKind::Model(model) => {
+                json!({"kind": "model", "model": model.folder, "weights": model.weights, "model_hash": model.hash,
+                "steps": model.steps, "sampler": model.sampler, "shift": model.shift, "guidance": model.guidance})
+            }
             ArmKind::Folder(folder) => {
                 json!({"kind": "folder", "folder": folder, "folder_hash": hash_path(folder).unwrap_or_default()})
             }
@@ -73,50 +81,46 @@ impl Arm {
     }
 }
 
-/// The arms that were asked for; the run's winner and its student where none was.
+/// The arms that were asked for; the run's winner and its students where none was.
 pub fn planned(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Vec<Arm>> {
     let (mut models, mut students) = (args.models.clone(), args.students.clone());
     let own = models.is_empty() && students.is_empty() && args.folders.is_empty();
     if own {
         let id = winner(bench)?.arch_id().to_string();
         models.push(bench.run.model(&id));
-        students.extend(Some(bench.run.model(&format!("{id}-student"))).filter(|folder| folder.exists()));
+        students = own_students(bench, &id)?;
     }
     let steps = if args.steps.is_empty() { vec![bench.study.distill.student_steps] } else { args.steps.clone() };
     let many = bench.study.samples.many_steps;
     let mut arms = Vec::new();
-    for folder in &models {
+    for (index, folder) in models.iter().enumerate() {
         let name = if own { String::new() } else { format!("{}, ", short_name(folder)) };
         let all = std::iter::once(many).chain(steps.iter().copied().filter(|&steps| steps != many));
         for steps in all {
-            let plain = if steps == many { "" } else { ", plain Euler" };
+            let (plain, role) =
+                if steps == many { ("", Role::Many) } else { (", plain Euler", Role::Plain(steps)) };
             let arm = format!("{name}{}{plain}", plural(steps));
-            arms.push(model_arm(bench, folder, arm, false, steps, Sampler::Euler)?);
+            let role = Some(role).filter(|_| index == 0);
+            arms.push(model_arm(bench, folder, arm, role, steps, Sampler::Euler)?);
         }
     }
-    for folder in &students {
-        let name = if own { "student".into() } else { short_name(folder) };
-        for &steps in &steps {
+    for StudentArm { path, steps: only } in &students {
+        let name = if own { student_name(path) } else { short_name(path) };
+        for &steps in only.as_ref().map_or(steps.as_slice(), std::slice::from_ref) {
             for sampler in args.samplers.iter().filter(|choice| steps > 1 || **choice == SamplerChoice::Euler) {
                 let (sampler, how) = match sampler {
                     SamplerChoice::Euler => (Sampler::Euler, "Euler"),
                     SamplerChoice::Renoise => (Sampler::Renoise, "re-noising"),
                 };
-                arms.push(model_arm(
-                    bench,
-                    folder,
-                    format!("{name}, {}, {how}", plural(steps)),
-                    true,
-                    steps,
-                    sampler,
-                )?);
+                let arm = format!("{name}, {}, {how}", plural(steps));
+                arms.push(model_arm(bench, path, arm, Some(Role::Student(steps)), steps, sampler)?);
             }
         }
     }
     for folder in &args.folders {
         anyhow::ensure!(folder.is_dir(), "failed to judge the films of {}: it is no folder", folder.display());
         let name = format!("films of {}", short_name(folder));
-        arms.push(Arm { name, kind: ArmKind::Folder(folder.clone()) });
+        arms.push(Arm { name, kind: ArmKind::Folder(folder.clone()), role: None });
     }
     let mut names = std::collections::BTreeSet::new();
     match arms.iter().find(|arm| !names.insert(&arm.name)) {
@@ -127,36 +131,72 @@ pub fn planned(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Vec<Arm
     }
 }
 
+/// The run's students: the study's own, and those of `distill --steps --method`, each in the steps that it was trained to.
+fn own_students(bench: &Workbench, id: &str) -> anyhow::Result<Vec<StudentArm>> {
+    let folder = bench.run.path("models");
+    let own = format!("{id}-student");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
+        let path = entry?.path();
+        let Some(suffix) = path.file_name().and_then(|name| name.to_str()?.strip_prefix(&own)) else { continue };
+        let steps = suffix.rsplit_once('-').and_then(|(_, steps)| steps.parse().ok());
+        if suffix.is_empty() || steps.is_some() {
+            found.push(StudentArm { path, steps });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// A student of the run without the winner's name.
+fn student_name(path: &Path) -> String {
+    let name = short_name(path);
+    name.split_once("-student").map_or(name.clone(), |(_, suffix)| format!("student{}", suffix.replace('-', " ")))
+}
+
 fn plural(steps: usize) -> String {
     if steps == 1 { "1 step".into() } else { format!("{steps} steps") }
 }
 
 fn model_arm(
     bench: &Workbench,
-    folder: &Path,
+    path: &Path,
     name: String,
-    student: bool,
+    role: Option<Role>,
     steps: usize,
     sampler: Sampler,
 ) -> anyhow::Result<Arm> {
+    // Weights alone are the winner's: its configs, text encoder and captions.
+    let (folder, weights) = if path.is_file() {
+        (bench.run.model(&winner(bench)?.arch_id().to_string()), Some(path.to_owned()))
+    } else {
+        (path.to_owned(), None)
+    };
     anyhow::ensure!(
         folder.join("unet/config.json").is_file(),
-        "failed to judge the model {}: it has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
-         run",
+        "failed to judge the model {}: {} has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
+         run, or a safetensors file of the winner's UNet",
+        path.display(),
         folder.display()
     );
     let settings = &bench.study.samples;
+    let student = matches!(role, Some(Role::Student(_)));
     let few = student || steps != settings.many_steps;
+    let hash = match &weights {
+        None => hash_path(&folder)?,
+        Some(weights) => format!("{} {}", hash_path(&folder)?, hash_path(weights)?),
+    };
     let kind = ArmKind::Model(ModelArm {
-        folder: folder.to_owned(),
-        hash: hash_path(folder)?,
+        folder,
+        weights,
+        hash,
         steps,
         sampler,
         // With few steps a model goes through the student's times.
         shift: if few { bench.study.distill.shift } else { settings.shift },
         guidance: if student { 1.0 } else { settings.guidance },
     });
-    Ok(Arm { name, kind })
+    Ok(Arm { name, kind, role })
 }
 
 /// A folder's name with that of the run that it lies in.
@@ -174,15 +214,20 @@ pub fn slug(name: &str) -> String {
 
 impl LoadedModel {
     /// Reads a model, and refuses one that cannot answer the study's captions in clips of its shape.
-    pub fn read(bench: &Workbench, folder: &Path) -> anyhow::Result<Self> {
-        Self::open(bench, folder).with_context(|| format!("failed to judge the model {}", folder.display()))
+    pub fn read(bench: &Workbench, arm: &ModelArm) -> anyhow::Result<Self> {
+        let path = arm.weights.as_ref().unwrap_or(&arm.folder);
+        Self::open(bench, arm).with_context(|| format!("failed to judge the model {}", path.display()))
     }
 
-    fn open(bench: &Workbench, folder: &Path) -> anyhow::Result<Self> {
+    fn open(bench: &Workbench, arm: &ModelArm) -> anyhow::Result<Self> {
+        let folder = arm.folder.as_path();
         let pipeline = Pipeline::read(folder)?;
         bench.check_inputs(&pipeline)?;
         let genotype = read_genotype(folder)?;
-        let weights = read_unet(folder, &bench.device)?;
+        let weights = match &arm.weights {
+            None => read_unet(folder, &bench.device)?,
+            Some(file) => Parameters::load(&WeightFiles::open_file(file)?, &bench.device)?,
+        };
         let tokens = pipeline.encoder.config.max_position_embeddings;
         weights.extract(&pipeline.backbone.denoiser(&genotype, bench.denoiser_shape(1, tokens))?)?;
         let text = read_text(folder, &bench.device)?;

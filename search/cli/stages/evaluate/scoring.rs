@@ -5,11 +5,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tnas_clips::{
-    BlockMatching, Clip, ClipError, ScoredClips, mean_frame_difference, nearest_neighbours, thumbnail, warp_error,
+    BlockMatching, Clip, ClipError, ScoredClips, Whitening, mean_frame_difference, nearest_neighbours, thumbnail,
+    warp_error,
 };
 use tnas_training::Judge;
 
-use super::arms::{Arm, LoadedModel, ModelArm};
+use super::{
+    super::judge::read_whitening,
+    arms::{Arm, LoadedModel, ModelArm},
+};
 use crate::{
     Interrupted,
     progress::{Bar, interrupted},
@@ -24,6 +28,7 @@ pub struct Scorer<'a> {
     bench: &'a Workbench,
     judge: &'a Judge,
     judge_hash: &'a str,
+    whitening: Whitening,
     /// Thumbnails of the training clips.
     training: Vec<Vec<f64>>,
 }
@@ -58,7 +63,7 @@ impl<'a> Scorer<'a> {
     pub fn new(bench: &'a Workbench, judge: &'a Judge, judge_hash: &'a str) -> anyhow::Result<Self> {
         let of = |index| Ok::<_, ClipError>(thumbnail(&*bench.train.clip(index)?));
         let training = (0..bench.train.len()).into_par_iter().map(of).collect::<Result<_, _>>()?;
-        Ok(Self { bench, judge, judge_hash, training })
+        Ok(Self { bench, judge, judge_hash, whitening: read_whitening(bench)?, training })
     }
 
     /// Length of the judge's features.
@@ -100,7 +105,7 @@ impl<'a> Scorer<'a> {
         };
         Ok(ScoredClips {
             right: judged.accuracy.keys().map(|label| (label.clone(), right(label))).collect(),
-            features: judged.features,
+            features: self.whitening.apply(&judged.features)?,
             frame_difference: clips.par_iter().map(mean_frame_difference).collect(),
             warp_error: clips.par_iter().map(|clip| warp_error(clip, &how)).collect(),
             nearest: nearest.iter().map(|found| found.distance).collect(),
@@ -146,7 +151,7 @@ impl<'a> Scorer<'a> {
         }
         let loaded = match loaded {
             Some(loaded) => loaded,
-            None => loaded.insert(LoadedModel::read(bench, &model.folder)?),
+            None => loaded.insert(LoadedModel::read(bench, model)?),
         };
         let record = self.sample(arm, model, asked, seed, loaded)?;
         let text = serde_json::to_string(&record)?;

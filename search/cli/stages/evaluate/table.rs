@@ -24,7 +24,9 @@ pub fn print(found: &Value) {
         words(&found["reference"]["of"]),
         found["resamples"]
     );
-    println!("kernel MMD: unbiased squared MMD, kernel (x·y/d + 1)³; ratios are to the reference");
+    println!(
+        "kernel MMD: unbiased squared MMD, kernel (x·y/d + 1)³, of features whitened by training clips; ratios are to the reference"
+    );
     for warning in found["warnings"].as_array().into_iter().flatten() {
         println!("warning: {}", words(warning));
     }

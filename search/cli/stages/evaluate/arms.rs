@@ -107,7 +107,9 @@ pub fn planned(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Vec<Arm
     for StudentArm { path, steps: only } in &students {
         let name = if own { student_name(path) } else { short_name(path) };
         for &steps in only.as_ref().map_or(steps.as_slice(), std::slice::from_ref) {
-            for sampler in args.samplers.iter().filter(|choice| steps > 1 || **choice == SamplerChoice::Euler) {
+            // At one step all samplers are the same.
+            let samplers = if steps > 1 { args.samplers.len() } else { 1 };
+            for sampler in args.samplers.iter().take(samplers) {
                 let (sampler, how) = match sampler {
                     SamplerChoice::Euler => (Sampler::Euler, "Euler"),
                     SamplerChoice::Renoise => (Sampler::Renoise, "re-noising"),

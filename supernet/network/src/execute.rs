@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Tensor};
-use tnas_graph::{Graph, Op, RuntimeError, Weight, WeightError};
+use tnas_graph::{Graph, Op, RuntimeError, ValueId, Weight, WeightError};
 
 use crate::{Value, ops};
 
@@ -37,9 +37,19 @@ pub fn execute(
     for (input, value) in graph.inputs.iter().zip(inputs) {
         values[input.value.index()] = Some(value);
     }
-    let mut skip = false;
+    let mut skip = 0;
     for (index, node) in graph.nodes.iter().enumerate() {
-        if std::mem::take(&mut skip) {
+        if skip > 0 {
+            skip -= 1;
+            continue;
+        }
+        // GEGLU's four nodes run as one operation.
+        if let Some(out) = gated_by(graph, index, &uses) {
+            let slot = &mut values[node.inputs[0].index()];
+            let last = last[node.inputs[0].index()] <= index + 1;
+            let value = if last { slot.take() } else { slot.clone() };
+            values[out.index()] = Some(ops::gated(value.ok_or_else(|| missing(&node.name))?));
+            skip = 3;
             continue;
         }
         // GroupNorm whose only reader is the SiLU that follows runs as one operation.
@@ -58,7 +68,7 @@ pub fn execute(
         }
         let result = ops::run(&node.op, next.is_some(), arguments, weights, device)?;
         let output = next.map_or(node.output, |next| next.output);
-        skip = next.is_some();
+        skip = usize::from(next.is_some());
         if uses[output.index()] > 0 {
             values[output.index()] = Some(result);
         }
@@ -66,6 +76,25 @@ pub fn execute(
     let output =
         |output: &tnas_graph::Output| values[output.value.index()].clone().ok_or_else(|| missing(&output.name));
     graph.outputs.iter().map(output).collect()
+}
+
+/// Where the halves of a value, the GELU of the second and their product follow each other and nothing else reads the
+/// three between: the product.
+fn gated_by(graph: &Graph, index: usize, uses: &[usize]) -> Option<ValueId> {
+    let [value, gate, gelu, product] = graph.nodes.get(index..index + 4)? else { return None };
+    let (&Op::Slice { axis, start: 0, end }, &Op::Slice { axis: same, start, end: whole }) = (&value.op, &gate.op)
+    else {
+        return None;
+    };
+    let shape = graph.shape(*value.inputs.first()?);
+    let halves = axis == same && axis + 1 == shape.len() && start == end && whole == 2 * end && shape[axis] == whole;
+    let chained = value.inputs == gate.inputs
+        && gelu.op == Op::Gelu
+        && gelu.inputs == [gate.output]
+        && product.op == Op::Mul
+        && product.inputs == [value.output, gelu.output];
+    let alone = [value, gate, gelu].iter().all(|node| uses[node.output.index()] == 1);
+    (halves && chained && alone && uses[product.output.index()] > 0).then_some(product.output)
 }
 
 fn check_inputs(graph: &Graph, inputs: &[Value]) -> Result<(), RuntimeError> {

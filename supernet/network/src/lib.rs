@@ -15,6 +15,7 @@ mod tensor_file;
 mod value;
 
 pub use burn::tensor::Device;
+pub use fused::{AdamWStep, adamw, squares};
 pub use device::{DeviceError, open_device};
 pub use execute::{WeightSource, execute};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, merged_weights};

@@ -70,6 +70,11 @@ impl Parameters {
         self.tensors.insert(name.into(), parameter);
     }
 
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) -> Option<Parameter> {
+        self.tensors.remove(name)
+    }
+
     /// Puts host values in.
     pub fn insert_host(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) {
         let length = values.len();

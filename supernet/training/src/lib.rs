@@ -39,4 +39,4 @@ pub use optimizer::{AdamWSettings, Optimizer};
 pub use progress::{LoopSettings, Observer, Silent, train_loop};
 pub use schedule::learning_rate;
 pub use supernet::{SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, richest, train_supernet, twins};
-pub use train_set::{StepReport, TrainSet};
+pub use train_set::{PartLoss, StepReport, TrainSet};

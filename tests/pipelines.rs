@@ -136,12 +136,12 @@ fn save(path: &Path, weights: &Parameters, rename: impl Fn(&str) -> String) {
 }
 
 /// A small Stable Diffusion with random weights, a study of it, and their folder.
-struct Scene {
+pub struct Scene {
     folder: tempfile::TempDir,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let this = Self { folder: tempfile::tempdir().unwrap() };
         let unet = json!({"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4,
             "block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4, "cross_attention_dim": 16,
@@ -192,7 +192,7 @@ impl Scene {
         this
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -201,12 +201,12 @@ impl Scene {
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn json(&self, name: &str) -> Json {
+    pub fn json(&self, name: &str) -> Json {
         serde_json::from_str(&fs::read_to_string(self.path(name)).unwrap()).unwrap()
     }
 
     /// Runs a stage of the study: exit code and what was said.
-    fn stage(&self, stage: [&str; 2], settings: &[&str]) -> (Option<i32>, String) {
+    pub fn stage(&self, stage: [&str; 2], settings: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tnas"));
         command.current_dir(self.folder.path()).args(stage).arg("study.toml");
         for setting in settings {

@@ -35,6 +35,11 @@ fn bad_overrides_and_devices_name_the_way_out() {
     fails(&["run", study, "--runs", runs, "--set", "data.size=large"], 2, &["data.size"]);
     fails(&["run", study, "--runs", runs, "--device", "tpu"], 2, &["tpu", "cpu"]);
     fails(&["run", study, "--runs", runs, "--set", "search.population=7"], 1, &["search.population", "even"]);
+    fails(
+        &["run", study, "--runs", runs, "--set", "search.limit_sigmas=-1"],
+        1,
+        &["search.limit_sigmas", "0 or more"],
+    );
     fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
 }
 

@@ -24,3 +24,6 @@ mod motion;
 
 /// A whole pipeline of diffusers serves a study: autoencoder, text encoder and tokenizer as their files say.
 mod pipelines;
+
+/// Any mixture of films serves a study; broken ones are named, and what was encoded once is not encoded again.
+mod clips;

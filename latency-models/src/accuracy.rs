@@ -42,6 +42,23 @@ impl Accuracy {
         }
     }
 
+    /// Average of several, of which there is one at least; `count` is their sum.
+    pub fn mean(all: &[Self]) -> Option<Self> {
+        let n = all.len() as f64;
+        let of = |figure: fn(&Self) -> f64| all.iter().map(figure).sum::<f64>() / n;
+        let coverage: Option<Vec<f64>> = all.iter().map(|accuracy| accuracy.coverage).collect();
+        (!all.is_empty()).then(|| Self {
+            count: all.iter().map(|accuracy| accuracy.count).sum(),
+            mape: of(|a| a.mape),
+            within_5pct: of(|a| a.within_5pct),
+            within_10pct: of(|a| a.within_10pct),
+            spearman: of(|a| a.spearman),
+            kendall: of(|a| a.kendall),
+            r2: of(|a| a.r2),
+            coverage: coverage.map(|coverage| coverage.iter().sum::<f64>() / n),
+        })
+    }
+
     /// The same with intervals.
     pub fn of_predictions(measured: &[f64], predictions: &[Prediction]) -> Self {
         let means: Vec<f64> = predictions.iter().map(|p| p.mean_ms).collect();
@@ -70,6 +87,14 @@ mod tests {
         let off = Accuracy::new(&measured, &[1.08, 2.16, 4.32]);
         assert!((off.mape - 0.08).abs() < 1e-12);
         assert_eq!((off.within_5pct, off.within_10pct, off.spearman), (0.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn accuracies_are_averaged() {
+        let (good, bad) = (Accuracy::new(&[1.0, 2.0], &[1.0, 2.0]), Accuracy::new(&[1.0, 2.0], &[1.2, 2.4]));
+        let mean = Accuracy::mean(&[good, bad]).unwrap();
+        assert!((mean.mape - 0.1).abs() < 1e-12 && mean.within_10pct == 0.5 && mean.count == 4);
+        assert_eq!((Accuracy::mean(&[]), mean.coverage), (None, None));
     }
 
     #[test]

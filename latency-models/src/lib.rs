@@ -35,6 +35,7 @@ mod device_model;
 mod drift;
 mod elsewhere;
 mod error;
+mod factor;
 mod features;
 mod file;
 mod fingerprint;

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     SpaceBlocks,
+    factor::factor,
     kernel::{Kernel, SHAPES, Shape, distance},
     likeness::{LENGTHS, Likeness},
 };
@@ -222,13 +223,15 @@ impl Learned {
 
     /// Log likelihood of each row given the others, and the noise that makes it highest.
     fn leave_one_out(&self, grams: &Grams, kernel: &Kernel) -> Option<(f64, f64)> {
-        let inverse = self.covariance(grams, kernel).cholesky()?.inverse();
-        let alpha = &inverse * self.target();
+        // Whitening W = L⁻¹: K⁻¹ = Wᵀ·W.
+        let (_, whitening) = factor(&self.covariance(grams, kernel))?;
+        let alpha = whitening.tr_mul(&(&whitening * self.target()));
+        let precision: Vec<f64> = whitening.column_iter().map(|column| column.norm_squared()).collect();
         let n = alpha.len() as f64;
         // Residual α_i/K⁻¹_ii with variance 1/K⁻¹_ii.
-        let variance = alpha.iter().zip(inverse.diagonal().iter()).map(|(a, k)| a * a / k).sum::<f64>() / n;
+        let variance = alpha.iter().zip(&precision).map(|(a, k)| a * a / k).sum::<f64>() / n;
         let variance = variance.max(LEAST_NOISE.powi(2));
-        let logs: f64 = inverse.diagonal().iter().map(|k| k.ln()).sum();
+        let logs: f64 = precision.iter().map(|k| k.ln()).sum();
         Some((0.5 * logs - 0.5 * n * variance.ln(), variance.sqrt()))
     }
 
@@ -236,8 +239,8 @@ impl Learned {
         let slots = self.slots();
         let by_distance = self.in_ms(self.kernel.by_distance(slots));
         let pairs_by_distance = self.in_ms(self.kernel.pairs_by_distance(slots));
-        let cholesky = self.covariance(&self.grams(), &self.kernel).cholesky()?;
-        let alpha = cholesky.solve(&self.target());
+        let (_, whitening) = factor(&self.covariance(&self.grams(), &self.kernel))?;
+        let alpha = whitening.tr_mul(&(&whitening * self.target()));
         let weights: Vec<f64> = alpha.iter().zip(&self.scale_ms).map(|(alpha, scale)| alpha / scale).collect();
         let per_equal_slot = self.unit_ms().powi(2) * self.kernel.per_equal_slot(slots);
         let mut table: Vec<Vec<f64>> = vec![Vec::new(); slots];
@@ -249,9 +252,8 @@ impl Learned {
             }
         }
         let alike = self.spread_alike(&weights, &mut table);
-        let n = self.choices.len();
         // Transposed, so that a row of the triangle lies in one piece.
-        let whitening = cholesky.l().solve_lower_triangular(&DMatrix::identity(n, n))?.transpose();
+        let whitening = whitening.transpose();
         Some(Residual { learned: self, table, weights, by_distance, pairs_by_distance, alike, whitening })
     }
 

@@ -1,6 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tnas_clips::FilmFormat;
+use tnas_training::DistillMethod;
 
 use crate::latency_bench::LatencyBenchArgs;
 
@@ -42,8 +45,8 @@ pub enum Command {
     Search(StudyArgs),
     /// Train the winner, and what it is compared with.
     Finetune(StudyArgs),
-    /// Fine-tune the winner adversarially to few steps.
-    Distill(StudyArgs),
+    /// Fine-tune the winner to few steps.
+    Distill(DistillArgs),
     /// Sample clips from captions with a trained model.
     Generate(GenerateArgs),
     /// Write the winner for other runtimes, and prove the files.
@@ -344,6 +347,9 @@ pub struct LatencyEvalArgs {
     /// Profiles of other devices to learn from too.
     #[arg(long, value_delimiter = ',')]
     pub sources: Vec<PathBuf>,
+    /// Other ways to part what is learned from and what is tested, which are tried and averaged.
+    #[arg(long, default_value_t = 10)]
+    pub splits: u64,
 }
 
 /// A study and how to run it.
@@ -368,6 +374,39 @@ pub struct StudyArgs {
     pub json: bool,
 }
 
+/// Which student to train.
+#[derive(Args, Clone)]
+pub struct DistillArgs {
+    /// The study and its run.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Denoising steps of the student; distill.student_steps of the study where not given. Another student than the study's
+    /// own lies beside it, in a folder named by method and steps.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub steps: Option<u8>,
+    /// What pulls the student; distill.method of the study where not given.
+    #[arg(long, value_enum)]
+    pub method: Option<DistillMethodChoice>,
+}
+
+/// Methods of distillation.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DistillMethodChoice {
+    /// A discriminator, and the distance to the data.
+    Adversarial,
+    /// The difference of the teacher's score and the student's.
+    Dmd2,
+}
+
+impl From<DistillMethodChoice> for DistillMethod {
+    fn from(choice: DistillMethodChoice) -> Self {
+        match choice {
+            DistillMethodChoice::Adversarial => Self::Adversarial,
+            DistillMethodChoice::Dmd2 => Self::Dmd2,
+        }
+    }
+}
+
 /// What to sample.
 #[derive(Args, Clone)]
 pub struct GenerateArgs {
@@ -375,10 +414,13 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub study: StudyArgs,
     /// A caption; may be given again.
-    #[arg(long = "caption", required = true)]
+    #[arg(long = "caption", required_unless_present = "captions_file")]
     pub captions: Vec<String>,
+    /// A text file with a caption on each line; they follow those given by --caption.
+    #[arg(long, value_name = "FILE")]
+    pub captions_file: Option<PathBuf>,
     /// Denoising steps.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = steps)]
     pub steps: usize,
     /// Use the few-step student.
     #[arg(long)]
@@ -389,9 +431,60 @@ pub struct GenerateArgs {
     /// Seed of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for the GIFs.
+    /// Guidance away from the empty caption, 1 for none; samples.guidance of the study where not given.
+    #[arg(long, conflicts_with = "student", value_parser = guidance)]
+    pub guidance: Option<f32>,
+    /// Frames of a clip; the study's where not given. Models know best what they were trained on.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub frames: Option<u16>,
+    /// Rows and columns of pixels; the study's where not given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(8..))]
+    pub size: Option<u16>,
+    /// An image to begin with, for models that were trained with one.
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Frames shown in a second; data.fps of the study where not given, or about 8.
+    #[arg(long, value_parser = rate)]
+    pub fps: Option<f64>,
+    /// gif, apng, webp, or mp4 where the program was built with the feature mp4.
+    #[arg(long, default_value_t)]
+    pub format: FilmFormat,
+    /// Folder for the clips.
     #[arg(long, default_value = "generated")]
     pub out: PathBuf,
+}
+
+fn steps(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|steps| (1..=10_000).contains(steps))
+        .ok_or_else(|| "1 to 10000 steps are needed".into())
+}
+
+fn guidance(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|guidance: &f32| guidance.is_finite())
+        .ok_or_else(|| "a finite number is needed".into())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let known = text.parse().ok().filter(|fps| (0.1..=1000.0).contains(fps));
+    known.ok_or_else(|| "0.1 to 1000 frames a second are needed".into())
+}
+
+impl GenerateArgs {
+    /// The captions typed, then those of the file.
+    pub fn all_captions(&self) -> anyhow::Result<Vec<String>> {
+        let mut captions = self.captions.clone();
+        if let Some(file) = &self.captions_file {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+            captions.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        }
+        anyhow::ensure!(!captions.is_empty(), "failed to sample: the captions file holds no caption");
+        Ok(captions)
+    }
 }
 
 /// Ways of many-step sampling.

@@ -25,6 +25,8 @@ pub struct Codec {
     pub autoencoder: Autoencoder,
     /// Weights.
     pub parameters: Parameters,
+    /// Hash of its files and of what was read in them: another autoencoder makes other latents.
+    pub key: String,
 }
 
 impl Codec {
@@ -61,15 +63,17 @@ impl Codec {
         let graph = autoencoder.round_trip(1, layout.down, layout.down)?;
         parameters.refuse_extra(&[&graph])?;
         parameters.extract(&graph)?;
-        Ok(Self { autoencoder, parameters })
+        let files = tnas_study::hash_path(if path.is_dir() { &folder } else { path })?;
+        let key = tnas_study::hash_bytes(format!("{files} {autoencoder:?}").as_bytes());
+        Ok(Self { autoencoder, parameters, key })
     }
 
-    /// An error where frames of this size have no whole latents.
-    pub fn check_size(&self, size: usize) -> anyhow::Result<()> {
+    /// An error, with the setting's name, where frames of this size have no whole latents.
+    pub fn check_size(&self, name: &str, size: usize) -> anyhow::Result<()> {
         let down = self.autoencoder.layout().down;
         anyhow::ensure!(
             size.is_multiple_of(down),
-            "failed to use data.size = {size}: the autoencoder halves images down to 1/{down}, so that a multiple of {down} is \
+            "failed to use {name} = {size}: the autoencoder halves images down to 1/{down}, so that a multiple of {down} is \
              needed"
         );
         Ok(())

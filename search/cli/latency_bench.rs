@@ -100,6 +100,9 @@ fn operators(args: &LatencyBenchArgs, asked: &Asked) -> anyhow::Result<()> {
     heading(wide);
     for (name, device) in &report.devices {
         line(name, &device.ours, wide);
+        if let Some(fit) = &device.linear_fit {
+            line("  linear fit", fit, wide);
+        }
         for (class, figures) in &device.operators {
             println!(
                 "{:wide$}  {:>7} {:>7} {:>7} {:>8.3} {:>8.3} {:>8}",
@@ -114,6 +117,9 @@ fn operators(args: &LatencyBenchArgs, asked: &Asked) -> anyhow::Result<()> {
         }
     }
     line("mean", &report.mean, wide);
+    if let Some(fit) = &report.mean_linear_fit {
+        line("  linear fit", fit, wide);
+    }
     for (learner, figures) in &operators.published {
         let figures: Vec<String> =
             figures.iter().map(|(name, mape)| format!("{name} {}", percent(*mape))).collect();
@@ -173,6 +179,9 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
         if let Some(all) = &device.all_rows {
             line("  all rows", all, wide);
         }
+        if let Some(known) = &device.drift_known {
+            line("  drift known", known, wide);
+        }
         if device.similar_source.is_some_and(|share| share < 1.0) {
             let share = 100.0 * device.similar_source.unwrap_or(0.0);
             println!("  no similar source in {:.0} % of the seeds: learned alone there", 100.0 - share);
@@ -184,6 +193,10 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
     }
     if let Some(all) = &report.mean_all_rows {
         line("  all rows", all, wide);
+    }
+    if let Some(known) = &report.mean_drift_known {
+        line("  drift known", known, wide);
+        println!("  drift known: each test row predicted from all others, measured before and after it");
     }
     table.card.published.iter().for_each(|figure| published(figure, report));
     println!(
@@ -217,7 +230,10 @@ fn percent(share: f64) -> String {
 fn published(figure: &PublishedFigure, report: &Report) {
     let of = figure.devices.iter().filter(|(name, _)| report.devices.contains_key(*name));
     let mut parts: Vec<String> = of.map(|(name, value)| format!("{name} {value}")).collect();
-    parts.extend(figure.mean.map(|mean| format!("mean {mean}")));
+    // Its mean is over its own devices: beside others it would say nothing.
+    if parts.len() == figure.devices.len() {
+        parts.extend(figure.mean.map(|mean| format!("mean {mean}")));
+    }
     if !parts.is_empty() {
         let trimmed = if figure.trimmed { ", trimmed" } else { "" };
         println!("published: {} ({}{trimmed}): {}", figure.what, figure.metric, parts.join(", "));

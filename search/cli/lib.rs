@@ -3,8 +3,10 @@
 mod args;
 pub mod check;
 mod codec;
+mod dataset;
 mod import;
 mod latency_bench;
+mod latents;
 mod measuring;
 mod model;
 mod model_folder;
@@ -14,6 +16,7 @@ mod run;
 pub mod settings;
 mod space;
 mod stages;
+mod text_cache;
 mod workbench;
 
 use std::process::ExitCode;
@@ -137,7 +140,11 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&args, "finetune", |bench| stages::finetune::finetune(bench, &stages::front::winner(bench)?))
         }
         Command::Distill(args) => {
-            with(&args, "distill", |bench| stages::distill::distill(bench, &stages::front::winner(bench)?))
+            let study = args.study.clone();
+            with(&study, "distill", |bench| {
+                let variant = stages::distill::Variant::asked(bench, &args);
+                stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)
+            })
         }
         Command::Export(args) => {
             with(&args, "export", |bench| stages::export::export(bench, &stages::front::winner(bench)?))
@@ -187,7 +194,7 @@ fn with(
     }
     let (study, run) = open(args)?;
     let lock = tnas_study::RunDir::create(run.root())?.lock()?;
-    let bench = Workbench::open(study, run, &args.device)?;
+    let bench = Workbench::open(study, run, &args.device, &args.runs)?;
     let figures = work(&bench)?;
     write_resolved(&bench.study, &bench.run)?;
     drop(lock);

@@ -1,8 +1,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
 use tnas_study::MetricsLog;
-use tnas_training::Observer;
+use tnas_training::{LoadTimes, Observer};
+
+use crate::run::Run;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
@@ -68,21 +71,39 @@ fn console_is_terminal() -> bool {
 }
 
 /// Shows a training loop's figures and records them.
-pub struct Watch<'a> {
+pub struct Watch {
     bar: Option<Bar>,
-    metrics: &'a mut MetricsLog,
+    metrics: MetricsLog,
+    /// What differs from run to run has a log of its own.
+    times: MetricsLog,
+    loading: LoadTimes,
     smooth: f64,
     figure: &'static str,
 }
 
-impl<'a> Watch<'a> {
-    /// Shows this figure on the bar.
-    pub fn new(metrics: &'a mut MetricsLog, figure: &'static str) -> Self {
-        Self { bar: None, metrics, smooth: f64::NAN, figure }
+impl Watch {
+    /// Shows this figure on the bar, and records all in the run's logs.
+    pub fn open(run: &Run, figure: &'static str) -> anyhow::Result<Self> {
+        let (metrics, times) = (run.metrics()?, run.times()?);
+        Ok(Self { bar: None, metrics, times, loading: LoadTimes::default(), smooth: f64::NAN, figure })
+    }
+
+    /// Says what loading cost since the process began the loop, and gives it as a stage's figure.
+    pub fn loading(&self) -> Value {
+        if let (Some(bar), LoadTimes { batches: 1.., .. }) = (&self.bar, self.loading) {
+            let (share, seconds) = (100.0 * self.loading.waited_share(), self.loading.elapsed.as_secs_f64());
+            eprintln!("{:>16} waited for clips {share:.1} % of {seconds:.1} s", bar.stage);
+        }
+        json!({
+            "batches": self.loading.batches,
+            "seconds": self.loading.elapsed.as_secs_f64(),
+            "waited_seconds": self.loading.waited.as_secs_f64(),
+            "waited_share": self.loading.waited_share(),
+        })
     }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for Watch {
     fn step(&mut self, stage: &str, step: u64, steps: u64, figures: &[(&'static str, f64)]) {
         let bar = self.bar.get_or_insert_with(|| Bar::new(stage, steps));
         if let Some(&(_, value)) = figures.iter().find(|(name, _)| *name == self.figure) {
@@ -99,6 +120,20 @@ impl Observer for Watch<'_> {
 
     fn resumed(&mut self, stage: &str, step: u64) {
         let _ = self.metrics.truncate_after(stage, step);
+        let _ = self.times.truncate_after(stage, step);
+    }
+
+    fn rolled_back(&mut self, stage: &str, step: u64, rate: f64) {
+        eprintln!(
+            "{stage:>16} step {step}: bad steps in a row; back to the last good weights, learning rate at {rate} of its settings"
+        );
+    }
+
+    fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
+        self.loading = times;
+        let (seconds, waited) = (times.elapsed.as_secs_f64(), times.waited.as_secs_f64());
+        let values = [("seconds", seconds), ("waited_seconds", waited), ("waited_share", times.waited_share())];
+        let _ = self.times.append(stage, step, values);
     }
 
     fn interrupted(&self) -> bool {

@@ -35,11 +35,6 @@ impl Run {
         self.path("backbone")
     }
 
-    /// Encoded clips.
-    pub fn latents(&self, split: &str) -> PathBuf {
-        self.path(&format!("latents/{split}.safetensors"))
-    }
-
     /// A stage's checkpoint.
     pub fn checkpoint(&self, stage: &str) -> PathBuf {
         self.path(&format!("checkpoints/{stage}.safetensors"))
@@ -89,6 +84,11 @@ impl Run {
     /// The run's figures by step.
     pub fn metrics(&self) -> anyhow::Result<MetricsLog> {
         Ok(MetricsLog::open(self.dir.metrics_file())?)
+    }
+
+    /// The run's times by step: what differs from run to run.
+    pub fn times(&self) -> anyhow::Result<MetricsLog> {
+        Ok(MetricsLog::open(self.dir.times_file())?)
     }
 
     /// Figures of a stage, if it ran.

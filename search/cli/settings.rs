@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tnas_clips::{CaptionPolicy, Motion};
+use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_space::{Limits, TextLayer};
 use tnas_training::{
-    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, SupernetSettings,
+    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, Loading, SupernetSettings,
 };
 
 /// A study as written in TOML: the question that a run answers.
@@ -21,6 +21,9 @@ pub struct Study {
     pub seed: u64,
     /// Where clips come from.
     pub data: DataSettings,
+    /// How clips are loaded beside training; changes times, never results.
+    #[serde(default)]
+    pub loading: LoadingSettings,
     /// Latents instead of pixels.
     pub autoencoder: Option<AutoencoderSettings>,
     /// The image model.
@@ -63,19 +66,40 @@ pub struct Study {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSettings {
-    /// `shapes`, or `videofolder` with a path.
+    /// `shapes`, or `videofolder` or `moving-mnist` with a path.
     pub kind: DataKind,
-    /// Folder with `train` and `val` (and `test…`) of a videofolder.
+    /// Folder with `train` and `val` (and `test…`) of a videofolder, or of MNIST's files.
     pub path: Option<PathBuf>,
     /// Frames of a clip.
     pub frames: usize,
     /// Rows and columns of a frame.
     pub size: usize,
+    /// Frames of a clip that are a second of its film, taken from the middle; spread over the whole film where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Frames a second of films that do not say it: of grids and numbered PNGs without a label `fps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_fps: Option<f64>,
+    /// What follows where a film ends before the clip: `hold` its last frame, or `loop`.
+    #[serde(default)]
+    pub short: Short,
+    /// How a film's picture becomes a square: `crop` to its middle, `pad` with background, or `stretch`.
+    #[serde(default)]
+    pub fit: Fit,
+    /// Rows and columns of frames in every PNG without labels `rows` and `columns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid: Option<[usize; 2]>,
+    /// Red, green and blue behind transparent pixels and around padded pictures.
+    #[serde(default = "white")]
+    pub background: [u8; 3],
+    /// A larger share of broken files stops the run; up to it they are named and left out.
+    #[serde(default = "one_in_a_hundred")]
+    pub max_broken: f64,
     /// Clips to train on; all of a folder's where not given.
     pub train_clips: Option<usize>,
     /// Clips to validate on; all of a folder's where not given.
     pub validation_clips: Option<usize>,
-    /// Which words stand for a clip of a folder.
+    /// Which words stand for a clip of a folder or of moving digits.
     #[serde(default)]
     pub caption: CaptionPolicy,
     /// Motions of the shapes; all where not given.
@@ -84,12 +108,51 @@ pub struct DataSettings {
 
 /// Kinds of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum DataKind {
     /// Built-in coloured shapes.
     Shapes,
-    /// A folder of GIFs with metadata.jsonl.
+    /// A folder of films (GIF, APNG, WebP, PNG frames or grids, MP4) with captions.
     Videofolder,
+    /// Two handwritten digits that bounce.
+    MovingMnist,
+}
+
+fn white() -> [u8; 3] {
+    [255; 3]
+}
+
+fn one_in_a_hundred() -> f64 {
+    0.01
+}
+
+/// Where encoded clips are kept, and how many wait for training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadingSettings {
+    /// Folder of latents and text features, by the hash of what they are made from: studies share it, and it may be deleted
+    /// at any time. `cache` among the runs where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Clips and latents that are kept in memory once they are made, in MiB; others are made again.
+    pub memory_mib: u64,
+    /// Steps whose batches are made ahead.
+    pub ahead: usize,
+    /// Threads that make them.
+    pub workers: usize,
+}
+
+impl Default for LoadingSettings {
+    fn default() -> Self {
+        let Loading { ahead, workers } = Loading::default();
+        Self { cache: None, memory_mib: 2048, ahead, workers }
+    }
+}
+
+impl From<&LoadingSettings> for Loading {
+    fn from(settings: &LoadingSettings) -> Self {
+        Self { ahead: settings.ahead, workers: settings.workers }
+    }
 }
 
 /// An autoencoder.
@@ -244,6 +307,8 @@ pub struct SearchSettings {
     pub flow: FlowSettings,
     /// Clips of a forward pass.
     pub batch: usize,
+    /// `limits.latency_ms` is kept where the predicted latency and so many of its standard deviations are below it.
+    pub limit_sigmas: f64,
     /// Most members of the front that are measured again.
     pub remeasure: usize,
     /// Held-out clips on which trained models are compared.
@@ -262,6 +327,7 @@ impl Default for SearchSettings {
             clips: 96,
             flow: FlowSettings::default(),
             batch: 16,
+            limit_sigmas: 1.0,
             remeasure: 24,
             compared_clips: 256,
             reference_point: None,
@@ -322,6 +388,17 @@ impl Study {
         if self.data.kind == DataKind::Videofolder && self.data.path.is_none() {
             return fail("data.path is missing: the folder with train/ and val/, e.g. --set data.path=DIR".into());
         }
+        if self.data.kind == DataKind::MovingMnist && self.data.path.is_none() {
+            return fail("data.path is missing: the folder of MNIST's files, e.g. --set data.path=DIR".into());
+        }
+        if !(0.0..=1.0).contains(&self.data.max_broken) {
+            return fail(format!("data.max_broken = {} must be a share, of 0 to 1", self.data.max_broken));
+        }
+        for (name, value) in [("loading.ahead", self.loading.ahead), ("loading.workers", self.loading.workers)] {
+            if !(1..=1024).contains(&value) {
+                return fail(format!("{name} = {value} must be of 1 to 1024"));
+            }
+        }
         if self.data.frames == 0 || self.data.size < 8 {
             return fail(format!("data.frames = {}, data.size = {}", self.data.frames, self.data.size));
         }
@@ -350,10 +427,38 @@ impl Study {
                 return fail(format!("{name} must not be 0"));
             }
         }
+        for (name, stability) in [
+            ("backbone.training", &self.backbone.training.stability),
+            ("supernet.training", &self.supernet.training.stability),
+            ("finetune", &self.finetune.stability),
+            ("distill", &self.distill.stability),
+        ] {
+            if let Err(message) = stability.check() {
+                return fail(format!("{name}.stability: {message}"));
+            }
+        }
+        for (name, patience) in [
+            ("backbone.training", self.backbone.training.stability.patience),
+            ("distill", self.distill.stability.patience),
+        ] {
+            if patience > 0 {
+                return fail(format!(
+                    "{name}.stability.patience = {patience}: this stage has no held-out loss to stop early by; take it out \
+                     (supernet.training and finetune have one)"
+                ));
+            }
+        }
+        if let Err(message) = self.distill.check() {
+            return fail(format!("distill: {message}"));
+        }
         if let Some(point) = self.search.reference_point
             && !point.iter().all(|x| x.is_finite() && *x > 0.0)
         {
             return fail(format!("search.reference_point = {point:?} must be a loss and milliseconds above 0"));
+        }
+        let sigmas = self.search.limit_sigmas;
+        if !(sigmas >= 0.0 && sigmas.is_finite()) {
+            return fail(format!("search.limit_sigmas = {sigmas} must be 0 or more"));
         }
         if self.search.population < 4 || self.search.population % 2 == 1 {
             return fail(format!("search.population = {} must be even and at least 4", self.search.population));

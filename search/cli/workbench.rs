@@ -1,24 +1,24 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use rayon::prelude::*;
-use tnas_clips::{
-    CaptionPolicy, CaptionTokenizer, Clip, FolderSettings, ShapeClips, ShapeSettings, Split, VideoFolder,
-};
+use serde_json::json;
+use tnas_clips::{CaptionTokenizer, Clip, ClipSet, Memory};
 use tnas_network::{Device, Parameters, open_device, side_by_side};
 use tnas_space::{Backbone, DenoiserShape, SearchSpace, TextEncoder};
-use tnas_training::{CaptionTokens, LatentSet, TextFeatures, frames_first, frames_inner, text_features};
-use tnas_weights::{SafeTensors, write_safetensors};
+use tnas_training::{CaptionTokens, LatentSource, Loading, TextFeatures, frames_first};
 
 use crate::{
     codec::{Codec, LatentStatistics},
+    dataset::Dataset,
+    latents::{ClipLatents, denormalise, is_latent, latent_file, write_latent},
     model_folder::{self, Pipeline},
     progress::Bar,
     run::Run,
-    settings::{DataKind, DataSettings, Study},
+    settings::Study,
+    text_cache,
 };
 
 /// What the stages share: data, device and places.
@@ -30,9 +30,16 @@ pub struct Workbench {
     /// Where tensors live.
     pub device: Device,
     /// Real clips to learn from.
-    pub train: Vec<Clip>,
+    pub train: ClipSet,
     /// Real clips to validate on.
-    pub validation: Vec<Clip>,
+    pub validation: ClipSet,
+    /// Hash of the clips as they are read, and of the autoencoder: what every stage that sees them depends on.
+    pub data_key: String,
+    /// Folder of latents and text features.
+    pub cache: PathBuf,
+    memory: Memory,
+    /// Kind of the device: others make other bits.
+    device_kind: String,
     /// Every distinct caption and the empty one, sorted: that one is first ([`tnas_training::EMPTY_CAPTION`]).
     pub captions: Vec<String>,
     /// Pixels to latents, where the study names one.
@@ -42,9 +49,9 @@ pub struct Workbench {
 /// Clips as the denoiser sees them, with the normalisation that made them.
 pub struct Latents {
     /// To learn from.
-    pub train: LatentSet,
+    pub train: ClipLatents,
     /// To validate on.
-    pub validation: LatentSet,
+    pub validation: ClipLatents,
     /// Per channel mean and deviation that were taken out; empty where none were.
     pub statistics: Vec<(f32, f32)>,
 }
@@ -62,19 +69,24 @@ pub struct ImageModel {
 }
 
 impl Workbench {
-    /// Loads the data.
-    pub fn open(study: Study, run: Run, device: &str) -> anyhow::Result<Self> {
+    /// Finds the data; `runs` is the folder of all runs.
+    pub fn open(study: Study, run: Run, device: &str, runs: &Path) -> anyhow::Result<Self> {
+        let device_kind = device.split(':').next().unwrap_or(device).to_owned();
         let device = open_device(device)?;
-        let (train, validation) = load_clips(&study.data, study.seed)?;
-        let empty = String::new();
-        let captions: BTreeSet<&String> =
-            train.iter().chain(&validation).map(|clip| &clip.caption).chain([&empty]).collect();
-        let captions = captions.into_iter().cloned().collect();
+        let cache = study.loading.cache.clone().unwrap_or_else(|| runs.join("cache"));
+        let memory = Memory::new(study.loading.memory_mib << 20);
+        let Dataset { train, validation, broken } = Dataset::open(&study.data, study.seed, &memory, &cache)?;
+        run.write_json("broken_files.json", &json!({"format_version": 1, "splits": broken}))?;
+        let captions: BTreeSet<&str> = train.captions().chain(validation.captions()).chain([""]).collect();
+        let captions = captions.into_iter().map(str::to_owned).collect();
         let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
         if let Some(codec) = &codec {
-            codec.check_size(study.data.size)?;
+            codec.check_size("data.size", study.data.size)?;
         }
-        Ok(Self { study, run, device, train, validation, captions, codec })
+        // What a setting of the data changes is in the contents; where they lie changes nothing.
+        let contents = (train.content_hash()?, validation.content_hash()?);
+        let data_key = run.key(&(contents, codec.as_ref().map(|codec| &codec.key)))?;
+        Ok(Self { study, run, device, train, validation, data_key, cache, memory, device_kind, captions, codec })
     }
 
     /// Index of a clip's caption.
@@ -82,38 +94,46 @@ impl Workbench {
         self.captions.binary_search_by(|known| known.as_str().cmp(caption)).unwrap_or(0)
     }
 
-    /// Encoded clips, cached in the run directory; normalised per channel where the backbone is trained on them or was.
+    /// Encoded clips, kept in the cache; normalised per channel where the backbone is trained on them or was.
     pub fn latents(&self) -> anyhow::Result<Latents> {
         let Some(codec) = &self.codec else {
-            let set = |clips: &[Clip]| self.pixel_set(clips);
+            let set = |clips: &ClipSet| {
+                ClipLatents::of_pixels(
+                    clips.clone(),
+                    self.caption_indices(clips),
+                    Loading::from(&self.study.loading),
+                )
+            };
             return Ok(Latents {
                 train: set(&self.train),
                 validation: set(&self.validation),
                 statistics: Vec::new(),
             });
         };
-        let mut train = self.encoded(codec, "train", &self.train)?;
-        let mut validation = self.encoded(codec, "validation", &self.validation)?;
+        let train = self.encoded(codec, "train", &self.train)?;
+        let validation = self.encoded(codec, "validation", &self.validation)?;
         let statistics = if self.study.backbone.train {
-            channel_statistics(&train)
+            train.channel_statistics()?
         } else {
             LatentStatistics::read(&self.run.backbone())?.mean_and_deviation
         };
         anyhow::ensure!(
-            statistics.is_empty() || statistics.len() == train.shape[0],
+            statistics.is_empty() || statistics.len() == train.shape()[0],
             "failed to use the backbone: its latents have {} channels, the autoencoder's {}",
             statistics.len(),
-            train.shape[0]
+            train.shape()[0]
         );
-        for set in [&mut train, &mut validation] {
-            normalise(set, &statistics);
-        }
+        let (train, validation) = (train.normalised(&statistics), validation.normalised(&statistics));
         Ok(Latents { train, validation, statistics })
     }
 
     /// Shape of one clip for the denoiser: channels, frames, rows, columns.
     pub fn clip_shape(&self) -> [usize; 4] {
-        let (frames, size) = (self.study.data.frames, self.study.data.size);
+        self.shape_of(self.study.data.frames, self.study.data.size)
+    }
+
+    /// The same for another number of frames, and of rows and columns of pixels.
+    pub fn shape_of(&self, frames: usize, size: usize) -> [usize; 4] {
         match &self.codec {
             None => [3, frames, size, size],
             Some(codec) => {
@@ -129,26 +149,26 @@ impl Workbench {
         DenoiserShape { batch, frames, height, width, tokens }
     }
 
-    /// Turns a denoised clip into pixels.
-    pub fn to_clip(&self, data: &[f32], statistics: &[(f32, f32)], like: Option<&Clip>) -> anyhow::Result<Clip> {
-        let [channels, frames, height, width] = self.clip_shape();
-        let size = self.study.data.size;
-        let pixels = match &self.codec {
-            None => frames_first(data, channels, frames, height * width),
+    /// Turns a denoised clip of `shape` into pixels.
+    pub fn to_clip(
+        &self,
+        data: &[f32],
+        shape: [usize; 4],
+        statistics: &[(f32, f32)],
+        like: Option<&Clip>,
+    ) -> anyhow::Result<Clip> {
+        let [channels, frames, height, width] = shape;
+        let (pixels, up) = match &self.codec {
+            None => (frames_first(data, channels, frames, height * width), 1),
             Some(codec) => {
-                let mut latent =
-                    LatentSet { shape: self.clip_shape(), clips: vec![data.to_vec()], captions: vec![0] };
-                denormalise(&mut latent, statistics);
-                codec.decode(
-                    &frames_first(&latent.clips[0], channels, frames, height * width),
-                    frames,
-                    height,
-                    width,
-                )?
+                let mut latent = data.to_vec();
+                denormalise(&mut latent, shape, statistics);
+                let latent = frames_first(&latent, channels, frames, height * width);
+                (codec.decode(&latent, frames, height, width)?, codec.autoencoder.layout().up)
             }
         };
         let pixels = pixels.into_iter().map(|x| x.clamp(-1.0, 1.0)).collect();
-        let mut clip = Clip::new(frames, size, size, pixels)?;
+        let mut clip = Clip::new(frames, up * height, up * width, pixels)?;
         if let Some(like) = like {
             clip.caption = like.caption.clone();
             clip.labels = like.labels.clone();
@@ -156,19 +176,23 @@ impl Workbench {
         Ok(clip)
     }
 
-    /// Real clips as the judge meets them: through the autoencoder where there is one, for sampled clips come through it
-    /// too and its traces are no fault of theirs. `latents` are those of the clips.
+    /// The first `count` real clips as the judge meets them: through the autoencoder where there is one, for sampled clips
+    /// come through it too and its traces are no fault of theirs. `latents` are those of the clips.
     pub fn seen_by_judge(
         &self,
-        latents: &LatentSet,
+        latents: &ClipLatents,
         statistics: &[(f32, f32)],
-        clips: &[Clip],
+        clips: &ClipSet,
+        count: usize,
     ) -> anyhow::Result<Vec<Clip>> {
         if self.codec.is_none() {
-            return Ok(clips.to_vec());
+            return Ok(clips.clips(0..count)?);
         }
-        let pairs = clips.iter().zip(&latents.clips).collect();
-        self.each("decode clips", pairs, |(clip, latent)| self.to_clip(latent, statistics, Some(clip)))
+        self.each("decode clips", (0..count).collect(), |index| {
+            let mut clip = self.to_clip(&latents.clip(index)?, latents.shape(), statistics, None)?;
+            (clip.caption, clip.labels) = clips.describe(index)?;
+            Ok(clip)
+        })
     }
 
     /// Does independent things side by side behind a progress bar.
@@ -196,7 +220,9 @@ impl Workbench {
         let text = model_folder::read_text(&folder, &self.device)?;
         self.check_inputs(&pipeline)?;
         let tokens = self.caption_tokens(&pipeline.tokenizer, &pipeline.encoder)?;
-        let features = text_features(&pipeline.encoder, &text, &tokens)?;
+        let weights = tnas_study::hash_path(folder.join("text_encoder"))?;
+        let key = json!([weights, pipeline.encoder.layer, self.device_kind]);
+        let features = text_cache::features(&self.cache, &key, &pipeline.encoder, &text, &tokens)?;
         Ok(ImageModel { pipeline, unet, text, features })
     }
 
@@ -265,117 +291,22 @@ impl Workbench {
         Ok(())
     }
 
-    fn pixel_set(&self, clips: &[Clip]) -> LatentSet {
-        LatentSet {
-            shape: self.clip_shape(),
-            clips: clips.iter().map(frames_inner).collect(),
-            captions: clips.iter().map(|clip| self.caption_index(&clip.caption)).collect(),
-        }
+    fn caption_indices(&self, clips: &ClipSet) -> Vec<usize> {
+        clips.captions().map(|caption| self.caption_index(caption)).collect()
     }
 
-    fn encoded(&self, codec: &Codec, split: &str, clips: &[Clip]) -> anyhow::Result<LatentSet> {
-        let path = self.run.latents(split);
+    /// The clips' latents: those that the cache lacks are encoded now, each written as soon as it is there.
+    fn encoded(&self, codec: &Codec, split: &str, clips: &ClipSet) -> anyhow::Result<ClipLatents> {
         let shape = self.clip_shape();
-        let length: usize = shape.iter().product();
-        let captions = clips.iter().map(|clip| self.caption_index(&clip.caption)).collect();
-        // Captions are no part of a latent.
-        let data = DataSettings { caption: CaptionPolicy::default(), ..self.study.data.clone() };
-        let key = self.run.key(&(&data, &self.study.autoencoder, clips.len()))?;
-        if path.exists() {
-            let file = SafeTensors::open(&path)?;
-            if file.metadata().get("key") == Some(&key) {
-                let values = file.f32("latents")?;
-                let clips = values.chunks(length).map(<[f32]>::to_vec).collect();
-                return Ok(LatentSet { shape, clips, captions });
-            }
+        let file = |index| Ok(latent_file(&self.cache, &codec.key, &self.device_kind, &clips.key(index)?));
+        let files: Vec<PathBuf> = (0..clips.len()).map(file).collect::<anyhow::Result<_>>()?;
+        let missing: Vec<usize> = (0..files.len()).filter(|&index| !is_latent(&files[index], shape)).collect();
+        if !missing.is_empty() {
+            self.each(&format!("encode {split}"), missing, |index| {
+                write_latent(&files[index], shape, &codec.encode(&clips.make(index)?)?)
+            })?;
         }
-        let encoded = self.each(&format!("encode {split}"), clips.iter().collect(), |clip| codec.encode(clip))?;
-        let all = [encoded.len(), shape[0], shape[1], shape[2], shape[3]];
-        let values = encoded.concat();
-        let tensor = tnas_weights::HostTensor::f32(&all, &values);
-        write_safetensors(
-            &path,
-            &BTreeMap::from([("latents".to_string(), tensor)]),
-            &BTreeMap::from([("key".to_string(), key)]),
-        )?;
-        Ok(LatentSet { shape, clips: encoded, captions })
-    }
-}
-
-fn load_clips(settings: &DataSettings, seed: u64) -> anyhow::Result<(Vec<Clip>, Vec<Clip>)> {
-    match (settings.kind, &settings.path) {
-        (DataKind::Videofolder, Some(path)) => Ok((
-            folder(settings, path, "train", settings.train_clips)?,
-            folder(settings, path, "val", settings.validation_clips)?,
-        )),
-        _ => Ok((
-            shapes(settings, seed, Split::Train, settings.train_clips.unwrap_or(4000))?,
-            shapes(settings, seed, Split::Validation, settings.validation_clips.unwrap_or(512))?,
-        )),
-    }
-}
-
-fn shapes(settings: &DataSettings, seed: u64, split: Split, count: usize) -> anyhow::Result<Vec<Clip>> {
-    let mut shape_settings =
-        ShapeSettings { frames: settings.frames, size: settings.size, seed, split, ..Default::default() };
-    if let Some(motions) = &settings.motions {
-        shape_settings.motions = motions.clone();
-    }
-    let clips = ShapeClips::new(shape_settings)?;
-    Ok((0..count).into_par_iter().map(|index| clips.clip(index)).collect())
-}
-
-fn folder(settings: &DataSettings, path: &Path, split: &str, count: Option<usize>) -> anyhow::Result<Vec<Clip>> {
-    let folder_settings = FolderSettings { caption: settings.caption.clone(), ..FolderSettings::default() };
-    let folder = VideoFolder::open_with(path.join(split), folder_settings)?;
-    if !folder.broken().is_empty() {
-        eprintln!(
-            "{}: {} broken files are left out, the first: {}: {}",
-            path.join(split).display(),
-            folder.broken().len(),
-            folder.broken()[0].file_name,
-            folder.broken()[0].reason
-        );
-    }
-    let count = count.unwrap_or(folder.len()).min(folder.len());
-    let order = folder.order(0);
-    Ok(order[..count]
-        .par_iter()
-        .map(|&index| folder.clip(index, settings.frames, settings.size))
-        .collect::<Result<_, _>>()?)
-}
-
-/// Mean and deviation of each channel over all clips.
-fn channel_statistics(set: &LatentSet) -> Vec<(f32, f32)> {
-    let [channels, frames, height, width] = set.shape;
-    let plane = frames * height * width;
-    let statistic = |channel: usize| {
-        let values = set.clips.iter().flat_map(|clip| &clip[channel * plane..(channel + 1) * plane]);
-        let (mut sum, mut squares) = (0.0f64, 0.0f64);
-        for &x in values {
-            sum += f64::from(x);
-            squares += f64::from(x) * f64::from(x);
-        }
-        let count = (set.clips.len() * plane) as f64;
-        let mean = sum / count;
-        (mean as f32, (squares / count - mean * mean).max(1e-8).sqrt() as f32)
-    };
-    (0..channels).map(statistic).collect()
-}
-
-fn normalise(set: &mut LatentSet, statistics: &[(f32, f32)]) {
-    each_channel(set, statistics, |x, mean, deviation| (x - mean) / deviation);
-}
-
-fn denormalise(set: &mut LatentSet, statistics: &[(f32, f32)]) {
-    each_channel(set, statistics, |x, mean, deviation| x * deviation + mean);
-}
-
-fn each_channel(set: &mut LatentSet, statistics: &[(f32, f32)], change: impl Fn(f32, f32, f32) -> f32) {
-    let plane: usize = set.shape[1..].iter().product();
-    for clip in &mut set.clips {
-        for (values, &(mean, deviation)) in clip.chunks_mut(plane).zip(statistics) {
-            values.iter_mut().for_each(|x| *x = change(*x, mean, deviation));
-        }
+        let (captions, loading) = (self.caption_indices(clips), Loading::from(&self.study.loading));
+        Ok(ClipLatents::of_files(files, shape, captions, &self.memory, loading))
     }
 }

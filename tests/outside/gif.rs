@@ -1,17 +1,18 @@
 //! A GIF.
 
-use tnas_clips::decode_gif;
+use tnas_clips::Footage;
 
 use super::{Parser, metadata, told};
 
-pub const PARSER: Parser = Parser { name: "gif", examples, read, room_bytes: 512 << 20 };
+pub const PARSER: Parser = Parser { name: "gif", examples, read, room_bytes: 128 << 20 };
 
 fn examples() -> Vec<Vec<u8>> {
     vec![metadata::gif()]
 }
 
-fn read(bytes: &[u8]) -> Result<(), String> {
-    let clip = decode_gif(bytes, [255; 3]).map_err(told)?;
-    assert!(clip.frames.iter().all(|frame| frame.len() == clip.height * clip.width));
+/// Plays a film of any format, which its bytes tell.
+pub fn read(bytes: &[u8]) -> Result<(), String> {
+    let film = Footage::decode(bytes, [255; 3]).map_err(told)?;
+    assert!(film.frames.iter().all(|frame| frame.len() == film.height * film.width));
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! The metadata.jsonl of a folder of GIFs, with one GIF in the folder and one beside it.
+//! The metadata.jsonl of a folder of clips: a GIF and a PNG that is a grid, with a GIF beside the folder.
 
 use std::fs;
 
-use tnas_clips::{Clip, FolderSettings, GifSettings, VideoFolder, animated_gif};
+use tnas_clips::{Clip, FilmSettings, FolderSettings, VideoFolder, animated_gif};
 
-use super::{Parser, in_folder, told};
+use super::{Parser, in_folder, png, told};
 
 pub const PARSER: Parser = Parser { name: "metadata", examples, read, room_bytes: 1 << 20 };
 
@@ -15,28 +15,39 @@ fn examples() -> Vec<Vec<u8>> {
         r#"{"file_name": "../secret.gif", "text": "x"}"#,
         r#"{"file_name": "/etc/passwd", "text": "x"}"#,
         r#"{"file_name": "missing.gif", "text": "x"}"#,
+        r#"{"file_name": "grid.png", "text": "x", "rows": 1, "columns": 2, "frames": 2, "fps": 8}"#,
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
 }
 
-/// A GIF of two frames of 4 by 4 pixels.
-pub fn gif() -> Vec<u8> {
+/// Two frames of 4 by 4 pixels.
+pub fn clip() -> Clip {
     let pixels = (0..2 * 3 * 16).map(|i| if i < 48 { -1.0 } else { 1.0 }).collect();
-    let clip = Clip::new(2, 4, 4, pixels).unwrap();
-    animated_gif(&clip, &GifSettings { upscale: 1, ..Default::default() }).unwrap()
+    Clip::new(2, 4, 4, pixels).unwrap()
+}
+
+/// The same as a GIF.
+pub fn gif() -> Vec<u8> {
+    animated_gif(&clip(), &FilmSettings { upscale: 1, ..Default::default() }).unwrap()
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
+    read_as("metadata.jsonl", bytes)
+}
+
+/// Opens a folder whose metadata stands in a file of this name.
+pub fn read_as(name: &str, bytes: &[u8]) -> Result<(), String> {
     in_folder(|root| {
-        let folder = root.join("clips");
+        let folder = root.join(format!("clips of {name}"));
         if !folder.exists() {
             fs::create_dir_all(&folder).map_err(told)?;
             fs::write(folder.join("a.gif"), gif()).map_err(told)?;
+            fs::write(folder.join("grid.png"), png::grid()).map_err(told)?;
             fs::write(root.join("secret.gif"), gif()).map_err(told)?;
         }
-        fs::write(folder.join("metadata.jsonl"), bytes).map_err(told)?;
-        let settings = FolderSettings { broken_share: 1.0, ..Default::default() };
+        fs::write(folder.join(name), bytes).map_err(told)?;
+        let settings = FolderSettings { broken_share: 1.0, fps: Some(8.0), ..Default::default() };
         let clips = VideoFolder::open_with(&folder, settings).map_err(told)?;
         let first = clips.clip(0, 2, 4).map_err(told)?;
         assert_eq!(first.shape(), [2, 4, 4]);

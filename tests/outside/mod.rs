@@ -7,7 +7,9 @@ pub mod genotype;
 pub mod gif;
 pub mod golden;
 pub mod metadata;
+pub mod metadata_csv;
 pub mod motion;
+pub mod png;
 pub mod profile;
 pub mod safetensors;
 pub mod scheduler;
@@ -17,6 +19,7 @@ pub mod study;
 pub mod text_encoder;
 pub mod tokenizer;
 pub mod unet;
+pub mod webp;
 
 use std::{cell::OnceCell, fmt::Display, fs, path::Path};
 
@@ -50,7 +53,10 @@ pub const PARSERS: &[Parser] = &[
     tokenizer::PARSER,
     profile::PARSER,
     metadata::PARSER,
+    metadata_csv::PARSER,
     gif::PARSER,
+    png::PARSER,
+    webp::PARSER,
     study::PARSER,
     golden::PARSER,
 ];

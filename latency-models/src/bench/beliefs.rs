@@ -8,11 +8,13 @@ use super::{
 
 /// What is believed of a device before it is measured: its latency, relative to a typical one, is a sum of random
 /// functions that are linear in the numbers of a row.
+#[derive(Clone)]
 pub(crate) struct Beliefs {
     pub(crate) parts: Vec<Part>,
 }
 
 /// One random function.
+#[derive(Clone)]
 pub(crate) struct Part {
     /// `[numbers of a row, q]`: the function is a row's numbers times this, times q normal numbers.
     pub(crate) root: DMatrix<f64>,

@@ -95,9 +95,13 @@ pub struct DeviceFigures {
     /// A table of one number per (slot, choice), or a line through amounts, fitted to the same measurements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_fit: Option<Both>,
-    /// Ours from all training rows of the device: what the table's noise leaves to reach.
+    /// A linear fit of pairs to all training rows of the device: what the table's noise leaves to reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub all_rows: Option<Both>,
+    /// Each test row predicted from all other rows of the device, measured before and after it: what is left to reach where the
+    /// device's speed is known all the time. Where rows stand in the order of measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_known: Option<Both>,
     /// Spearman of each source with the measured rows, on average.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub agreement: BTreeMap<String, f64>,

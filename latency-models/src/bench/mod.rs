@@ -9,7 +9,6 @@ mod choose;
 mod coregion;
 mod encoding;
 mod error;
-mod factor;
 mod figures;
 mod model;
 mod operators;

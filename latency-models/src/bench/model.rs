@@ -4,7 +4,7 @@ use super::{
     beliefs::Beliefs,
     encoding::{Column, Encoding, Group},
     predictor::{NearRows, Sum, TablePredictor},
-    process::{Amplitudes, Process},
+    process::{Amplitudes, Missed, Process},
     source::Linear,
 };
 
@@ -149,7 +149,11 @@ impl Model {
             let first = leaps.kernels.len() - DRIFT_ROWS.len();
             leaps.kernels[first..].fill(LEAPS);
             let following = Process::fit(&kernels, &y, &scale, &expected, &leaps)?;
-            if following.error_ahead(DRIFT_BLOCKS)? < process.error_ahead(DRIFT_BLOCKS)? {
+            let last = n / DRIFT_BLOCKS;
+            let error = |process: &Process| -> f64 {
+                process.rows_ahead(n - last, last).iter().map(|missed| missed.error.abs()).sum()
+            };
+            if error(&following) < error(&process) {
                 process = following;
             }
         }
@@ -171,7 +175,7 @@ impl Model {
             // A slower device is slower by a share of each row's latency.
             alpha: process.alpha.component_mul(&DVector::from_column_slice(&scale)),
         });
-        let quantile = quantile(&process, measured.in_order)?;
+        let quantile = quantile(&process, measured.in_order);
         let least = measured.latency_ms.iter().copied().fold(f64::INFINITY, f64::min);
         Some(Self {
             unit_ms,
@@ -200,6 +204,34 @@ impl Model {
             relative.iter_mut().zip(drifts).for_each(|(sum, drift)| *sum += drift);
         }
         relative.iter().map(|relative| (relative * self.unit_ms).max(self.floor_ms)).collect()
+    }
+
+    /// Intervals as wide as these rows ask for, which it was not learned from.
+    pub(crate) fn calibrated(mut self, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Self {
+        let guesses = self.predict(x, rows);
+        let deviation = |guess: &Guess| (guess.high_ms - guess.mean_ms) / self.quantile;
+        let errors =
+            guesses.iter().zip(latency_ms).map(|(guess, ms)| (ms - guess.mean_ms).abs() / deviation(guess));
+        self.quantile = conformal(errors.map(|error| (error, 1.0)).collect());
+        self
+    }
+
+    /// Takes the width of another one's intervals.
+    pub(crate) fn with_width_of(mut self, other: &Self) -> Self {
+        self.quantile = other.quantile;
+        self
+    }
+
+    /// Each learned row as all others predict it, those after it too; intervals from the same errors.
+    pub(crate) fn left_out(&self, latency_ms: &[f64]) -> Vec<Guess> {
+        let missed = self.process.left_out();
+        let quantile = conformal(missed.iter().map(|missed| (missed.error.abs() / missed.usual, 1.0)).collect());
+        let guess = |(missed, &ms): (&Missed, &f64)| {
+            let mean_ms = (ms - missed.error * self.unit_ms).max(self.floor_ms);
+            let deviation = missed.usual * quantile * self.unit_ms;
+            Guess { mean_ms, low_ms: (mean_ms - deviation).max(0.0), high_ms: mean_ms + deviation }
+        };
+        missed.iter().zip(latency_ms).map(guess).collect()
     }
 
     /// The same with intervals.
@@ -370,22 +402,45 @@ impl Level {
 
 /// From as many rows on, intervals are wholly conformal.
 const CONFORMAL_FROM: usize = 100;
-/// Blocks of rows that are left out where a device drifts: what is predicted lies beyond what is learned from.
+/// What is predicted lies this part of the rows beyond what is learned from, where a device drifts …
 const DRIFT_BLOCKS: usize = 5;
+/// … and was, from so many places on, in what was measured.
+const DRIFT_ORIGINS: usize = 12;
 
 /// What deviations are multiplied with: with few rows, which were chosen for being unlike the others, a quantile of a t
 /// distribution; with many, the conformal one of their errors when left out (Barber et al. 2021).
-fn quantile(process: &Process, in_order: bool) -> Option<f64> {
+///
+/// Where a device drifts, what is predicted comes after what is learned from: there the errors are those of rows that only
+/// earlier ones predict, the latest counting most (Barber et al. 2023, conformal prediction beyond exchangeability).
+fn quantile(process: &Process, in_order: bool) -> f64 {
     let n = process.alpha.len();
     if n < CONFORMAL_FROM {
-        return Some(FEW_QUANTILE);
+        return FEW_QUANTILE;
     }
-    let mut errors = if in_order { process.blocks_left_out(DRIFT_BLOCKS)? } else { process.left_out() };
-    // An outlier was given a larger deviation: back in units of the usual one.
-    errors.iter_mut().zip(&process.inflation).for_each(|(z, inflation)| *z = z.abs() * inflation.sqrt());
-    errors.sort_by(f64::total_cmp);
-    let rank = ((n + 1) as f64 * COVERAGE).ceil() as usize;
-    Some(errors[rank.clamp(1, n) - 1])
+    let in_usual = |missed: &Missed| missed.error.abs() / missed.usual;
+    if !in_order {
+        return conformal(process.left_out().iter().map(|missed| (in_usual(missed), 1.0)).collect());
+    }
+    let (first, ahead) = (n / 4, n / DRIFT_BLOCKS);
+    let origins = (0..DRIFT_ORIGINS).map(|origin| first + (n - first) * origin / DRIFT_ORIGINS);
+    let weight = |row: usize| 0.5_f64.powf((n - row) as f64 / ahead as f64);
+    let missed = origins.flat_map(|origin| process.rows_ahead(origin, ahead));
+    conformal(missed.map(|missed| (in_usual(&missed), weight(missed.row))).collect())
+}
+
+/// The deviation that the wanted share of errors, each with its weight, does not exceed; a further one counts 1.
+fn conformal(mut errors: Vec<(f64, f64)>) -> f64 {
+    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let wanted = COVERAGE * (1.0 + errors.iter().map(|error| error.1).sum::<f64>());
+    let mut held = 0.0;
+    for &(deviation, weight) in &errors {
+        held += weight;
+        // Up to the rounding of the sum.
+        if held >= wanted - 1e-9 {
+            return deviation;
+        }
+    }
+    errors.last().map_or(FEW_QUANTILE, |error| error.0)
 }
 
 pub(crate) fn median(values: &[f64]) -> f64 {

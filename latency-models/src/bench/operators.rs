@@ -64,9 +64,24 @@ struct GraphicsCard {
 /// Kinds of operation that are learned together, as NeuSight reports them.
 const CLASSES: [&str; 5] = ["BMM", "FC", "EW", "Softmax", "LN"];
 
+/// What is learned of a class.
+struct Learned {
+    trees: Trees,
+    /// Half the width of intervals, in logarithms.
+    width: f64,
+    /// Constant and slope of a line through the roofline: the baseline.
+    line: (f64, f64),
+}
+
+type Classes = BTreeMap<&'static str, Learned>;
+
 const GROWTH: Growth = Growth { trees: 250, depth: 6, rate: 0.12 };
 /// Share of the rows, the largest one in so many, whose errors give the intervals.
 const CALIBRATION: usize = 10;
+/// Rows of a class from which cards that are left out are told: errors need no more.
+const MOST_WITHOUT_CARD: usize = 6000;
+/// Learning rows of a class, at least.
+const LEAST_ROWS: usize = 2 * CALIBRATION;
 /// Measurements of a card from which what they say of it counts as much as nothing.
 const OFFSET_SHRINKAGE: f64 = 4.0;
 
@@ -151,7 +166,7 @@ impl Operators {
                 let started = Instant::now();
                 let guesses = self.predict(model, &measured, &test)?;
                 (seconds, predicted) = (seconds + started.elapsed().as_secs_f64(), predicted + guesses.len());
-                trials.push(self.figures(&test, &guesses, asked.trim));
+                trials.push(self.figures(&test, &guesses, &self.lines(model, &test)?, asked.trim));
             }
             let card = device_figures(&trials, count, test.len());
             devices.insert(target.clone(), card);
@@ -172,11 +187,11 @@ impl Operators {
     }
 
     /// A learner per class, and the size of its errors on rows held out.
-    fn learn(&self, rows: &[&Operation]) -> Result<BTreeMap<&'static str, (Trees, f64)>, BenchError> {
+    fn learn(&self, rows: &[&Operation]) -> Result<Classes, BenchError> {
         let mut learned = BTreeMap::new();
         for class in CLASSES {
             let of: Vec<&Operation> = rows.iter().copied().filter(|op| op.class() == class).collect();
-            if of.len() < 2 * CALIBRATION {
+            if of.len() < LEAST_ROWS {
                 continue;
             }
             let encoded = of.iter().map(|op| self.encode(op)).collect::<Result<Vec<_>, _>>()?;
@@ -195,28 +210,41 @@ impl Operators {
                 let (columns, roofline_ms) = &encoded[row];
                 (trial.predict(columns) - (of[row].latency_ms / roofline_ms).ln()).abs()
             };
-            let mut errors: Vec<f64> = largest.iter().map(error).collect();
-            errors.sort_by(f64::total_cmp);
-            let rank = ((errors.len() + 1) * 9).div_ceil(10);
-            learned.insert(class, (fit(&order), errors[rank.clamp(1, errors.len()) - 1]));
+            // Of cards that were learned from too: what another day, clock or driver changes is seen between cards alone.
+            let width = conformal(largest.iter().map(error).collect());
+            let width = width.max(without_card(&of, &order, fit, &encoded).map_or(0.0, conformal));
+            learned.insert(class, Learned { trees: fit(&order), width, line: line(&of, &encoded) });
         }
         Ok(learned)
     }
 
+    /// What the baseline says.
+    fn lines(&self, model: &Classes, test: &[&Operation]) -> Result<Vec<f64>, BenchError> {
+        let ms = |op: &&Operation| {
+            let (constant, slope) = self.class(model, op)?.line;
+            Ok(constant + slope * self.encode(op)?.1)
+        };
+        test.iter().map(ms).collect()
+    }
+
+    fn class<'a>(&self, model: &'a Classes, op: &Operation) -> Result<&'a Learned, BenchError> {
+        model.get(op.class()).ok_or_else(|| BenchError::Learn {
+            device: op.device.clone(),
+            message: format!("too few training rows of {}", op.class()),
+        })
+    }
+
     fn predict(
         &self,
-        model: &BTreeMap<&'static str, (Trees, f64)>,
+        model: &Classes,
         measured: &[&Operation],
         test: &[&Operation],
     ) -> Result<Vec<Guess>, BenchError> {
         let mut offsets: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         let relative = |op: &Operation| -> Result<(f64, f64, f64), BenchError> {
-            let (trees, width) = model.get(op.class()).ok_or_else(|| BenchError::Learn {
-                device: op.device.clone(),
-                message: format!("too few training rows of {}", op.class()),
-            })?;
+            let learned = self.class(model, op)?;
             let (columns, roofline_ms) = self.encode(op)?;
-            Ok((trees.predict(&columns), roofline_ms, *width))
+            Ok((learned.trees.predict(&columns), roofline_ms, learned.width))
         };
         for op in measured {
             let (log, roofline_ms, _) = relative(op)?;
@@ -260,20 +288,84 @@ impl Operators {
         Ok((columns, roofline_ms))
     }
 
-    fn figures(&self, test: &[&Operation], guesses: &[Guess], trim: f64) -> (Both, BTreeMap<String, Figures>) {
+    fn figures(&self, test: &[&Operation], guesses: &[Guess], lines: &[f64], trim: f64) -> Trial {
         let measured: Vec<f64> = test.iter().map(|op| op.latency_ms).collect();
         let of = |rows: &[usize]| {
             let some: Vec<Guess> = rows.iter().map(|&row| guesses[row]).collect();
             Figures::of_guesses(&pick(&measured, rows), &some)
         };
         let all: Vec<usize> = (0..test.len()).collect();
-        let both = Both { all: of(&all), trimmed: of(&trimmed(&measured, trim)) };
+        let kept = trimmed(&measured, trim);
+        let ours = Both { all: of(&all), trimmed: of(&kept) };
+        let linear = Both {
+            all: Figures::of_means(&measured, lines),
+            trimmed: Figures::of_means(&pick(&measured, &kept), &pick(lines, &kept)),
+        };
         let class = |class: &'static str| {
             let rows: Vec<usize> = all.iter().copied().filter(|&row| test[row].class() == class).collect();
             (!rows.is_empty()).then(|| (class.to_string(), of(&rows)))
         };
-        (both, CLASSES.into_iter().filter_map(class).collect())
+        Trial { ours, linear, classes: CLASSES.into_iter().filter_map(class).collect() }
     }
+}
+
+/// What one seed gave.
+struct Trial {
+    ours: Both,
+    linear: Both,
+    classes: BTreeMap<String, Figures>,
+}
+
+/// Errors, in logarithms, of each card's larger operations when the other cards are learned from; none where there is one card.
+fn without_card(
+    of: &[&Operation],
+    by_size: &[usize],
+    fit: impl Fn(&[usize]) -> Trees,
+    encoded: &[(Vec<f64>, f64)],
+) -> Option<Vec<f64>> {
+    let mut cards: Vec<&str> = of.iter().map(|op| op.device.as_str()).collect();
+    cards.sort_unstable();
+    cards.dedup();
+    if cards.len() < 2 {
+        return None;
+    }
+    let some: Vec<usize> = by_size.iter().copied().step_by(of.len().div_ceil(MOST_WITHOUT_CARD)).collect();
+    let mut errors = Vec::new();
+    for card in cards {
+        let (out, kept): (Vec<usize>, Vec<usize>) = some.iter().partition(|&&row| of[row].device == card);
+        if kept.len() < LEAST_ROWS {
+            continue;
+        }
+        let trees = fit(&kept);
+        // As for known cards, the larger ones.
+        errors.extend(out[out.len() / 2..].iter().map(|&row| {
+            let (columns, roofline_ms) = &encoded[row];
+            (trees.predict(columns) - (of[row].latency_ms / roofline_ms).ln()).abs()
+        }));
+    }
+    Some(errors)
+}
+
+/// The error that nine of ten do not exceed.
+fn conformal(mut errors: Vec<f64>) -> f64 {
+    errors.sort_by(f64::total_cmp);
+    let rank = ((errors.len() + 1) * 9).div_ceil(10);
+    errors.get(rank.clamp(1, errors.len().max(1)) - 1).copied().unwrap_or(0.0)
+}
+
+/// Least squares of relative errors of a constant and a multiple of the roofline.
+fn line(of: &[&Operation], encoded: &[(Vec<f64>, f64)]) -> (f64, f64) {
+    // Each row divided by its latency: u = 1/y, v = x/y, and 1 is to be met.
+    let (mut uu, mut uv, mut vv, mut u1, mut v1) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (op, (_, roofline_ms)) in of.iter().zip(encoded) {
+        let (u, v) = (1.0 / op.latency_ms, roofline_ms / op.latency_ms);
+        (uu, uv, vv, u1, v1) = (uu + u * u, uv + u * v, vv + v * v, u1 + u, v1 + v);
+    }
+    let determinant = uu * vv - uv * uv;
+    if determinant <= 1e-12 * uu * vv {
+        return (0.0, v1 / vv);
+    }
+    ((u1 * vv - v1 * uv) / determinant, (uu * v1 - uv * u1) / determinant)
 }
 
 impl Operation {
@@ -309,18 +401,16 @@ fn rows_of<'a>(asked: &Option<String>, all: &'a [Operation]) -> Result<Vec<&'a O
     Ok(Rows::parse(text)?.within(0..all.len())?.into_iter().map(|row| &all[row]).collect())
 }
 
-fn device_figures(
-    trials: &[(Both, BTreeMap<String, Figures>)],
-    measurements: usize,
-    test_rows: usize,
-) -> DeviceFigures {
-    let ours = Both::mean(&trials.iter().map(|trial| trial.0).collect::<Vec<_>>());
+fn device_figures(trials: &[Trial], measurements: usize, test_rows: usize) -> DeviceFigures {
+    let both = |of: fn(&Trial) -> Both| Both::mean(&trials.iter().map(of).collect::<Vec<_>>());
+    let linear_fit = (!trials.is_empty()).then(|| both(|trial| trial.linear));
     let class = |class: &String| {
-        let all: Vec<Figures> = trials.iter().filter_map(|trial| trial.1.get(class).copied()).collect();
+        let all: Vec<Figures> = trials.iter().filter_map(|trial| trial.classes.get(class).copied()).collect();
         (class.clone(), Figures::mean(&all))
     };
-    let operators = trials.first().map(|trial| trial.1.keys().map(class).collect()).unwrap_or_default();
-    DeviceFigures { ours, measurements, test_rows, operators, ..DeviceFigures::default() }
+    let operators = trials.first().map(|trial| trial.classes.keys().map(class).collect()).unwrap_or_default();
+    let ours = both(|trial| trial.ours);
+    DeviceFigures { ours, linear_fit, measurements, test_rows, operators, ..DeviceFigures::default() }
 }
 
 fn read_operations(path: &Path) -> Result<Vec<Operation>, BenchError> {
@@ -335,8 +425,8 @@ fn read_operations(path: &Path) -> Result<Vec<Operation>, BenchError> {
         }
         operations.push(row);
     }
-    if operations.len() < 2 * CALIBRATION {
-        return Err(fail(0, format!("{} rows; at least {} are needed", operations.len(), 2 * CALIBRATION)));
+    if operations.len() < LEAST_ROWS {
+        return Err(fail(0, format!("{} rows; at least {LEAST_ROWS} are needed", operations.len())));
     }
     Ok(operations)
 }
@@ -357,4 +447,46 @@ fn read_published(path: &Path) -> BTreeMap<String, BTreeMap<String, f64>> {
         published.insert(record.get(0).unwrap_or_default().to_string(), figures);
     }
     published
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(device: &str, k: f64, latency_ms: f64) -> Operation {
+        Operation { op: "add".into(), device: device.into(), latency_ms, b: 1.0, m: None, n: None, k }
+    }
+
+    #[test]
+    fn the_baseline_is_the_line_that_is_there() {
+        let sizes: Vec<f64> = (1..9).map(f64::from).collect();
+        let operations: Vec<Operation> = sizes.iter().map(|x| operation("a", *x, 0.5 + 3.0 * x)).collect();
+        let of: Vec<&Operation> = operations.iter().collect();
+        let encoded: Vec<(Vec<f64>, f64)> = sizes.iter().map(|x| (vec![*x], *x)).collect();
+        let (constant, slope) = line(&of, &encoded);
+        assert!((constant - 0.5).abs() < 1e-9 && (slope - 3.0).abs() < 1e-9);
+        // One size alone tells no constant.
+        assert_eq!(line(&of[..1], &encoded[..1]).0, 0.0);
+    }
+
+    #[test]
+    fn cards_left_out_show_how_cards_differ() {
+        let mut operations = Vec::new();
+        for (device, factor) in [("a", 1.0), ("b", 1.0), ("c", 2.0)] {
+            operations.extend((1..61).map(|k| operation(device, f64::from(k), factor * f64::from(k))));
+        }
+        let of: Vec<&Operation> = operations.iter().collect();
+        let encoded: Vec<(Vec<f64>, f64)> = of.iter().map(|op| (vec![op.k], op.k)).collect();
+        let mut order: Vec<usize> = (0..of.len()).collect();
+        order.sort_by(|&a, &b| encoded[a].1.total_cmp(&encoded[b].1));
+        let fit = |rows: &[usize]| {
+            let columns = vec![rows.iter().map(|&row| encoded[row].0[0]).collect::<Vec<f64>>()];
+            let y: Vec<f64> = rows.iter().map(|&row| (of[row].latency_ms / encoded[row].1).ln()).collect();
+            Trees::fit(&columns, &y, Growth { trees: 20, depth: 2, rate: 0.3 })
+        };
+        let width = conformal(without_card(&of, &order, fit, &encoded).unwrap());
+        assert!((width - 2f64.ln()).abs() < 0.1, "{width}");
+        let (one, few): (Vec<&Operation>, Vec<usize>) = (of[..60].to_vec(), (0..60).collect());
+        assert!(without_card(&one, &few, fit, &encoded).is_none());
+    }
 }

@@ -1,18 +1,31 @@
 use nalgebra::{DMatrix, DVector};
 
-use super::factor::factor;
+use crate::factor::factor;
 
 /// A Gaussian process whose kernel is a sum of given ones, each with an amplitude of its own.
 ///
 /// Row i is seen with deviation `noise · scale[i]`: errors of measurement grow with what is measured.
 pub(crate) struct Process {
     pub(crate) settings: Amplitudes,
+    /// Cholesky factor of K.
+    lower: DMatrix<f64>,
     /// Inverse of the Cholesky factor of K.
     whitening: DMatrix<f64>,
     /// K⁻¹·y.
     pub(crate) alpha: DVector<f64>,
     /// Rows that the likelihood takes for outliers have a noise larger by this.
     pub(crate) inflation: Vec<f64>,
+}
+
+/// How far off a row is predicted by some others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Missed {
+    pub(crate) row: usize,
+    pub(crate) error: f64,
+    /// What the process expects of it.
+    pub(crate) deviation: f64,
+    /// What it would if the row were not taken for an outlier.
+    pub(crate) usual: f64,
 }
 
 /// What the likelihood picks.
@@ -53,10 +66,11 @@ impl Process {
             let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
             settings = search(&part, &part_y, &deviations, expected, settings)?;
             let deviations: Vec<f64> = scale.iter().zip(&inflation).map(|(s, i)| s * i.sqrt()).collect();
-            let (_, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
+            let (lower, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
             let alpha = whitening.tr_mul(&(&whitening * y));
-            let fitted = Self { settings: settings.clone(), whitening, alpha, inflation: inflation.clone() };
-            for (inflation, z) in inflation.iter_mut().zip(fitted.left_out()) {
+            let fitted = Self { settings: settings.clone(), lower, whitening, alpha, inflation: inflation.clone() };
+            for (inflation, missed) in inflation.iter_mut().zip(fitted.left_out()) {
+                let z = missed.error / missed.deviation;
                 *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
             }
             process = Some(fitted);
@@ -64,37 +78,26 @@ impl Process {
         process
     }
 
-    /// Standardised error of each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
-    pub(crate) fn left_out(&self) -> Vec<f64> {
+    /// Each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
+    pub(crate) fn left_out(&self) -> Vec<Missed> {
         let precision = self.whitening.column_iter().map(|column| column.norm_squared());
-        self.alpha.iter().zip(precision).map(|(alpha, precision)| alpha / precision.sqrt()).collect()
+        let rows = self.alpha.iter().zip(precision).enumerate();
+        rows.map(|(row, (alpha, precision))| self.missed(row, alpha / precision, precision.sqrt().recip()))
+            .collect()
     }
 
-    /// The same when its whole block of successive rows is left out.
-    pub(crate) fn blocks_left_out(&self, blocks: usize) -> Option<Vec<f64>> {
-        let n = self.alpha.len();
-        let mut errors = Vec::with_capacity(n);
-        for block in 0..blocks {
-            let (error, variance) = self.block_left_out(n * block / blocks, n * (block + 1) / blocks)?;
-            errors.extend(error.iter().zip(variance.iter()).map(|(error, v)| error / v.sqrt()));
-        }
-        Some(errors)
+    /// Each row from a start on, as far as `ahead` rows ahead, when only those before the start predict it.
+    pub(crate) fn rows_ahead(&self, start: usize, ahead: usize) -> Vec<Missed> {
+        // K = L·Lᵀ: rows from some place on, given those before it, have errors L_bb·(L⁻¹y)_b and covariance L_bb·L_bbᵀ.
+        let end = (start + ahead).min(self.alpha.len());
+        let below = self.lower.view((start, start), (end - start, self.alpha.len() - start));
+        let whitened = self.lower.columns(start, self.alpha.len() - start).tr_mul(&self.alpha);
+        let errors = below * whitened;
+        (start..end).map(|row| self.missed(row, errors[row - start], below.row(row - start).norm())).collect()
     }
 
-    /// Mean absolute error of the last rows when the earlier ones predict them.
-    pub(crate) fn error_ahead(&self, blocks: usize) -> Option<f64> {
-        let n = self.alpha.len();
-        let (error, _) = self.block_left_out(n - n / blocks, n)?;
-        Some(error.iter().map(|error| error.abs()).sum::<f64>() / error.len().max(1) as f64)
-    }
-
-    /// Errors and variances of some successive rows, given the others.
-    fn block_left_out(&self, start: usize, end: usize) -> Option<(DVector<f64>, DVector<f64>)> {
-        let columns = self.whitening.columns(start, end - start);
-        // The block of K⁻¹; its inverse is the covariance of the block, given the rest.
-        let (_, root) = factor(&columns.tr_mul(&columns))?;
-        let covariance = root.tr_mul(&root);
-        Some((&covariance * self.alpha.rows(start, end - start), covariance.diagonal()))
+    fn missed(&self, row: usize, error: f64, deviation: f64) -> Missed {
+        Missed { row, error, deviation, usual: deviation / self.inflation[row].sqrt() }
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
@@ -168,4 +171,59 @@ fn posterior(
     let surprise: f64 = pairs.map(|(&value, &expected)| off(value, expected, KERNEL_SPREAD)).sum::<f64>()
         + off(settings.noise, expected.noise, NOISE_SPREAD);
     Some(-0.5 * explained - logs - 0.5 * surprise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process of 30 rows, its covariance, and what it learned.
+    fn process() -> (Process, DMatrix<f64>, DVector<f64>) {
+        let n = 30;
+        let kernel = DMatrix::from_fn(n, n, |i, j| (-(i.abs_diff(j) as f64) / 4.0).exp());
+        let y = DVector::from_fn(n, |i, _| ((i * 7 % 11) as f64 - 5.0) / 10.0);
+        let expected = Amplitudes { kernels: vec![0.1], noise: 0.1 };
+        let scale = vec![1.0; n];
+        let process = Process::fit(std::slice::from_ref(&kernel), &y, &scale, &expected, &expected).unwrap();
+        let whole = &process.lower * process.lower.transpose();
+        (process, whole, y)
+    }
+
+    /// Mean and variance of a row, given others, by the textbook.
+    fn given(whole: &DMatrix<f64>, y: &DVector<f64>, row: usize, others: &[usize]) -> (f64, f64) {
+        let known = whole.select_rows(others).select_columns(others);
+        let cross = DVector::from_fn(others.len(), |i, _| whole[(others[i], row)]);
+        let weights = known.cholesky().unwrap().solve(&cross);
+        let seen = DVector::from_fn(others.len(), |i, _| y[others[i]]);
+        (weights.dot(&seen), whole[(row, row)] - weights.dot(&cross))
+    }
+
+    #[test]
+    fn a_row_left_out_is_predicted_by_all_others() {
+        let (process, whole, y) = process();
+        for missed in process.left_out() {
+            let row = missed.row;
+            let others: Vec<usize> = (0..y.len()).filter(|&other| other != row).collect();
+            let (mean, variance) = given(&whole, &y, row, &others);
+            assert!((y[row] - mean - missed.error).abs() < 1e-9, "{row}");
+            assert!((variance.sqrt() - missed.deviation).abs() < 1e-9, "{row}");
+        }
+    }
+
+    #[test]
+    fn rows_ahead_are_predicted_by_earlier_ones_alone() {
+        let (process, whole, y) = process();
+        for (start, rows) in [(10, 10..14), (28, 28..30)] {
+            let earlier: Vec<usize> = (0..start).collect();
+            let missed = process.rows_ahead(start, 4);
+            assert_eq!(missed.iter().map(|missed| missed.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+            for Missed { row, error, deviation, .. } in missed {
+                let (mean, variance) = given(&whole, &y, row, &earlier);
+                assert!(
+                    (y[row] - mean - error).abs() < 1e-9 && (variance.sqrt() - deviation).abs() < 1e-9,
+                    "{row}"
+                );
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub struct Target {
     /// Threads of the measured process.
     pub threads: usize,
     /// ONNX Runtime's library, or the Python environment that has it, where it is named.
-    library_path: Option<PathBuf>,
+    runtime_file: Option<PathBuf>,
     quantity: Quantity,
 }
 
@@ -47,7 +47,7 @@ impl Target {
             runtime,
             device: device.into(),
             threads: settings.threads,
-            library_path: settings.onnxruntime.clone(),
+            runtime_file: settings.onnxruntime.clone(),
             quantity: settings.quantity.unwrap_or(usual),
         })
     }
@@ -61,7 +61,7 @@ impl Target {
     pub fn open(&self) -> anyhow::Result<Box<dyn Runtime>> {
         Ok(match self.runtime {
             Kind::Burn => Box::new(BurnRuntime::new(&open_device(&self.device)?)),
-            Kind::OnnxRuntime => Box::new(OnnxRuntime::open(self.library_path.as_deref(), self.threads)?),
+            Kind::OnnxRuntime => Box::new(OnnxRuntime::open(self.runtime_file.as_deref(), self.threads)?),
         })
     }
 
@@ -70,9 +70,9 @@ impl Target {
         let (runtime, version) = match self.runtime {
             // The version of Burn that Cargo.toml pins, and ours: the fused operations are this project's.
             Kind::Burn => ("burn", concat!("0.22.1, tnas ", env!("CARGO_PKG_VERSION")).to_string()),
-            Kind::OnnxRuntime => match OnnxRuntime::open(self.library_path.as_deref(), self.threads) {
+            Kind::OnnxRuntime => match OnnxRuntime::open(self.runtime_file.as_deref(), self.threads) {
                 Ok(runtime) => ("onnxruntime", runtime.version()),
-                Err(error) if self.library_path.is_some() => return Err(error.into()),
+                Err(error) if self.runtime_file.is_some() => return Err(error.into()),
                 Err(_) => return Ok(None),
             },
         };

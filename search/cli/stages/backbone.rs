@@ -27,8 +27,7 @@ pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
             json!(backbone.config),
             json!((&text, source.text_layer)),
             json!(source.training),
-            json!(study.data),
-            json!(study.autoencoder),
+            json!(bench.data_key),
             json!(study.seed),
         ];
         if *backbone.parameterisation != Parameterisation::default() {
@@ -87,8 +86,7 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, settings.ema_decay);
     let run = loop_settings(&bench.run, "backbone", settings.steps);
-    let mut log = bench.run.metrics()?;
-    let mut watch = Watch::new(&mut log, "loss");
+    let mut watch = Watch::open(&bench.run, "loss")?;
     train_backbone(
         &backbone,
         &encoder,
@@ -106,6 +104,6 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(settings.flow.shift))?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
-        json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count()}),
+        json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),
     )
 }

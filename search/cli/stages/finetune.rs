@@ -21,7 +21,7 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let supernet = hash_path(bench.run.supernet())?;
     let search = &bench.study.search;
     let compared = (&search.flow, search.batch, search.compared_clips);
-    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.study.data, bench.study.seed]);
+    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.data_key, bench.study.seed]);
     let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
     let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
     staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {
@@ -30,9 +30,11 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
         let compared = held_out(bench, &model, &latents, bench.study.search.compared_clips)?;
         let arms = [("winner", winner.clone()), ("none", Genotype::none()), ("teacher", teacher)];
-        let mut losses = Vec::new();
+        let (mut losses, mut loading) = (Vec::new(), Vec::new());
         for (name, genotype) in &arms {
-            losses.push(arm(bench, &model, &latents, &compared, name, genotype)?);
+            let (loss, times) = arm(bench, &model, &latents, &compared, name, genotype)?;
+            losses.push(loss);
+            loading.push(times);
         }
         let figures = |index: usize| {
             let (name, genotype) = &arms[index];
@@ -45,6 +47,7 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
                 "winner_minus_this": paired.difference,
                 "standard_error": paired.standard_error,
                 "clips": paired.clips,
+                "loading": loading[index],
             })
         };
         Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate,
@@ -59,7 +62,7 @@ fn arm(
     compared: &HeldOut,
     name: &str,
     genotype: &Genotype,
-) -> anyhow::Result<HeldOutLoss> {
+) -> anyhow::Result<(HeldOutLoss, Value)> {
     let settings = &bench.study.finetune;
     let backbone = &model.pipeline.backbone;
     let graph = backbone.denoiser(genotype, bench.denoiser_shape(1, model.features.tokens))?;
@@ -71,14 +74,14 @@ fn arm(
     set.other_rate = spatial;
     let stage = format!("finetune-{name}");
     let run = loop_settings(&bench.run, &stage, settings.steps);
-    let mut log = bench.run.metrics()?;
-    let mut watch = Watch::new(&mut log, "loss");
+    let mut watch = Watch::open(&bench.run, "loss")?;
     train(
         backbone,
         genotype,
         &mut set,
         &latents.train,
         &model.features,
+        Some(compared),
         settings,
         bench.study.seed,
         &run,
@@ -91,7 +94,8 @@ fn arm(
     } else {
         save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &averaged)?;
     }
-    Ok(compared.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?))?)
+    let loss = compared.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?))?;
+    Ok((loss, watch.loading()))
 }
 
 /// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one.

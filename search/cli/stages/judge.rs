@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
+use tnas_clips::ClipSet;
 use tnas_graph::Graph;
 use tnas_network::{Parameters, stream};
-use tnas_training::{Judge, TrainSet, train_judge};
+use tnas_training::{Judge, Loading, TrainSet, train_judge};
 
 use super::{loop_settings, staged};
 use crate::{
@@ -14,7 +15,7 @@ use tnas_study::hash_path;
 /// Trains the classifier that judges clips, and shows that it tells real clips from spoilt ones.
 pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.judge;
-    let inputs = json!([settings, bench.study.data, bench.study.autoencoder, bench.study.seed]);
+    let inputs = json!([settings, bench.data_key, bench.study.seed]);
     let path = bench.run.path("judge/judge.safetensors");
     staged(&bench.run, "judge", &inputs, std::slice::from_ref(&path), &["judge"], || {
         let (network, labels) = Judge::network(&bench.train, settings)?;
@@ -23,16 +24,23 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         parameters.init(graph.weights(), bench.study.seed);
         let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
         let run = loop_settings(&bench.run, "judge", settings.steps);
-        let mut log = bench.run.metrics()?;
-        let mut watch = Watch::new(&mut log, "loss");
+        let mut watch = Watch::open(&bench.run, "loss")?;
         let latents = bench.latents()?;
-        let count = if bench.codec.is_some() { settings.decoded_clips } else { usize::MAX };
-        let seen = &bench.train[..count.min(bench.train.len())];
-        let seen = bench.seen_by_judge(&latents.train, &latents.statistics, seen)?;
-        train_judge(&mut set, &network, &labels, &seen, settings, bench.study.seed, &run, &mut watch)?;
+        let seen = match bench.codec {
+            None => bench.train.clone(),
+            Some(_) => {
+                let count = settings.decoded_clips.min(bench.train.len());
+                ClipSet::of(bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, count)?)?
+            }
+        };
+        let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
+        train_judge(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
         save_parameters(&path, &set.averaged())?;
-        let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation)?;
-        controls(bench, &read_judge(bench)?, &held_out)
+        let count = bench.validation.len();
+        let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, count)?;
+        let mut figures = controls(bench, &read_judge(bench)?, &held_out)?;
+        figures["loading"] = watch.loading();
+        Ok(figures)
     })
 }
 

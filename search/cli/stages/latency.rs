@@ -278,6 +278,11 @@ impl Predictor {
         self.model.latency.mean_ms(&ArchFeatures::new("", genome, graph))
     }
 
+    /// Standard deviation of that.
+    pub fn sigma_ms(&self, genome: &[u16], graph: &Graph) -> f64 {
+        self.model.latency.predict(&ArchFeatures::new("", genome, graph)).sigma_ms
+    }
+
     /// The process's expected peak memory, where peaks were measured.
     pub fn process_memory_bytes(&self, genome: &[u16], graph: &Graph) -> Option<u64> {
         let memory = self.model.memory.as_ref()?;

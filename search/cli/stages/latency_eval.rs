@@ -1,5 +1,6 @@
 use std::{path::PathBuf, time::Instant};
 
+use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 use tnas_latency::{Accuracy, CandidatePredictor, Profile, Spread, ToldPredictor};
 use tnas_network::stream;
@@ -23,7 +24,8 @@ pub fn evaluate(bench: &Workbench, args: &LatencyEvalArgs) -> anyhow::Result<Val
     let paths: Vec<PathBuf> = settings.sources.iter().chain(&args.sources).cloned().collect();
     let hashes = paths.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
     let measurements = args.measurements.or(settings.measurements);
-    let inputs = json!([hash_path(&path)?, hashes, measurements, bench.study.profile.held_out, bench.study.seed]);
+    let (held_out, seed) = (bench.study.profile.held_out, bench.study.seed);
+    let inputs = json!([hash_path(&path)?, hashes, measurements, held_out, seed, args.splits]);
     let figures = staged(&bench.run, "latency-eval", &inputs, &[], &[], || {
         let data = Data::read(bench, &profile)?;
         let sources = data.sources(&paths)?;
@@ -47,6 +49,7 @@ pub fn evaluate(bench: &Workbench, args: &LatencyEvalArgs) -> anyhow::Result<Val
             "one_hot_fit": tried.one_hot_fit,
             "sources": similar(&sources, &fitted),
             "learning_curve": curve(&data, &sources, &train, &test)?,
+            "splits": splits(bench, &data, &sources, (train.len(), test.len()), args.splits)?,
             "points": tried.points,
         }))
     })?;
@@ -90,6 +93,28 @@ fn curve(data: &Data, sources: &Sources, train: &[usize], test: &[usize]) -> any
                 "one_hot_fit": tried.one_hot_fit}))
         })
         .collect()
+}
+
+/// The average over other ways to part the architectures into so many to learn from and so many to test on: one test set leaves
+/// much to luck, the coverage of intervals above all.
+fn splits(
+    bench: &Workbench,
+    data: &Data,
+    sources: &Sources,
+    (train, test): (usize, usize),
+    splits: u64,
+) -> anyhow::Result<Value> {
+    let tried = (0..splits).map(|split| {
+        let mut rows: Vec<usize> = (0..data.samples()).collect();
+        rows.shuffle(&mut stream(bench.study.seed, "latency/eval/split", split));
+        let others = rows.split_off(test);
+        Tried::new(data, sources, &data.telling(&others, train), &rows)
+    });
+    let tried = tried.collect::<anyhow::Result<Vec<_>>>()?;
+    let mean =
+        |of: fn(&Tried) -> Option<Accuracy>| Accuracy::mean(&tried.iter().filter_map(of).collect::<Vec<_>>());
+    Ok(json!({"count": splits, "predictor": mean(|t| t.accuracy), "macs_fit": mean(|t| t.macs_fit),
+        "one_hot_fit": mean(|t| t.one_hot_fit)}))
 }
 
 /// Seconds of a fit, and candidates a second on one core.
@@ -145,6 +170,7 @@ fn print(figures: &Value) {
     for point in figures["learning_curve"].as_array().into_iter().flatten() {
         row(&format!("  from {}", point["measurements"]), &point["predictor"]);
     }
+    row(&format!("mean of {} other splits", figures["splits"]["count"]), &figures["splits"]["predictor"]);
     match &figures["sources"] {
         Value::String(text) => println!("{text}"),
         sources => {

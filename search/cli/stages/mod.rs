@@ -66,6 +66,7 @@ pub fn staged(
                 std::fs::remove_file(&path)?;
             }
             run.metrics()?.truncate_after(checkpoint, 0)?;
+            run.times()?.truncate_after(checkpoint, 0)?;
         }
         run.write(&format!("stages/{stage}.begun"), key.as_bytes())?;
     }

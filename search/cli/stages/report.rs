@@ -9,6 +9,7 @@ use crate::{
 pub fn report(run: &Run, study: &Study) -> anyhow::Result<Value> {
     let attribution = match study.data.kind {
         DataKind::Shapes => Value::Null,
+        DataKind::MovingMnist => json!("Real clips: digits of MNIST (LeCun, Cortes and Burges)."),
         DataKind::Videofolder => attribution(study),
     };
     let stage = run.stage("report", &(), &[])?;

@@ -1,7 +1,7 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::{
-    Clip, GifSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
+    Clip, FilmSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
     join_side_by_side, mean_frame_difference, nearest_neighbours,
 };
 use tnas_network::Parameters;
@@ -11,7 +11,8 @@ use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
 
 use super::{distill::read_student, finetune::read_winner, judge::read_judge, staged};
 use crate::{
-    args::SchedulerChoice,
+    args::{GenerateArgs, SchedulerChoice},
+    codec::LatentStatistics,
     progress::Bar,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -34,8 +35,7 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let inputs = json!([
         bench.study.samples,
-        bench.study.data,
-        bench.study.autoencoder,
+        bench.data_key,
         bench.study.seed,
         hash_path(bench.run.model(&id))?,
         hash_path(bench.run.model(&format!("{id}-student")))?,
@@ -147,8 +147,9 @@ impl<'a> Scene<'a> {
         let (judge, model, latents) = (read_judge(bench)?, bench.image_model()?, bench.latents()?);
         let count = settings.judged.min(bench.validation.len() / 2).max(2);
         // Real clips to be judged are not the ones that distances are taken to.
-        let real = bench.validation[..count].to_vec();
-        let mut decoded = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation)?;
+        let real = bench.validation.clips(0..count)?;
+        let all = bench.validation.len();
+        let mut decoded = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, all)?;
         let reference = judge.judge(&decoded.split_off(count))?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
         Ok(Self {
@@ -187,7 +188,10 @@ impl<'a> Scene<'a> {
                 bar.set(done as u64, arm.name.clone());
             })?;
         let statistics = &self.latents.statistics;
-        data.iter().zip(&self.real).map(|(clip, like)| self.bench.to_clip(clip, statistics, Some(like))).collect()
+        data.iter()
+            .zip(&self.real)
+            .map(|(clip, like)| self.bench.to_clip(clip, shape, statistics, Some(like)))
+            .collect()
     }
 
     /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
@@ -220,7 +224,7 @@ impl<'a> Scene<'a> {
         let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
             clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()
         };
-        let references = rows(&self.bench.train[..self.bench.train.len().min(1000)]);
+        let references = rows(&self.bench.train.clips(0..self.bench.train.len().min(1000))?);
         let mut means = serde_json::Map::new();
         for (name, clips) in shown.iter().take(2) {
             let found = nearest_neighbours(&rows(clips), &references)?;
@@ -243,7 +247,7 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
     let real = arm(&|name| name == "real").context("no real clips")?;
     let many = arm(&|name| name == many_name).context("no many-step clips")?;
     let few = arm(&|name| name == student_name).unwrap_or(many);
-    let gif = GifSettings { upscale: settings.upscale, ..GifSettings::default() };
+    let gif = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
     let mut captions = Vec::new();
     for index in 0..real.len() {
         let joined = join_side_by_side(&[&real[index], &many[index], &few[index]], 1)?;
@@ -265,38 +269,65 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
     bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
 }
 
-/// Samples clips from captions typed by the user, one GIF each.
-pub fn generate_captions(bench: &Workbench, args: &crate::args::GenerateArgs) -> anyhow::Result<Value> {
+/// Samples clips from the user's captions, one file each.
+pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Result<Value> {
+    if let Some(image) = &args.image {
+        anyhow::bail!(
+            "failed to begin with {}: no training here shows a model its first frame, so that it would not know what to \
+             do with one; leave --image out",
+            image.display()
+        );
+    }
+    let wanted = args.all_captions()?;
+    let shape = asked_shape(bench, args)?;
     let winner = super::front::winner(bench)?;
     let mut model = bench.image_model()?;
-    let asked: Vec<String> = std::iter::once(String::new()).chain(args.captions.iter().cloned()).collect();
+    let asked: Vec<String> = std::iter::once(String::new()).chain(wanted.iter().cloned()).collect();
     let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &asked)?;
     model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
     let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
+    let settings = &bench.study.samples;
     let how = GenerateSettings {
         steps: args.steps,
         sampler: student_sampler(bench).filter(|_| args.student).unwrap_or(Sampler::Euler),
-        shift: if args.student { bench.study.distill.shift } else { bench.study.samples.shift },
-        scheduler: scheduler(&model.pipeline.backbone, args.scheduler, bench.study.samples.shift)?,
-        guidance: if args.student { 1.0 } else { bench.study.samples.guidance },
+        shift: if args.student { bench.study.distill.shift } else { settings.shift },
+        scheduler: scheduler(&model.pipeline.backbone, args.scheduler, settings.shift)?,
+        guidance: if args.student { 1.0 } else { args.guidance.unwrap_or(settings.guidance) },
         seed: args.seed,
-        batch: bench.study.samples.batch,
+        batch: settings.batch,
     };
     // The empty one stands before those asked for.
-    let captions: Vec<usize> = (1..=args.captions.len()).collect();
-    let shape = bench.clip_shape();
+    let captions: Vec<usize> = (1..=wanted.len()).collect();
+    let mut bar = Bar::new("generate", captions.len() as u64);
     let data =
-        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |_| {})?;
-    let statistics = bench.latents()?.statistics;
-    let gif = GifSettings { upscale: bench.study.samples.upscale, ..GifSettings::default() };
+        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
+            bar.set(done as u64, String::new());
+        })?;
+    let statistics = LatentStatistics::read(&bench.run.backbone())?.mean_and_deviation;
+    let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
+    if let Some(fps) = args.fps.or(bench.study.data.fps) {
+        film.delay_ms = (1000.0 / fps).round() as u32;
+    }
     let mut files = Vec::new();
     for (index, clip) in data.iter().enumerate() {
-        let path = args.out.join(format!("{index:02}.gif"));
-        tnas_weights::write_atomic(&path, &animated_gif(&bench.to_clip(clip, &statistics, None)?, &gif)?)?;
-        files.push(json!({"caption": args.captions[index], "file": path}));
+        let path = args.out.join(format!("{index:02}.{}", args.format.extension()));
+        let clip = bench.to_clip(clip, shape, &statistics, None)?;
+        tnas_weights::write_atomic(&path, &args.format.encode(&clip, &film)?)?;
+        files.push(json!({"caption": wanted[index], "file": path}));
     }
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))
+}
+
+/// Shape of the clips asked for: the study's, unless others are wanted.
+fn asked_shape(bench: &Workbench, args: &GenerateArgs) -> anyhow::Result<[usize; 4]> {
+    let data = &bench.study.data;
+    let frames = args.frames.map_or(data.frames, usize::from);
+    let size = args.size.map_or(data.size, usize::from);
+    if let Some(codec) = &bench.codec {
+        codec.check_size("--size", size)?;
+    }
+    Ok(bench.shape_of(frames, size))
 }
 
 /// The scheduler's config for a backbone; none for sampling along the flow.

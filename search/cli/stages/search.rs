@@ -48,7 +48,7 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
         SearchSettings { reference_point: None, ..study.search.clone() },
         study.limits,
         study.seed,
-        study.data,
+        bench.data_key,
         hash_path(bench.run.supernet())?,
         hash_path(&predictor_file)?,
     ]);
@@ -149,25 +149,36 @@ impl<'a> Scorer<'a> {
         Ok(self.held_out.loss(&self.supernet, |shape| Ok(backbone.denoiser(genotype, shape)?))?.mean)
     }
 
-    /// Predicted latency, and counted parameters, multiply-accumulates and memory of one call.
-    fn usage(&self, genome: &[u16]) -> anyhow::Result<Usage> {
+    /// What is expected of a candidate, and the same as the limits are tested: at a latency that is `search.limit_sigmas`
+    /// standard deviations above it.
+    fn usages(&self, genome: &[u16]) -> anyhow::Result<(Usage, Usage)> {
         let genotype = self.space.genotype(genome);
         let shape = self.bench.denoiser_shape(1, self.model.features.tokens);
         let graph = self.model.pipeline.backbone.denoiser(&genotype, shape)?;
         let cost = tnas_graph::cost(&graph);
-        Ok(Usage {
+        let expected = Usage {
             latency_ms: self.predictor.latency_ms(genome, &graph),
             parameters: cost.parameters as f64,
             macs: cost.macs as f64,
             peak_memory_bytes: (4 * cost.parameters + cost.peak_activation_bytes) as f64,
             process_memory_bytes: self.predictor.process_memory_bytes(genome, &graph).unwrap_or(0) as f64,
-        })
+        };
+        let sigmas = self.bench.study.search.limit_sigmas;
+        if self.limits.latency_ms.is_none() || sigmas == 0.0 {
+            return Ok((expected, expected));
+        }
+        let margin_ms = sigmas * self.predictor.sigma_ms(genome, &graph);
+        Ok((expected, Usage { latency_ms: expected.latency_ms + margin_ms, ..expected }))
+    }
+
+    fn expected_ms(&self, genome: &[u16]) -> anyhow::Result<f64> {
+        Ok(self.usages(genome)?.0.latency_ms)
     }
 
     fn score(&self, genome: &Genome, generation: u32, order: u32) -> anyhow::Result<(Objectives, CandidateRecord)> {
         let genotype = self.space.genotype(genome);
-        let usage = self.usage(genome)?;
-        let violation = self.limits.violation(&usage);
+        let (usage, at_most) = self.usages(genome)?;
+        let violation = self.limits.violation(&at_most);
         // Beyond the limits a candidate only has to come nearer to them: its loss is not worth the time.
         let loss = if violation > 0.0 { f64::from(u16::MAX) } else { self.loss(&genotype)? };
         let record = CandidateRecord {
@@ -185,12 +196,20 @@ impl<'a> Scorer<'a> {
     }
 
     fn refuse_impossible_limits(&self) -> anyhow::Result<()> {
-        match verdict(&self.space, &self.limits, |genome| self.usage(genome))? {
+        match verdict(&self.space, &self.limits, |genome| Ok::<_, anyhow::Error>(self.usages(genome)?.1))? {
             Verdict::Feasible(_) => Ok(()),
             Verdict::Infeasible { nearest, least } => {
                 let each: Vec<String> = least
                     .iter()
-                    .map(|(name, (value, limit))| format!("{name} is at least {value:.4}, the limit is {limit}"))
+                    .map(|(&name, (value, limit))| {
+                        let sigmas = self.bench.study.search.limit_sigmas;
+                        let margin = if name == "latency_ms" && sigmas > 0.0 {
+                            format!(" ({sigmas} standard deviations of the prediction in it)")
+                        } else {
+                            String::new()
+                        };
+                        format!("{name} is at least {value:.4}{margin}, the limit is {limit}")
+                    })
                     .collect();
                 anyhow::bail!(
                     "failed to search: no architecture of the space keeps the limits: {}; the nearest is {}",
@@ -205,7 +224,7 @@ impl<'a> Scorer<'a> {
     /// multiple-choice knapsack over scores of each (slot, choice) alone.
     fn seeds(&self) -> anyhow::Result<Vec<Genome>> {
         let none: Genome = vec![0; self.space.slots().len()];
-        let (base_loss, base_ms) = (self.loss(&self.space.genotype(&none))?, self.usage(&none)?.latency_ms);
+        let (base_loss, base_ms) = (self.loss(&self.space.genotype(&none))?, self.expected_ms(&none)?);
         let singles: usize = self.space.slots().iter().map(|slot| slot.choices.len() - 1).sum();
         let mut bar = Bar::new("local scores", singles as u64);
         let (mut items, mut table, mut done) = (Vec::new(), Vec::new(), 0);
@@ -215,7 +234,7 @@ impl<'a> Scorer<'a> {
                 let mut genome = none.clone();
                 genome[slot] = choice;
                 let loss = self.loss(&self.space.genotype(&genome))? - base_loss;
-                let cost = (self.usage(&genome)?.latency_ms - base_ms).max(0.0);
+                let cost = (self.expected_ms(&genome)? - base_ms).max(0.0);
                 column.push(Item { cost, loss });
                 table.push(
                     json!({"slot": choices.info.slot, "choice": choices.choices[usize::from(choice)].to_string(),

@@ -16,8 +16,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
     let stage = &bench.study.supernet;
     let inputs = json!([
         stage,
-        bench.study.data,
-        bench.study.autoencoder,
+        bench.data_key,
         bench.study.seed,
         bench.study.search.flow,
         hash_path(bench.run.backbone())?,
@@ -39,8 +38,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         }
         let probe = held_out(bench, &model, &latents, 32)?;
         let run = loop_settings(&bench.run, "supernet", settings.steps);
-        let mut log = bench.run.metrics()?;
-        let mut watch = Watch::new(&mut log, "loss");
+        let mut watch = Watch::open(&bench.run, "loss")?;
         train_supernet(
             backbone,
             &space,
@@ -78,6 +76,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             "loss_teacher": with.mean,
             "loss_none": without.mean,
             "loss_teacher_on_shuffled_frames": shuffled.mean,
+            "loading": watch.loading(),
         }))
     })
 }

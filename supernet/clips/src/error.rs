@@ -42,8 +42,11 @@ pub enum ClipError {
         /// What it should be.
         reason: String,
     },
-    /// The folder has no metadata.jsonl.
-    #[error("open {path} as a video folder: no metadata.jsonl{}", splits_hint(splits))]
+    /// The folder does not list clips.
+    #[error(
+        "open {path} as a video folder: no metadata.jsonl, no metadata.csv and no captions (NAME.txt) beside clips{}",
+        splits_hint(splits)
+    )]
     NoMetadata {
         /// The folder.
         path: PathBuf,
@@ -74,9 +77,14 @@ pub enum ClipError {
         /// Name and complaint of the first broken file.
         first: String,
     },
-    /// The bytes are not a GIF that can be played.
-    #[error("decode a GIF: {0}")]
-    DecodeGif(String),
+    /// A file or folder is not a film that can be played.
+    #[error("play {path}: {message}")]
+    Decode {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A caption template names a label that the clip has not.
     #[error("fill the caption template {template:?}: no label {label:?}; there are: {}", known.join(", "))]
     UnknownLabel {

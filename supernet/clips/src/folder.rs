@@ -1,17 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::gif_in::{GifClip, decode_gif};
-use crate::resample::{frame_indices, square};
+use crate::facts::known_facts;
+use crate::film::{Film, FilmFacts, Grid};
+use crate::metadata::{Listed, list, lists_clips};
+use crate::resample::{Fit, frame_indices, resampled};
+use crate::timing::{Short, indices_at_rate};
 use crate::{CaptionPolicy, Clip, ClipError, balanced_order};
 
-/// A folder of GIFs with a `metadata.jsonl` (Hugging Face's `videofolder`): one line of `file_name`, `text` and
-/// labels per clip. Splits are subfolders of that kind.
+/// A folder of clips (Hugging Face's `videofolder`): GIF, APNG, WebP, MP4, a PNG that is a grid of frames, or a folder
+/// of numbered PNGs, with captions in `metadata.jsonl` or `metadata.csv` (`file_name`, `text` and labels), or in a
+/// `.txt` beside each. Splits are subfolders of that kind.
 #[derive(Clone, Debug)]
 pub struct VideoFolder {
     path: PathBuf,
@@ -26,12 +30,24 @@ pub struct VideoFolder {
 pub struct FolderSettings {
     /// Which words stand for a clip.
     pub caption: CaptionPolicy,
-    /// Red, green and blue behind transparent pixels.
+    /// Red, green and blue behind transparent pixels and around what does not fill a clip.
     pub background: [u8; 3],
     /// More broken files than this share are an error.
     pub broken_share: f64,
     /// Which frames of some clips are taken; all frames of the others.
     pub frame_ranges: Vec<FrameRange>,
+    /// Frames of a clip that are a second of its film; where not given, a clip's frames are spread over all of it.
+    pub fps: Option<f64>,
+    /// Frames a second of films that do not say it: of grids and of numbered PNGs. A clip's label `fps` goes before.
+    pub source_fps: Option<f64>,
+    /// What follows where a film ends before the clip.
+    pub short: Short,
+    /// How a film's picture becomes a square.
+    pub fit: Fit,
+    /// Rows and columns of frames in every PNG. A clip's labels `rows`, `columns` and `frames` go before.
+    pub grid: Option<[usize; 2]>,
+    /// Folder where it is kept which files are whole, so that films are not decoded for it again.
+    pub cache: Option<PathBuf>,
 }
 
 /// The frames to take of those clips whose label has this value and whose file holds this many frames.
@@ -51,7 +67,7 @@ pub struct FrameRange {
 }
 
 /// A file that could not be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenFile {
     /// As in the metadata.
     pub file_name: String,
@@ -59,20 +75,30 @@ pub struct BrokenFile {
     pub reason: String,
 }
 
+/// A clip whose film is whole.
 #[derive(Clone, Debug)]
 struct Entry {
-    file_name: String,
-    caption: String,
-    labels: BTreeMap<String, String>,
+    listed: Listed,
+    content: [u8; 32],
+    facts: FilmFacts,
 }
-
-const METADATA: &str = "metadata.jsonl";
 
 impl Default for FolderSettings {
     /// White behind, one broken file in a hundred, and no standing pose before a walk of the Universal LPC sprites.
     fn default() -> Self {
         let walk = FrameRange { label: "action".to_owned(), value: "walk".to_owned(), of: 9, first: 1, last: 8 };
-        Self { caption: CaptionPolicy::Full, background: [255; 3], broken_share: 0.01, frame_ranges: vec![walk] }
+        Self {
+            caption: CaptionPolicy::Full,
+            background: [255; 3],
+            broken_share: 0.01,
+            frame_ranges: vec![walk],
+            fps: None,
+            source_fps: None,
+            short: Short::default(),
+            fit: Fit::default(),
+            grid: None,
+            cache: None,
+        }
     }
 }
 
@@ -82,23 +108,29 @@ impl VideoFolder {
         Self::open_with(path, FolderSettings::default())
     }
 
-    /// Reads the metadata and decodes every file once, so that a broken one is known now and not in the middle of
-    /// a training run.
+    /// Reads the metadata and plays every film once, so that a broken one is known now and not in the middle of a
+    /// training run.
     pub fn open_with(path: impl AsRef<Path>, settings: FolderSettings) -> Result<Self, ClipError> {
         let path = path.as_ref();
         settings.check()?;
-        let listed = read_metadata(path, &settings.caption)?;
+        let listed = list(path, &settings.caption)?;
         let total = listed.len();
-        let checked: Vec<Result<Entry, BrokenFile>> = listed
-            .into_par_iter()
-            .map(|entry| match check(path, &entry, &settings) {
-                Ok(()) => Ok(entry),
-                Err(error) => Err(BrokenFile { file_name: entry.file_name, reason: error.to_string() }),
-            })
-            .collect();
+        let films: Vec<(PathBuf, Option<Grid>)> = listed
+            .iter()
+            .flatten()
+            .map(|entry| Ok((path.join(&entry.file_name), settings.grid_of(entry).ok().flatten())))
+            .collect::<Result<_, ClipError>>()?;
+        let mut known = known_facts(&films, settings.cache.as_deref())?.into_iter();
         let (mut entries, mut broken) = (Vec::new(), Vec::new());
-        for result in checked {
-            match result {
+        for entry in listed {
+            let checked = entry.and_then(|listed| {
+                let reason = |reason| BrokenFile { file_name: listed.file_name.clone(), reason };
+                let found = known.next().ok_or_else(|| reason("it was not looked at".to_owned()))?;
+                let (content, facts) = found.map_err(reason)?;
+                settings.check_entry(&listed, &facts).map_err(reason)?;
+                Ok(Entry { listed, content, facts })
+            });
+            match checked {
                 Ok(entry) => entries.push(entry),
                 Err(file) => broken.push(file),
             }
@@ -111,7 +143,7 @@ impl VideoFolder {
                 broken: broken.len(),
                 total,
                 limit_percent: settings.broken_share * 100.0,
-                first: format!("{}: failed to {}", first.file_name, first.reason),
+                first: format!("{}: {}", first.file_name, first.reason),
             });
         }
         Ok(Self { path: path.to_owned(), settings, entries, broken })
@@ -124,7 +156,7 @@ impl VideoFolder {
         let mut names = BTreeSet::new();
         for entry in fs::read_dir(path).map_err(read_error)? {
             let entry = entry.map_err(read_error)?;
-            if entry.path().join(METADATA).is_file() {
+            if entry.path().is_dir() && lists_clips(&entry.path()) {
                 names.insert(entry.file_name().to_string_lossy().into_owned());
             }
         }
@@ -148,54 +180,97 @@ impl VideoFolder {
 
     /// File name, as in the metadata, of clip `index`.
     pub fn file_name(&self, index: usize) -> Result<&str, ClipError> {
-        Ok(&self.entry(index)?.file_name)
+        Ok(&self.entry(index)?.listed.file_name)
     }
 
     /// Caption of clip `index`, without decoding it.
     pub fn caption(&self, index: usize) -> Result<&str, ClipError> {
-        Ok(&self.entry(index)?.caption)
+        Ok(&self.entry(index)?.listed.caption)
     }
 
     /// Labels of clip `index`, without decoding it.
     pub fn labels(&self, index: usize) -> Result<&BTreeMap<String, String>, ClipError> {
-        Ok(&self.entry(index)?.labels)
+        Ok(&self.entry(index)?.listed.labels)
+    }
+
+    /// What is known of the film of clip `index`.
+    pub fn facts(&self, index: usize) -> Result<&FilmFacts, ClipError> {
+        Ok(&self.entry(index)?.facts)
+    }
+
+    /// SHA-256, in hexadecimal, of all that clip `index`'s pixels follow from: the film's bytes, which of its frames are
+    /// taken, and how a picture is made of each.
+    pub fn key(&self, index: usize, frames: usize, size: usize) -> Result<String, ClipError> {
+        let entry = self.entry(index)?;
+        let FolderSettings { background, fit, .. } = &self.settings;
+        let made = format!("film 1 {:?} {fit:?} {background:?} {size}", self.picked(entry, frames));
+        let mut hash = Sha256::new_with_prefix(entry.content);
+        hash.update(made);
+        Ok(hex(&hash.finalize()))
     }
 
     /// Every caption that occurs, sorted.
     pub fn captions(&self) -> Vec<String> {
-        let captions: BTreeSet<&String> = self.entries.iter().map(|entry| &entry.caption).collect();
+        let captions: BTreeSet<&String> = self.entries.iter().map(|entry| &entry.listed.caption).collect();
         captions.into_iter().cloned().collect()
     }
 
-    /// Clip `index` with `frames` frames, spread evenly over those of the file, of `size`×`size` pixels: the middle
-    /// square, area-averaged or repeated where the size differs.
+    /// Clip `index` of `size`×`size` pixels with `frames` frames: at the folder's rate from the middle of the film, or
+    /// spread evenly over all of it.
     pub fn clip(&self, index: usize, frames: usize, size: usize) -> Result<Clip, ClipError> {
         let entry = self.entry(index)?;
         for (name, value) in [("frames", frames), ("size", size)] {
             if value == 0 {
-                return Err(ClipError::Setting {
-                    name,
-                    value: "0".to_owned(),
-                    reason: "ask for one at least".to_owned(),
-                });
+                let reason = "ask for one at least".to_owned();
+                return Err(ClipError::Setting { name, value: "0".to_owned(), reason });
             }
         }
-        let gif = read(&self.path, &entry.file_name, self.settings.background)?;
-        let mut available = 0..gif.frames.len();
-        if let Some(range) = self.settings.frame_ranges.iter().find(|range| range.fits(entry, &gif)) {
-            available = range.first..range.last + 1;
+        let path = self.path.join(&entry.listed.file_name);
+        let film = Film::read(&path, self.settings.grid_of(&entry.listed).ok().flatten())?;
+        let changed =
+            || ClipError::Decode { path: path.clone(), message: "it changed while it was in use".to_owned() };
+        if film.content_hash() != entry.content {
+            return Err(changed());
         }
-        let pixels = frame_indices(available, frames)
-            .into_iter()
-            .flat_map(|frame| square(&gif.frames[frame], gif.height, gif.width, size))
-            .collect();
-        let (caption, labels) = (entry.caption.clone(), entry.labels.clone());
+        let picked = self.picked(entry, frames);
+        let last = picked.iter().max().copied().unwrap_or(0);
+        let mut pictures: BTreeMap<usize, Vec<f32>> = picked.iter().map(|&frame| (frame, Vec::new())).collect();
+        let mut frame = 0;
+        film.play(self.settings.background, |picture| {
+            if let Some(pixels) = pictures.get_mut(&frame) {
+                *pixels = resampled(&picture, size, self.settings.fit, self.settings.background);
+            }
+            frame += 1;
+            if frame > last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if pictures.values().any(Vec::is_empty) {
+            return Err(changed());
+        }
+        let pixels = picked.iter().flat_map(|frame| &pictures[frame]).copied().collect();
+        let (caption, labels) = (entry.listed.caption.clone(), entry.listed.labels.clone());
         Ok(Clip { frames, height: size, width: size, pixels, caption, labels })
     }
 
     /// An order of all clips in which kinds and characters come evenly; see [`balanced_order`].
     pub fn order(&self, seed: u64) -> Vec<usize> {
         balanced_order(self.len(), seed)
+    }
+
+    /// Which frames of its film make a clip.
+    fn picked(&self, entry: &Entry, frames: usize) -> Vec<usize> {
+        let FilmFacts { frames: all, shown_us, .. } = &entry.facts;
+        let range = self.settings.frame_ranges.iter().find(|range| range.fits(entry));
+        let available: Range<usize> = range.map_or(0..*all, |range| range.first..range.last + 1);
+        let Some(fps) = self.settings.fps else { return frame_indices(available, frames) };
+        let shown_us = match (&shown_us[..], self.settings.source_fps_of(&entry.listed)) {
+            ([], Ok(Some(source_fps))) => vec![(1e6 / source_fps) as u32; *all],
+            // A single picture is shown for as long as one looks.
+            ([], _) => vec![1; *all],
+            (shown_us, _) => shown_us.to_vec(),
+        };
+        let first = available.start;
+        let indices = indices_at_rate(&shown_us[available], frames, fps, self.settings.short);
+        indices.into_iter().map(|index| first + index).collect()
     }
 
     fn entry(&self, index: usize) -> Result<&Entry, ClipError> {
@@ -210,6 +285,14 @@ impl FolderSettings {
         if !(0.0..=1.0).contains(&self.broken_share) {
             return refuse("broken_share", self.broken_share.to_string(), "a share is of 0 to 1");
         }
+        for (name, fps) in [("fps", self.fps), ("source_fps", self.source_fps)] {
+            if let Some(fps) = fps.filter(|fps| !(0.001..=1000.0).contains(fps)) {
+                return refuse(name, fps.to_string(), "frames a second are of 0.001 to 1000");
+            }
+        }
+        if let Some([rows, columns]) = self.grid.filter(|grid| grid.contains(&0)) {
+            return refuse("grid", format!("[{rows}, {columns}]"), "rows and columns of frames, 1 at least");
+        }
         match self.frame_ranges.iter().find(|range| range.first > range.last || range.last >= range.of) {
             Some(FrameRange { first, last, of, .. }) => {
                 refuse("frame_ranges", format!("{first} to {last} of {of}"), "first ≤ last < of")
@@ -217,76 +300,66 @@ impl FolderSettings {
             None => Ok(()),
         }
     }
+
+    /// Whether labels and facts are enough for a clip to be made.
+    fn check_entry(&self, listed: &Listed, facts: &FilmFacts) -> Result<(), String> {
+        self.grid_of(listed)?;
+        let known = facts.frames == 1 || !facts.shown_us.is_empty() || self.source_fps_of(listed)?.is_some();
+        if self.fps.is_some() && !known {
+            return Err(
+                "it does not say how many frames are a second; give it a label fps, or set source_fps".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    /// The grid that a PNG is cut into: its labels', or the folder's.
+    fn grid_of(&self, listed: &Listed) -> Result<Option<Grid>, String> {
+        let label = |name: &str| match listed.labels.get(name) {
+            None => Ok(None),
+            Some(text) => {
+                text.parse::<usize>().map(Some).map_err(|_| format!("its label {name} = {text:?} is no count"))
+            }
+        };
+        if !["rows", "columns"].iter().any(|name| listed.labels.contains_key(*name)) {
+            return Ok(self.grid.map(|[rows, columns]| Grid { rows, columns, frames: None }));
+        }
+        let (rows, columns) = (label("rows")?.unwrap_or(1), label("columns")?.unwrap_or(1));
+        Ok(Some(Grid { rows, columns, frames: label("frames")? }))
+    }
+
+    fn source_fps_of(&self, listed: &Listed) -> Result<Option<f64>, String> {
+        let Some(text) = listed.labels.get("fps") else { return Ok(self.source_fps) };
+        match text.parse::<f64>() {
+            Ok(fps) if (0.001..=1000.0).contains(&fps) => Ok(Some(fps)),
+            _ => Err(format!("its label fps = {text:?} is none of 0.001 to 1000 frames a second")),
+        }
+    }
 }
 
 impl FrameRange {
-    fn fits(&self, entry: &Entry, gif: &GifClip) -> bool {
-        self.of == gif.frames.len() && entry.labels.get(&self.label) == Some(&self.value)
+    fn fits(&self, entry: &Entry) -> bool {
+        self.of == entry.facts.frames && entry.listed.labels.get(&self.label) == Some(&self.value)
     }
 }
 
-fn check(path: &Path, entry: &Entry, settings: &FolderSettings) -> Result<(), ClipError> {
-    read(path, &entry.file_name, settings.background).map(drop)
-}
-
-fn read(folder: &Path, file_name: &str, background: [u8; 3]) -> Result<GifClip, ClipError> {
-    let path = folder.join(file_name);
-    let bytes = fs::read(&path).map_err(|source| ClipError::Read { path, source })?;
-    decode_gif(&bytes, background)
-}
-
-fn read_metadata(folder: &Path, policy: &CaptionPolicy) -> Result<Vec<Entry>, ClipError> {
-    let path = folder.join(METADATA);
-    if !path.is_file() {
-        return Err(ClipError::NoMetadata { path: folder.to_owned(), splits: VideoFolder::splits(folder)? });
-    }
-    let text = fs::read_to_string(&path).map_err(|source| ClipError::Read { path: path.clone(), source })?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let wrong = |line, message| ClipError::MetadataLine { path: path.clone(), line, message };
-    let entries: Vec<Entry> = lines
-        .map(|(i, line)| parse_line(line, policy).map_err(|message| wrong(i + 1, message)))
-        .collect::<Result<_, _>>()?;
-    if entries.is_empty() {
-        return Err(wrong(1, "the file names no clip".to_owned()));
-    }
-    Ok(entries)
-}
-
-fn parse_line(line: &str, policy: &CaptionPolicy) -> Result<Entry, String> {
-    let fields: BTreeMap<String, Value> = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let mut labels: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in fields {
-        match value {
-            Value::String(text) => drop(labels.insert(name, text)),
-            Value::Number(_) | Value::Bool(_) => drop(labels.insert(name, value.to_string())),
-            // Boxes, lists of objects: nothing that a caption could name.
-            Value::Null | Value::Array(_) | Value::Object(_) => {}
-        }
-    }
-    let file_name = labels.remove("file_name").ok_or("no file_name")?;
-    let stays_inside = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
-    if !Path::new(&file_name).components().all(stays_inside) {
-        return Err(format!("file_name {file_name:?} leads out of the folder"));
-    }
-    let text = labels.remove("text");
-    if text.is_none() && *policy == CaptionPolicy::Full {
-        return Err("no text, and the caption is to be the full text".to_owned());
-    }
-    let caption = policy.caption(&text.unwrap_or_default(), &labels).map_err(|error| error.to_string())?;
-    Ok(Entry { file_name, caption, labels })
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GifSettings, animated_gif};
+    use crate::{FilmSettings, animated_gif};
+
+    const METADATA: &str = "metadata.jsonl";
 
     /// A folder of `good` GIFs of two frames and `bad` files of nonsense.
     fn folder(good: usize, bad: usize) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         let pixels: Vec<f32> = (0..2 * 3 * 16).map(|i| if i < 48 { -1.0 } else { 1.0 }).collect();
         let clip = Clip::new(2, 4, 4, pixels).expect("a clip");
-        let gif = animated_gif(&clip, &GifSettings { upscale: 1, ..Default::default() }).expect("a GIF");
+        let gif = animated_gif(&clip, &FilmSettings { upscale: 1, ..Default::default() }).expect("a GIF");
         let mut metadata = String::new();
         for i in 0..good + bad {
             let bytes = if i < good { &gif[..] } else { b"nonsense" };
@@ -309,7 +382,7 @@ mod tests {
         assert_eq!(opened.broken()[0].file_name, "9.gif");
         let message = VideoFolder::open(folder.path()).expect_err("one in a hundred is allowed").to_string();
         assert!(
-            message.contains("1 of 10 files are broken, more than 1 %; the first: 9.gif: failed to"),
+            message.contains("1 of 10 files are broken, more than 1 %; the first: 9.gif: it is neither"),
             "{message}"
         );
     }
@@ -368,6 +441,6 @@ mod tests {
         fs::create_dir_all(root.path().join("val")).expect("made");
         fs::write(root.path().join("val").join(METADATA), "").expect("written");
         let message = VideoFolder::open(root.path()).expect_err("no metadata").to_string();
-        assert!(message.ends_with("no metadata.jsonl; its splits: val"), "{message}");
+        assert!(message.ends_with("beside clips; its splits: val"), "{message}");
     }
 }

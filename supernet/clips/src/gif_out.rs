@@ -5,21 +5,21 @@ use crate::{Clip, ClipError};
 
 /// How an animated GIF is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GifSettings {
+pub struct FilmSettings {
     /// Each pixel becomes a square of this side.
     pub upscale: usize,
     /// How long each frame is shown; GIF rounds it to hundredths of a second.
     pub delay_ms: u32,
 }
 
-impl Default for GifSettings {
+impl Default for FilmSettings {
     fn default() -> Self {
         Self { upscale: 4, delay_ms: 120 }
     }
 }
 
 /// The clip as an endless GIF with a palette of its own. The same clip gives the same bytes.
-pub fn animated_gif(clip: &Clip, settings: &GifSettings) -> Result<Vec<u8>, ClipError> {
+pub fn animated_gif(clip: &Clip, settings: &FilmSettings) -> Result<Vec<u8>, ClipError> {
     let upscale = settings.upscale;
     let (width, height) = (clip.width * upscale, clip.height * upscale);
     let refuse = |message: String| ClipError::Encode { format: "GIF", width, height, message };
@@ -77,6 +77,11 @@ pub fn join_side_by_side(clips: &[&Clip], gutter: usize) -> Result<Clip, ClipErr
     Ok(joined.with_caption(captions.join(" | ")))
 }
 
+/// Pictures of a clip, each pixel a square.
+pub(crate) fn enlarged_frames(clip: &Clip, factor: usize) -> impl Iterator<Item = Vec<[u8; 3]>> {
+    (0..clip.frames).map(move |frame| enlarged(&clip.frame_rgb(frame), clip.width, factor))
+}
+
 /// Each item a square of `factor`×`factor`, row by row.
 pub(crate) fn enlarged<T: Copy>(items: &[T], width: usize, factor: usize) -> Vec<T> {
     let mut large = Vec::with_capacity(items.len() * factor * factor);
@@ -92,22 +97,22 @@ pub(crate) fn enlarged<T: Copy>(items: &[T], width: usize, factor: usize) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ShapeClips, ShapeSettings, decode_gif};
+    use crate::{Footage, ShapeClips, ShapeSettings};
 
     #[test]
     fn what_is_written_is_read_back_within_the_palette_s_error() {
         let shapes = ShapeClips::new(ShapeSettings { size: 24, ..Default::default() }).expect("settings");
         for index in 0..20 {
             let clip = shapes.clip(index);
-            let bytes = animated_gif(&clip, &GifSettings { upscale: 1, delay_ms: 85 }).expect("a GIF");
-            let gif = decode_gif(&bytes, [0; 3]).expect("a GIF");
+            let bytes = animated_gif(&clip, &FilmSettings { upscale: 1, delay_ms: 85 }).expect("a GIF");
+            let gif = Footage::decode(&bytes, [0; 3]).expect("a GIF");
             assert_eq!((gif.frames.len(), gif.height, gif.width, gif.delays_ms[0]), (8, 24, 24, 90));
             let read = gif.to_clip();
             let worst = clip.pixels.iter().zip(&read.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let mean = clip.pixels.iter().zip(&read.pixels).map(|(a, b)| (a - b).abs()).sum::<f32>()
                 / clip.pixels.len() as f32;
             assert!(worst < 0.15 && mean < 0.01, "{}: worst {worst}, mean {mean}", clip.caption);
-            assert_eq!(bytes, animated_gif(&clip, &GifSettings { upscale: 1, delay_ms: 85 }).expect("a GIF"));
+            assert_eq!(bytes, animated_gif(&clip, &FilmSettings { upscale: 1, delay_ms: 85 }).expect("a GIF"));
         }
     }
 
@@ -115,12 +120,12 @@ mod tests {
     fn few_colours_are_written_exactly_and_enlarged() {
         let pixels = [-1.0, 1.0, 1.0, -1.0].repeat(3);
         let clip = Clip::new(1, 2, 2, pixels).expect("a clip");
-        let bytes = animated_gif(&clip, &GifSettings { upscale: 2, delay_ms: 100 }).expect("a GIF");
-        let gif = decode_gif(&bytes, [7; 3]).expect("a GIF");
+        let bytes = animated_gif(&clip, &FilmSettings { upscale: 2, delay_ms: 100 }).expect("a GIF");
+        let gif = Footage::decode(&bytes, [7; 3]).expect("a GIF");
         let (black, white) = ([0; 3], [255; 3]);
         assert_eq!(gif.frames[0][..8], [[black, black, white, white]; 2].concat());
-        assert!(animated_gif(&clip, &GifSettings { upscale: 40_000, delay_ms: 1 }).is_err());
-        assert!(animated_gif(&clip, &GifSettings { upscale: 0, delay_ms: 1 }).is_err());
+        assert!(animated_gif(&clip, &FilmSettings { upscale: 40_000, delay_ms: 1 }).is_err());
+        assert!(animated_gif(&clip, &FilmSettings { upscale: 0, delay_ms: 1 }).is_err());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clip::from_byte;
+use crate::film::Picture;
 
 /// `frames` indices spread evenly over `available`, its ends included; a single one is the middle.
 pub(crate) fn frame_indices(available: Range<usize>, frames: usize) -> Vec<usize> {
@@ -12,20 +15,66 @@ pub(crate) fn frame_indices(available: Range<usize>, frames: usize) -> Vec<usize
     }
 }
 
-/// The middle square of a picture as `[3, size, size]` in [-1, 1]: averaged over areas where it shrinks, nearest
-/// pixels where it grows, untouched where it fits.
-pub(crate) fn square(rgb: &[[u8; 3]], height: usize, width: usize, size: usize) -> Vec<f32> {
-    let side = height.min(width);
-    let (top, left) = ((height - side) / 2, (width - side) / 2);
-    let pixel = |row: usize, column: usize| rgb[(top + row) * width + left + column].map(from_byte);
-    let taps: Vec<Vec<(usize, f32)>> = (0..size).map(|i| taps(i, side, size)).collect();
-    let mut planes = vec![0.0; 3 * size * size];
-    for row in 0..size {
-        for column in 0..size {
-            for &(y, weight_y) in &taps[row] {
-                for &(x, weight_x) in &taps[column] {
+/// How a picture becomes a square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// Its middle square is taken.
+    #[default]
+    Crop,
+    /// All of it is taken, with background on two sides.
+    Pad,
+    /// All of it is taken, its sides made equal.
+    Stretch,
+}
+
+/// A picture as `[3, size, size]` in [-1, 1]: averaged over areas where it shrinks, nearest pixels where it grows,
+/// untouched where it fits.
+pub(crate) fn resampled(picture: &Picture, size: usize, fit: Fit, background: [u8; 3]) -> Vec<f32> {
+    let Picture { height, width, .. } = *picture;
+    match fit {
+        Fit::Crop => {
+            let side = height.min(width);
+            scaled(picture, [(height - side) / 2, (width - side) / 2], [side, side], [size, size])
+        }
+        Fit::Stretch => scaled(picture, [0, 0], [height, width], [size, size]),
+        Fit::Pad => {
+            // Rounded half up; a picture keeps one row at least.
+            let longer = height.max(width);
+            let inner = [height, width].map(|side| ((2 * side * size + longer) / (2 * longer)).max(1));
+            padded(&scaled(picture, [0, 0], [height, width], inner), inner, size, background)
+        }
+    }
+}
+
+/// Puts planes of `inner` rows and columns into the middle of a square.
+fn padded(planes: &[f32], inner: [usize; 2], size: usize, background: [u8; 3]) -> Vec<f32> {
+    let [rows, columns] = inner;
+    let (top, left) = ((size - rows) / 2, (size - columns) / 2);
+    let mut square: Vec<f32> =
+        background.iter().flat_map(|&level| std::iter::repeat_n(from_byte(level), size * size)).collect();
+    for (index, row) in planes.chunks(columns).enumerate() {
+        let (channel, y) = (index / rows, index % rows);
+        let start = (channel * size + top + y) * size + left;
+        square[start..start + columns].copy_from_slice(row);
+    }
+    square
+}
+
+/// A rectangle of a picture as planes of `to` rows and columns.
+fn scaled(picture: &Picture, corner: [usize; 2], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+    let [top, left] = corner;
+    let [rows, columns] = to;
+    let pixel = |row: usize, column: usize| picture.rgb[(top + row) * picture.width + left + column].map(from_byte);
+    let taps = |side: usize| (0..to[side]).map(|i| taps(i, from[side], to[side])).collect::<Vec<_>>();
+    let (taps_y, taps_x) = (taps(0), taps(1));
+    let mut planes = vec![0.0; 3 * rows * columns];
+    for row in 0..rows {
+        for column in 0..columns {
+            for &(y, weight_y) in &taps_y[row] {
+                for &(x, weight_x) in &taps_x[column] {
                     for (channel, value) in pixel(y, x).into_iter().enumerate() {
-                        planes[(channel * size + row) * size + column] += value * weight_y * weight_x;
+                        planes[(channel * rows + row) * columns + column] += value * weight_y * weight_x;
                     }
                 }
             }
@@ -48,6 +97,14 @@ fn taps(i: usize, side: usize, size: usize) -> Vec<(usize, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn square(rgb: &[[u8; 3]], height: usize, width: usize, size: usize) -> Vec<f32> {
+        resampled(&picture(rgb, height, width), size, Fit::Crop, [0; 3])
+    }
+
+    fn picture(rgb: &[[u8; 3]], height: usize, width: usize) -> Picture {
+        Picture { height, width, rgb: rgb.to_vec(), shown_us: None }
+    }
 
     #[test]
     fn frames_are_spread_with_their_ends() {
@@ -83,5 +140,21 @@ mod tests {
         let row: Vec<[u8; 3]> = [10, 20, 30, 40].map(|v| [v; 3]).into();
         assert_eq!(square(&row, 1, 4, 1)[0], from_byte(20));
         assert_eq!(square(&[row.clone(), row].concat(), 2, 4, 2)[..2], [from_byte(20), from_byte(30)]);
+    }
+
+    #[test]
+    fn a_wide_picture_is_padded_or_stretched() {
+        let row: Vec<[u8; 3]> = [0, 0, 255, 255].map(|v| [v; 3]).into();
+        let wide = picture(&[row.clone(), row].concat(), 2, 4);
+        let (black, white, grey) = (-1.0, 1.0, from_byte(51));
+        let padded = resampled(&wide, 4, Fit::Pad, [51; 3]);
+        assert_eq!(
+            padded[..16],
+            [[grey; 4], [black, black, white, white], [black, black, white, white], [grey; 4]].concat()
+        );
+        assert_eq!(resampled(&wide, 2, Fit::Stretch, [51; 3])[..4], [black, white, black, white]);
+        let line = resampled(&picture(&[[0; 3]; 100], 1, 100), 8, Fit::Pad, [51; 3]);
+        assert!(line[..24].iter().chain(&line[32..64]).all(|x| *x == grey));
+        assert!(line[24..32].iter().all(|x| (x - black).abs() < 1e-6));
     }
 }

@@ -7,7 +7,7 @@ mod path;
 mod render;
 mod scene;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use figure::{Colour, Figure};
 pub use motion::{Direction, Motion};
+pub(crate) use path::mirrored;
 use scene::Scene;
 
 use crate::{Clip, ClipError};
@@ -101,6 +102,12 @@ impl ShapeClips {
             caption: scene.caption,
             labels: scene.labels,
         }
+    }
+
+    /// Caption and labels of clip number `index`, without drawing it.
+    pub fn told(&self, index: usize) -> (String, BTreeMap<String, String>) {
+        let scene = Scene::sample(&self.settings.motions, &mut self.random(index));
+        (scene.caption, scene.labels)
     }
 
     /// Every caption that can occur, sorted.

@@ -23,6 +23,7 @@ mod host;
 mod infer;
 mod op;
 mod runtime;
+mod segments;
 mod weight;
 
 pub use builder::GraphBuilder;
@@ -32,4 +33,5 @@ pub use host::{HostData, HostTensor};
 pub use infer::infer_shape;
 pub use op::Op;
 pub use runtime::{Runtime, RuntimeError, Session, WeightError, WeightMap, Weights, resolve};
+pub use segments::Segment;
 pub use weight::{Elastic, Init, Weight};

@@ -1,7 +1,9 @@
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use tnas_graph::{Graph, Op, RuntimeError, ValueId, Weight, WeightError};
 
-use crate::{Value, ops};
+use crate::{Value, ops, segmented::Tapes};
 
 /// Where a running graph finds its weights.
 pub trait WeightSource {
@@ -22,9 +24,17 @@ pub trait WeightSource {
         }
         Ok(ops::slice_axes(value, &ranges))
     }
+
+    /// Where runs are recorded, if they are: see [`crate::Leaves::in_segments`].
+    #[doc(hidden)]
+    fn tapes(&self) -> Option<&Tapes> {
+        None
+    }
 }
 
 /// Runs a graph once. Values are dropped after their last use. `device` is where the weights and inputs are.
+///
+/// Leaves that run [in segments](crate::Leaves::in_segments) keep what they need to do so again for the backward pass.
 pub fn execute(
     graph: &Graph,
     weights: &dyn WeightSource,
@@ -32,62 +42,101 @@ pub fn execute(
     device: &Device,
 ) -> Result<Vec<Value>, RuntimeError> {
     check_inputs(graph, &inputs)?;
-    let (last, uses) = (graph.last_uses(), graph.use_counts());
-    let mut values: Vec<Option<Value>> = vec![None; graph.value_count()];
+    if let Some(tapes) = weights.tapes() {
+        return tapes.run(graph, weights, inputs, device);
+    }
+    let mut run = Run::new(graph);
     for (input, value) in graph.inputs.iter().zip(inputs) {
-        values[input.value.index()] = Some(value);
+        run.values[input.value.index()] = Some(value);
     }
-    let mut skip = 0;
-    for (index, node) in graph.nodes.iter().enumerate() {
-        if skip > 0 {
-            skip -= 1;
-            continue;
-        }
-        // GEGLU's four nodes run as one operation.
-        if let Some(out) = gated_by(graph, index, &uses) {
-            let slot = &mut values[node.inputs[0].index()];
-            let last = last[node.inputs[0].index()] <= index + 1;
-            let value = if last { slot.take() } else { slot.clone() };
-            values[out.index()] = Some(ops::gated(value.ok_or_else(|| missing(&node.name))?));
-            skip = 3;
-            continue;
-        }
-        // GroupNorm whose only reader is the SiLU that follows runs as one operation.
-        let next = graph.nodes.get(index + 1).filter(|next| {
-            matches!(node.op, Op::GroupNorm { .. })
-                && next.op == Op::Silu
-                && next.inputs == [node.output]
-                && uses[node.output.index()] == 1
-        });
-        let mut arguments = Vec::with_capacity(node.inputs.len());
-        for (position, input) in node.inputs.iter().enumerate() {
-            let again = node.inputs[position + 1..].contains(input);
-            let slot = &mut values[input.index()];
-            let value = if last[input.index()] == index && !again { slot.take() } else { slot.clone() };
-            arguments.push(value.ok_or_else(|| missing(&node.name))?);
-        }
-        let result = ops::run(&node.op, next.is_some(), arguments, weights, device)?;
-        let output = next.map_or(node.output, |next| next.output);
-        skip = usize::from(next.is_some());
-        if uses[output.index()] > 0 {
-            values[output.index()] = Some(result);
-        }
+    run.nodes(0..graph.nodes.len(), weights, device)?;
+    run.outputs()
+}
+
+/// A graph of which some nodes have run.
+pub(crate) struct Run<'a> {
+    graph: &'a Graph,
+    last: Vec<usize>,
+    uses: Vec<usize>,
+    /// By value; those dropped or not made yet are none.
+    pub values: Vec<Option<Value>>,
+}
+
+impl<'a> Run<'a> {
+    /// Nothing is there yet, inputs neither.
+    pub fn new(graph: &'a Graph) -> Self {
+        let values = vec![None; graph.value_count()];
+        Self { graph, last: graph.last_uses(), uses: graph.use_counts(), values }
     }
-    let output =
-        |output: &tnas_graph::Output| values[output.value.index()].clone().ok_or_else(|| missing(&output.name));
-    graph.outputs.iter().map(output).collect()
+
+    /// Runs consecutive nodes.
+    pub fn nodes(
+        &mut self,
+        nodes: Range<usize>,
+        weights: &dyn WeightSource,
+        device: &Device,
+    ) -> Result<(), RuntimeError> {
+        let Self { graph, last, uses, values } = self;
+        let mut skip = 0;
+        for index in nodes.clone() {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let node = &graph.nodes[index];
+            // GEGLU's four nodes run as one operation.
+            if let Some(out) = gated_by(graph, index..nodes.end, uses) {
+                let slot = &mut values[node.inputs[0].index()];
+                let value = if last[node.inputs[0].index()] <= index + 1 { slot.take() } else { slot.clone() };
+                values[out.index()] = Some(ops::gated(value.ok_or_else(|| missing(&node.name))?));
+                skip = 3;
+                continue;
+            }
+            // GroupNorm whose only reader is the SiLU that follows runs as one operation.
+            let next = graph.nodes.get(index + 1).filter(|next| {
+                index + 1 < nodes.end
+                    && matches!(node.op, Op::GroupNorm { .. })
+                    && next.op == Op::Silu
+                    && next.inputs == [node.output]
+                    && uses[node.output.index()] == 1
+            });
+            let mut arguments = Vec::with_capacity(node.inputs.len());
+            for (position, input) in node.inputs.iter().enumerate() {
+                let again = node.inputs[position + 1..].contains(input);
+                let slot = &mut values[input.index()];
+                let value = if last[input.index()] == index && !again { slot.take() } else { slot.clone() };
+                arguments.push(value.ok_or_else(|| missing(&node.name))?);
+            }
+            let result = ops::run(&node.op, next.is_some(), arguments, weights, device)?;
+            let output = next.map_or(node.output, |next| next.output);
+            skip = usize::from(next.is_some());
+            if uses[output.index()] > 0 {
+                values[output.index()] = Some(result);
+            }
+        }
+        Ok(())
+    }
+
+    /// The graph's outputs.
+    pub fn outputs(&self) -> Result<Vec<Value>, RuntimeError> {
+        let output = |output: &tnas_graph::Output| {
+            self.values[output.value.index()].clone().ok_or_else(|| missing(&output.name))
+        };
+        self.graph.outputs.iter().map(output).collect()
+    }
 }
 
 /// Where the halves of a value, the GELU of the second and their product follow each other and nothing else reads the
 /// three between: the product.
-fn gated_by(graph: &Graph, index: usize, uses: &[usize]) -> Option<ValueId> {
-    let [value, gate, gelu, product] = graph.nodes.get(index..index + 4)? else { return None };
+fn gated_by(graph: &Graph, nodes: Range<usize>, uses: &[usize]) -> Option<ValueId> {
+    let [value, gate, gelu, product, ..] = graph.nodes.get(nodes)? else { return None };
     let (&Op::Slice { axis, start: 0, end }, &Op::Slice { axis: same, start, end: whole }) = (&value.op, &gate.op)
     else {
         return None;
     };
     let shape = graph.shape(*value.inputs.first()?);
-    let halves = axis == same && axis + 1 == shape.len() && start == end && whole == 2 * end && shape[axis] == whole;
+    let halves =
+        axis == same && axis + 1 == shape.len() && start == end && whole == 2 * end && shape[axis] == whole;
     let chained = value.inputs == gate.inputs
         && gelu.op == Op::Gelu
         && gelu.inputs == [gate.output]
@@ -111,6 +160,6 @@ fn check_inputs(graph: &Graph, inputs: &[Value]) -> Result<(), RuntimeError> {
     Ok(())
 }
 
-fn missing(name: &str) -> RuntimeError {
+pub(crate) fn missing(name: &str) -> RuntimeError {
     RuntimeError::Backend { runtime: "burn".into(), message: format!("a value read by {name} was dropped") }
 }

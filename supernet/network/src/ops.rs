@@ -169,6 +169,11 @@ fn binary(a: Value, b: Value, op: Binary) -> Value {
     }
 }
 
+/// Sum of two values of one shape.
+pub(crate) fn add(a: Value, b: Value) -> Value {
+    binary(a, b, Binary::Add)
+}
+
 fn concat(inputs: Vec<Value>, axis: usize) -> Value {
     macro_rules! all {
         ($variant:ident) => {

@@ -1,11 +1,11 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use rand::RngExt;
 use thiserror::Error;
-use tnas_graph::{Graph, Init, Weight, WeightError, Weights};
+use tnas_graph::{Graph, Init, RuntimeError, Weight, WeightError, Weights};
 
-use crate::{Value, WeightSource, normal_vec, stream};
+use crate::{Value, WeightSource, normal_vec, segmented::Tapes, stream};
 
 /// Weights by checkpoint name, on the plain device. A supernet is a `Parameters` that holds every choice's weights.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ impl Parameters {
             let flat = if trains(name) { flat.require_grad() } else { flat };
             (name.clone(), Parameter { shape: parameter.shape.clone(), flat })
         };
-        Leaves { device, tensors: self.tensors.iter().map(leaf).collect() }
+        Leaves { device, tensors: self.tensors.iter().map(leaf).collect(), tapes: None }
     }
 }
 
@@ -157,6 +157,7 @@ impl Weights for Parameters {
 pub struct Leaves {
     device: Device,
     tensors: BTreeMap<String, Parameter>,
+    tapes: Option<Tapes>,
 }
 
 impl Leaves {
@@ -165,16 +166,63 @@ impl Leaves {
         &self.device
     }
 
+    /// Runs graphs segment by segment: only the values between segments are kept, and [`Leaves::backward`] computes a
+    /// segment again when it comes to it. A loss may read what such a run gives, and what was given to it, but nothing else
+    /// that depends on the weights through both.
+    pub fn in_segments(self) -> Self {
+        Self { tapes: Some(Tapes::default()), ..self }
+    }
+
     /// Takes the gradients out by name; weights that no path used have none.
-    pub fn gradients(&self, gradients: &mut burn::tensor::Gradients) -> BTreeMap<String, Tensor<1>> {
+    pub fn gradients(&self, gradients: &mut Gradients) -> BTreeMap<String, Tensor<1>> {
         let tracked = self.tensors.iter().filter(|(_, leaf)| leaf.flat.is_tracked());
         tracked.filter_map(|(name, leaf)| Some((name.clone(), leaf.flat.grad_remove(gradients)?))).collect()
+    }
+
+    /// Gradients of a loss by name. A loss that depends on no tracked weight has none.
+    pub fn backward(&self, loss: Tensor<1>) -> Result<BTreeMap<String, Tensor<1>>, RuntimeError> {
+        // A path without temporal layers over frozen image weights trains nothing.
+        if !loss.is_tracked() {
+            return Ok(BTreeMap::new());
+        }
+        let mut found = loss.backward();
+        let mut sums = self.gradients(&mut found);
+        if let Some(tapes) = &self.tapes {
+            tapes.backward(self, found, &mut sums)?;
+        }
+        Ok(sums)
+    }
+
+    /// Leaves of their own for some of the weights, run whole.
+    pub(crate) fn anew<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let leaf = |name: &str| {
+            let Parameter { shape, flat } = self.tensors.get(name)?;
+            let plain = Tensor::from_inner(flat.clone().inner());
+            let flat = if flat.is_tracked() { plain.require_grad() } else { plain };
+            Some((name.to_string(), Parameter { shape: shape.clone(), flat }))
+        };
+        let tensors = names.into_iter().filter_map(leaf).collect();
+        Self { device: self.device.clone(), tensors, tapes: None }
     }
 }
 
 impl WeightSource for Leaves {
     fn flat(&self, name: &str) -> Option<(&[usize], Tensor<1>)> {
         self.tensors.get(name).map(|p| (&p.shape[..], p.flat.clone()))
+    }
+
+    fn tapes(&self) -> Option<&Tapes> {
+        self.tapes.as_ref()
+    }
+}
+
+/// Adds gradients by name.
+pub fn accumulate(sum: &mut BTreeMap<String, Tensor<1>>, more: BTreeMap<String, Tensor<1>>) {
+    for (name, gradient) in more {
+        match sum.remove(&name) {
+            None => sum.insert(name, gradient),
+            Some(old) => sum.insert(name, old + gradient),
+        };
     }
 }
 

@@ -1,4 +1,4 @@
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use tnas_graph::{HostData, HostTensor};
 
 /// A tensor whose rank is known at run time only.
@@ -141,6 +141,38 @@ impl Value {
         match self {
             Self::Ids(x) => Self::Ids(Tensor::from_inner(x)),
             other => with_rank!(other, x => Tensor::from_inner(x)),
+        }
+    }
+
+    /// The same value on the autodiff device, tracked as a leaf of its own; integers are not.
+    pub(crate) fn leaf(self, device: &Device) -> Self {
+        match self {
+            Self::Ids(_) => self.constant_for(device),
+            other => with_rank!(other, x => Tensor::from_inner(x).require_grad()),
+        }
+    }
+
+    /// Whether gradients reach it.
+    pub(crate) fn is_tracked(&self) -> bool {
+        match self {
+            Self::F1(x) => x.is_tracked(),
+            Self::F2(x) => x.is_tracked(),
+            Self::F3(x) => x.is_tracked(),
+            Self::F4(x) => x.is_tracked(),
+            Self::F5(x) => x.is_tracked(),
+            Self::Ids(_) => false,
+        }
+    }
+
+    /// Takes its gradient out, on the plain device.
+    pub(crate) fn take_gradient(&self, gradients: &mut Gradients) -> Option<Self> {
+        match self {
+            Self::F1(x) => x.grad_remove(gradients).map(Self::F1),
+            Self::F2(x) => x.grad_remove(gradients).map(Self::F2),
+            Self::F3(x) => x.grad_remove(gradients).map(Self::F3),
+            Self::F4(x) => x.grad_remove(gradients).map(Self::F4),
+            Self::F5(x) => x.grad_remove(gradients).map(Self::F5),
+            Self::Ids(_) => None,
         }
     }
 

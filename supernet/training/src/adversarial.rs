@@ -9,17 +9,24 @@ use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
-    AdamWSettings, Checkpoint, LatentSet, LoopSettings, Observer, TextFeatures, TimeLaw, TrainError, TrainSet,
+    AdamWSettings, Checkpoint, Checkpointing, LatentSource, LoopRecord, LoopSettings, Observer, StabilitySettings,
+    StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
     denoise::{Denoise, by_clip, column, on},
+    distribution_matching::{DistillMethod, Path as NoisePath, ScoreSettings},
     flow_loss::{FlowBatch, HalfGraphs, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
-/// Adversarial fine-tuning to few steps (SF-V, arXiv 2406.04324, written for rectified flow).
+/// Fine-tuning to few steps: adversarially (SF-V, arXiv 2406.04324, written for rectified flow), or by scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdversarialSettings {
+    /// `adversarial`, or `dmd2`.
+    #[serde(skip_serializing_if = "DistillMethod::is_default")]
+    pub method: DistillMethod,
     /// Denoising steps of the student.
     pub student_steps: usize,
     /// Generator updates.
@@ -48,12 +55,22 @@ pub struct AdversarialSettings {
     pub generator: AdamWSettings,
     /// Optimiser of the heads.
     pub heads: AdamWSettings,
+    /// What `dmd2` does.
+    #[serde(skip_serializing_if = "ScoreSettings::is_default")]
+    pub scores: ScoreSettings,
+    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
+    #[serde(skip_serializing_if = "Checkpointing::is_off")]
+    pub checkpointing: Checkpointing,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for AdversarialSettings {
     fn default() -> Self {
         let adam = |learning_rate| AdamWSettings { learning_rate, warmup_steps: 10, ..AdamWSettings::default() };
         Self {
+            method: DistillMethod::Adversarial,
             student_steps: 4,
             steps: 200,
             batch: 4,
@@ -68,16 +85,47 @@ impl Default for AdversarialSettings {
             ema_decay: 0.95,
             generator: adam(1e-5),
             heads: adam(3e-3),
+            scores: ScoreSettings::default(),
+            checkpointing: Checkpointing::Off,
+            stability: StabilitySettings::default(),
         }
     }
 }
 
-/// The two networks of the stage: the student, and the discriminator, whose encoder is the frozen teacher's.
+impl AdversarialSettings {
+    /// The figure that tells how the stage goes: the loss of what the student is trained against.
+    pub fn watched(&self) -> &'static str {
+        match self.method {
+            DistillMethod::Adversarial => "loss_heads",
+            DistillMethod::Dmd2 => "loss_score",
+        }
+    }
+
+    /// What is wrong with the settings, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        if self.student_steps == 0 {
+            return Err("student_steps = 0: a student takes at least one step".into());
+        }
+        self.scores.check().map_err(|message| format!("scores: {message}"))
+    }
+
+    /// Whether there are heads to train.
+    fn has_heads(&self) -> bool {
+        self.method == DistillMethod::Adversarial || self.scores.adversarial > 0.0
+    }
+}
+
+/// The networks of the stage: the student, and those that teach it.
+#[derive(Clone)]
 pub struct Student {
     /// The student's weights.
     pub generator: TrainSet,
-    /// Frozen encoder and trainable heads.
+    /// Frozen encoder (the teacher's) and trainable heads.
     pub discriminator: TrainSet,
+    /// The network that learns the score of the student's clips; nothing of it trains where the method has none.
+    pub score: TrainSet,
+    /// The trained video model that all start from.
+    pub teacher: Parameters,
 }
 
 impl Student {
@@ -98,30 +146,35 @@ impl Student {
             }
         }
         weights.init(graph.weights(), seed);
-        let heads = TrainSet::new(weights, |name| name.starts_with(HEAD_PREFIX), &settings.heads, 0.0);
+        let heads = settings.has_heads();
+        let heads = TrainSet::new(weights, |name| heads && name.starts_with(HEAD_PREFIX), &settings.heads, 0.0);
         let generator = TrainSet::new(teacher.clone(), |_| true, &settings.generator, settings.ema_decay);
-        Ok(Self { generator, discriminator: heads })
+        let by_scores = settings.method == DistillMethod::Dmd2;
+        let score = TrainSet::new(teacher.clone(), |_| by_scores, &settings.scores.optimizer, 0.0);
+        Ok(Self { generator, discriminator: heads, score, teacher: teacher.clone() })
     }
 }
 
 impl Checkpoint for Student {
-    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError> {
-        save_sets(path, &[("generator/", &self.generator), ("heads/", &self.discriminator)], done, bad)
+    fn save(&self, path: &Path, record: &LoopRecord) -> Result<(), TrainError> {
+        let Self { generator, discriminator, score, .. } = self;
+        save_sets(path, &[("generator/", generator), ("heads/", discriminator), ("score/", score)], record)
     }
 
-    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError> {
-        load_sets(path, &mut [("generator/", &mut self.generator), ("heads/", &mut self.discriminator)])
+    fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError> {
+        let Self { generator, discriminator, score, .. } = self;
+        load_sets(path, &mut [("generator/", generator), ("heads/", discriminator), ("score/", score)])
     }
 }
 
-/// Trains heads and student in turn. A step is `head_updates` updates of the heads, then one of the student, which
-/// waits for the heads' warm-up.
+/// Trains heads and student in turn. A step is `head_updates` updates of the heads, or `scores.updates` of the student's
+/// score, then one of the student, which waits for the heads' warm-up.
 #[allow(clippy::too_many_arguments)]
 pub fn train_student(
     backbone: &Backbone,
     genotype: &Genotype,
     student: &mut Student,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     settings: &AdversarialSettings,
     seed: u64,
@@ -129,7 +182,8 @@ pub fn train_student(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    student.generator.checkpointing = settings.checkpointing;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let rows = |batch| DenoiserShape { batch, ..shape };
     let game = Game {
@@ -142,27 +196,58 @@ pub fn train_student(
         text,
         settings,
     };
-    let warmup_rounds = settings.head_warmup_steps.div_ceil(settings.head_updates.max(1));
-    train_loop(run, student, observer, |student, step| {
-        let mut rng = stream(seed, "adversarial", step);
-        let mut heads = (0.0, 0.0);
-        for update in 0..settings.head_updates {
-            heads = game.update_heads(student, step * settings.head_updates + update, run.steps, &mut rng)?;
-        }
-        let generator = if step < warmup_rounds {
-            None
-        } else {
-            Some(game.update_generator(student, step - warmup_rounds, run.steps, &mut rng)?)
+    let by_scores = settings.method == DistillMethod::Dmd2;
+    let head_updates = if settings.has_heads() { settings.head_updates } else { 0 };
+    let warmup_rounds = match head_updates {
+        0 => 0,
+        updates => settings.head_warmup_steps.div_ceil(updates),
+    };
+    let make = |step| {
+        let mut rng = stream(seed, settings.method.name(), step);
+        let heads = (0..head_updates).map(|_| game.draw(&mut rng)).collect::<Result<_, TrainError>>()?;
+        let mut round = || if by_scores { game.draw_from_noise(&mut rng) } else { game.draw(&mut rng) };
+        let scores = if by_scores { settings.scores.updates } else { 0 };
+        let scores = (0..scores).map(|_| round()).collect::<Result<_, TrainError>>()?;
+        let student = (step >= warmup_rounds).then(round).transpose()?;
+        Ok::<_, TrainError>(Rounds { heads, scores, student })
+    };
+    let train = |rounds: Rounds, student: &mut Student, turn: &mut Turn| {
+        let step = turn.step;
+        let (mut figures, mut good) = (Vec::new(), true);
+        let mut done = |names: [&'static str; 2], (loss, report): (f64, StepReport)| {
+            good &= report.moved;
+            [(names[0], loss), (names[1], report.gradient_norm)]
         };
-        let (loss, norm, moved) = generator.unwrap_or((0.0, 0.0, true));
-        let figures = vec![
-            ("loss_heads", heads.0),
-            ("gradient_norm_heads", heads.1),
-            ("loss_student", loss),
-            ("gradient_norm", norm),
-        ];
-        let finite = moved && heads.0.is_finite() && heads.1.is_finite();
-        Ok((figures, finite))
+        let mut last = [("loss_heads", 0.0), ("gradient_norm_heads", 0.0)];
+        for (update, round) in (step * head_updates..).zip(&rounds.heads) {
+            let update = game.update_heads(student, update, run.steps, turn, round)?;
+            last = done(["loss_heads", "gradient_norm_heads"], update);
+        }
+        if head_updates > 0 {
+            figures.extend(last);
+        }
+        let mut last = None;
+        for (update, round) in (step * settings.scores.updates..).zip(&rounds.scores) {
+            let update = game.update_score(student, update, run.steps, turn, round)?;
+            last = Some(done(["loss_score", "gradient_norm_score"], update));
+        }
+        figures.extend(last.into_iter().flatten());
+        let mut last = [("loss_student", 0.0), ("gradient_norm", 0.0)];
+        if let Some(round) = &rounds.student {
+            let update = step - warmup_rounds;
+            let update = match settings.method {
+                DistillMethod::Adversarial => game.update_generator(student, update, run.steps, turn, round)?,
+                DistillMethod::Dmd2 => game.update_by_scores(student, update, run.steps, turn, round)?,
+            };
+            last = done(["loss_student", "gradient_norm"], update);
+        }
+        figures.extend(last);
+        Ok(StepOutcome::new(figures, good))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, &settings.stability, student, observer, |student, turn| {
+            train(loader.take(turn.step)?, student, turn)
+        })
     })
 }
 
@@ -174,36 +259,47 @@ fn discriminator_graph(
     Ok(Discriminator { backbone: backbone.clone(), genotype: genotype.clone() }.graph(shape)?)
 }
 
-/// What a round needs besides the two networks.
-struct Game<'a> {
-    denoisers: HalfGraphs,
+/// What a round needs besides the networks.
+pub(crate) struct Game<'a> {
+    pub denoisers: HalfGraphs,
     discriminators: HalfGraphs,
-    parameterisation: &'a Arc<Parameterisation>,
-    data: &'a LatentSet,
-    text: &'a TextFeatures,
-    settings: &'a AdversarialSettings,
+    pub parameterisation: &'a Arc<Parameterisation>,
+    pub data: &'a dyn LatentSource,
+    pub text: &'a TextFeatures,
+    pub settings: &'a AdversarialSettings,
 }
 
-/// A batch noised to times of the student's, and what the discriminator looks at it through. Rows are clips.
-struct Round {
-    batch: FlowBatch,
+/// The batches of a step.
+struct Rounds {
+    heads: Vec<Round>,
+    scores: Vec<Round>,
+    /// None before the heads are warm.
+    student: Option<Round>,
+}
+
+/// A batch noised to times of the student's, and what discriminator or scores look at it through. Rows are clips.
+pub(crate) struct Round {
+    pub batch: FlowBatch,
     /// Times t'.
-    look: Vec<f32>,
+    pub look: Vec<f32>,
     /// Their noise ε'.
-    noise: Vec<f32>,
-    /// ξ of the penalty.
-    xi: Vec<f32>,
+    pub noise: Vec<f32>,
+    /// ξ of the penalty; empty where there is none.
+    pub xi: Vec<f32>,
+    /// Noise of the student's steps before; empty where a clip stands for them.
+    pub path: NoisePath,
 }
 
 impl Round {
-    fn halves(&self) -> Vec<Self> {
+    pub fn halves(&self) -> Vec<Self> {
         let (mut row, mut element) = (0, 0);
         let half = |batch: FlowBatch| {
             let rows = row..row + batch.captions.len();
             let elements = element..element + batch.data.len();
             (row, element) = (rows.end, elements.end);
-            let (noise, xi) = (self.noise[elements.clone()].to_vec(), self.xi[elements].to_vec());
-            Self { batch, look: self.look[rows].to_vec(), noise, xi }
+            let xi = self.xi.get(elements.clone()).unwrap_or_default().to_vec();
+            let path = self.path.iter().map(|noise| noise[elements.clone()].to_vec()).collect();
+            Self { batch, look: self.look[rows].to_vec(), noise: self.noise[elements].to_vec(), xi, path }
         };
         self.batch.halves().into_iter().map(half).collect()
     }
@@ -211,21 +307,21 @@ impl Round {
 
 impl Game<'_> {
     /// Clips at times drawn evenly from the student's.
-    fn draw(&self, rng: &mut Stream) -> Round {
+    fn draw(&self, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let times = euler_times(settings.student_steps, settings.shift);
         let rows = settings.batch;
-        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.clips.len())).collect();
+        let indices: Vec<usize> = (0..rows).map(|_| rng.random_range(0..self.data.captions().len())).collect();
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
-        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng);
+        let batch = FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?;
         let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
         let noise = normal_vec(batch.data.len(), rng);
         let xi = normal_vec(batch.data.len(), rng);
-        Round { batch, look, noise, xi }
+        Ok(Round { batch, look, noise, xi, path: NoisePath::new() })
     }
 
     /// x̂0 = x_t − t·v.
-    fn predicted_data(
+    pub fn predicted_data(
         &self,
         batch: &FlowBatch,
         weights: &dyn WeightSource,
@@ -243,13 +339,14 @@ impl Game<'_> {
         student: &mut Student,
         update: u64,
         steps: u64,
-        rng: &mut Stream,
-    ) -> Result<(f64, f64), TrainError> {
+        turn: &mut Turn,
+        round: &Round,
+    ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let generator = &student.generator.parameters;
-        let (value, gradients) = student.discriminator.gradients(self.draw(rng).halves(), |leaves, round| {
+        let (value, gradients) = student.discriminator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
-            let Round { batch, look, noise, xi } = &round;
+            let Round { batch, look, noise, xi, .. } = &round;
             let fake = self.predicted_data(batch, generator, generator.device())?.to_vec();
             let real_input = mix(&batch.data, noise, look);
             let fake_input = mix(&fake, noise, look);
@@ -269,9 +366,11 @@ impl Game<'_> {
             update,
             steps * settings.head_updates,
             settings.heads.warmup_steps,
-        );
-        let report = student.discriminator.apply(gradients, rate, update);
-        Ok((value, report.gradient_norm))
+        ) * turn.rate;
+        // Heads that win have next to no gradient: a jump from there is no explosion.
+        let report =
+            student.discriminator.apply_if(gradients, rate, update, |norm| value.is_finite() && norm.is_finite());
+        Ok((value, report))
     }
 
     /// −D(ŷ) + λ·(√(‖x̂0 − x0‖² + c²) − c)/√d, the gradient passing through the fixed discriminator.
@@ -280,11 +379,12 @@ impl Game<'_> {
         student: &mut Student,
         update: u64,
         steps: u64,
-        rng: &mut Stream,
-    ) -> Result<(f64, f64, bool), TrainError> {
+        turn: &mut Turn,
+        round: &Round,
+    ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let discriminator = &student.discriminator;
-        let (value, gradients) = student.generator.gradients(self.draw(rng).halves(), |leaves, round| {
+        let (value, gradients) = student.generator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
             let Round { batch, look, noise, .. } = &round;
             let fake = self.predicted_data(batch, leaves, device)?;
@@ -296,13 +396,16 @@ impl Game<'_> {
             let loss = adversarial + distance.mul_scalar(settings.reconstruction);
             Ok(part_loss(loss, batch.share(settings.batch)))
         })?;
-        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps);
-        let report = student.generator.apply(gradients, rate, update);
-        Ok((value, report.gradient_norm, report.moved && value.is_finite()))
+        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps)
+            * turn.rate;
+        let report = student.generator.apply_if(gradients, rate, update, |norm| {
+            value.is_finite() && turn.accepts(&[("gradient_norm", norm)])
+        });
+        Ok((value, report))
     }
 
     /// Logits `[B, heads]` of noised clips.
-    fn logits(
+    pub fn logits(
         &self,
         weights: &Leaves,
         sample: Value,
@@ -323,14 +426,14 @@ impl Game<'_> {
 }
 
 /// (1 − t)·x + t·ε per clip, on the host.
-fn mix(data: &[f32], noise: &[f32], times: &[f32]) -> Vec<f32> {
+pub(crate) fn mix(data: &[f32], noise: &[f32], times: &[f32]) -> Vec<f32> {
     let length = data.len() / times.len();
     let rows = data.chunks(length).zip(noise.chunks(length)).zip(times);
     rows.flat_map(|((data, noise), &t)| interpolate(data, noise, t)).collect()
 }
 
 /// The same on the device, with gradients to the data.
-fn mix_values(data: Value, noise: Value, times: Value) -> Value {
+pub(crate) fn mix_values(data: Value, noise: Value, times: Value) -> Value {
     let shape = data.shape();
     let (data, noise, t) = (by_clip(data), by_clip(noise), column(times));
     let y = data.clone() + (noise - data) * t;

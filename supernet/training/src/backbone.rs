@@ -6,11 +6,13 @@ use tnas_network::{Parameters, Value, WeightSource, execute, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 
 use crate::{
-    AdamWSettings, CaptionTokens, FlowSettings, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet,
+    AdamWSettings, CaptionTokens, Checkpointing, FlowSettings, LatentSet, LatentSource, LoopSettings, Observer,
+    StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// How an image backbone is trained on single frames.
@@ -27,6 +29,12 @@ pub struct BackboneSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
+    #[serde(skip_serializing_if = "Checkpointing::is_off")]
+    pub checkpointing: Checkpointing,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for BackboneSettings {
@@ -37,6 +45,8 @@ impl Default for BackboneSettings {
             ema_decay: 0.995,
             optimizer: AdamWSettings { learning_rate: 2e-3, warmup_steps: 50, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            checkpointing: Checkpointing::Off,
+            stability: StabilitySettings::default(),
         }
     }
 }
@@ -47,7 +57,7 @@ pub fn train_backbone(
     backbone: &Backbone,
     encoder: &TextEncoder,
     set: &mut TrainSet,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     captions: &CaptionTokens,
     settings: &BackboneSettings,
     seed: u64,
@@ -55,22 +65,23 @@ pub fn train_backbone(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(captions.ids.len())?;
+    set.checkpointing = settings.checkpointing;
     let length = captions.length;
-    let [_, frames, height, width] = data.shape;
+    let [channels, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames: 1, height, width, tokens: length };
     let unets = HalfGraphs::new(settings.batch, |batch| {
         backbone.denoiser(&Genotype::none(), DenoiserShape { batch, ..shape })
     })?;
     let texts = HalfGraphs::new(settings.batch, |batch| encoder.graph(batch, length))?;
-    train_loop(run, set, observer, |set, step| {
+    let make = |step| {
         let mut rng = stream(seed, "backbone", step);
         let picks: Vec<(usize, usize)> = (0..settings.batch)
-            .map(|_| (rng.random_range(0..data.clips.len()), rng.random_range(0..frames)))
+            .map(|_| (rng.random_range(0..data.captions().len()), rng.random_range(0..frames)))
             .collect();
         let still = LatentSet {
-            shape: [data.shape[0], 1, height, width],
-            clips: picks.iter().map(|&(clip, frame)| data.frame(clip, frame)).collect(),
-            captions: picks.iter().map(|&(clip, _)| data.captions[clip]).collect(),
+            shape: [channels, 1, height, width],
+            clips: picks.iter().map(|&(clip, frame)| data.frame(clip, frame)).collect::<Result<_, _>>()?,
+            captions: picks.iter().map(|&(clip, _)| data.captions()[clip]).collect(),
         };
         let times = (0..settings.batch).map(|_| settings.flow.draw(&mut rng)).collect();
         let mut batch = FlowBatch::of(
@@ -79,8 +90,12 @@ pub fn train_backbone(
             &(0..settings.batch).collect::<Vec<_>>(),
             times,
             &mut rng,
-        );
+        )?;
         batch.drop_captions(&settings.flow, &mut rng);
+        Ok(batch)
+    };
+    let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {
+        let step = turn.step;
         let (value, gradients) = set.gradients(batch.halves(), |leaves, half| {
             let context = encode(texts.of(&half), leaves, captions, &half.captions, leaves.device())?.0;
             let v = half.velocity_with(unets.of(&half), leaves, context, leaves.device())?;
@@ -90,10 +105,15 @@ pub fn train_backbone(
             ))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report =
+            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        Ok(StepOutcome::new(figures, report.moved))
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, &settings.stability, set, observer, |set, turn| train(loader.take(turn.step)?, set, turn))
     })
 }
 

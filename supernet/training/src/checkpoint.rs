@@ -7,34 +7,35 @@ use burn::tensor::{Device, Tensor};
 use tnas_network::{Parameter, Parameters, load_tensor, save_tensors};
 use tnas_weights::WeightFiles;
 
-use crate::{TrainError, TrainSet, optimizer::Moments};
+use crate::{LoopRecord, TrainError, TrainSet, optimizer::Moments};
 
 /// State of a training loop that can be put on disk, whole or not at all.
 pub trait Checkpoint {
-    /// Writes the state after `done` steps, of which the last `bad` were not finite.
-    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError>;
+    /// Writes the state and what the loop remembers.
+    fn save(&self, path: &Path, record: &LoopRecord) -> Result<(), TrainError>;
 
-    /// Restores it in place: steps done and bad steps.
-    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError>;
+    /// Restores the state in place; returns what the loop remembers.
+    fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError>;
 }
 
 const FORMAT_VERSION: &str = "1";
 
 impl Checkpoint for TrainSet {
-    fn save(&self, path: &Path, done: u64, bad: u64) -> Result<(), TrainError> {
-        save_sets(path, &[("", self)], done, bad)
+    fn save(&self, path: &Path, record: &LoopRecord) -> Result<(), TrainError> {
+        save_sets(path, &[("", self)], record)
     }
 
-    fn load(&mut self, path: &Path) -> Result<(u64, u64), TrainError> {
+    fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError> {
         load_sets(path, &mut [("", self)])
     }
 }
 
 /// Writes the trained weights, moments and averages of several sets into one file, each under its front part.
-pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad: u64) -> Result<(), TrainError> {
+pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], record: &LoopRecord) -> Result<(), TrainError> {
     let mut tensors: BTreeMap<String, Parameter> = BTreeMap::new();
+    let text = serde_json::to_string(record).map_err(|error| bad_file(path, error.to_string()))?;
     let mut metadata: BTreeMap<String, String> =
-        [("format_version", FORMAT_VERSION.into()), ("step", done.to_string()), ("bad_steps", bad.to_string())]
+        [("format_version", FORMAT_VERSION.into()), ("step", record.done.to_string()), ("loop", text)]
             .map(|(key, value): (&str, String)| (key.to_string(), value))
             .into();
     for (front, set) in sets {
@@ -61,7 +62,7 @@ pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], done: u64, bad:
 }
 
 /// Restores what [`save_sets`] wrote.
-pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Result<(u64, u64), TrainError> {
+pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Result<LoopRecord, TrainError> {
     let file = WeightFiles::open_file(path).map_err(|error| bad_file(path, error.to_string()))?;
     let metadata = file.metadata();
     let number = |key: &str| -> Result<u64, TrainError> {
@@ -94,7 +95,13 @@ pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Resu
             .filter_map(|(key, value)| Some((key.strip_prefix(&notes)?.to_string(), value.parse().ok()?)))
             .collect();
     }
-    Ok((number("step")?, number("bad_steps")?))
+    match metadata.get("loop") {
+        Some(text) => {
+            serde_json::from_str(text).map_err(|error| bad_file(path, format!("its loop {text:?}: {error}")))
+        }
+        // Written before loops remembered more.
+        None => Ok(LoopRecord { done: number("step")?, bad: number("bad_steps")?, ..LoopRecord::default() }),
+    }
 }
 
 fn read_flat(

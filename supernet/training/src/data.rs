@@ -1,7 +1,7 @@
 use tnas_clips::{CaptionTokenizer, Clip};
 use tnas_space::TextEncoder;
 
-use crate::TrainError;
+use crate::{Loading, TrainError};
 
 /// Number of the empty caption wherever captions are dropped or guided: it sorts before all others.
 pub const EMPTY_CAPTION: usize = 0;
@@ -64,47 +64,78 @@ impl CaptionTokens {
     }
 }
 
-impl LatentSet {
-    /// Elements of a clip.
-    pub fn clip_len(&self) -> usize {
-        self.shape.iter().product()
+/// Clips as the denoiser sees them, in memory or read when they are asked for.
+pub trait LatentSource: Sync {
+    /// Channels, frames, rows, columns.
+    fn shape(&self) -> [usize; 4];
+
+    /// Index of each clip's caption among the text features.
+    fn captions(&self) -> &[usize];
+
+    /// Appends a clip, `[C, F, H, W]`.
+    fn read(&self, index: usize, into: &mut Vec<f32>) -> Result<(), TrainError>;
+
+    /// How they are best loaded.
+    fn loading(&self) -> Loading {
+        Loading::default()
+    }
+}
+
+impl LatentSource for LatentSet {
+    fn shape(&self) -> [usize; 4] {
+        self.shape
     }
 
-    /// Checks that clips and captions fit each other.
+    fn captions(&self) -> &[usize] {
+        &self.captions
+    }
+
+    fn read(&self, index: usize, into: &mut Vec<f32>) -> Result<(), TrainError> {
+        let count = self.clips.len();
+        let clip = self.clips.get(index).ok_or_else(|| TrainError::Data(format!("clip {index} of {count}")))?;
+        into.extend_from_slice(clip);
+        Ok(())
+    }
+}
+
+impl dyn LatentSource + '_ {
+    /// Checks that captions fit the text features.
     pub fn check(&self, captions: usize) -> Result<(), TrainError> {
-        let bad = |message: String| Err(TrainError::Data(message));
-        if self.clips.is_empty() {
-            return bad("there are none".into());
+        if self.captions().is_empty() {
+            return Err(TrainError::Data("there are none".into()));
         }
-        if self.clips.len() != self.captions.len() {
-            return bad(format!("{} clips and {} captions", self.clips.len(), self.captions.len()));
-        }
-        if let Some(index) = self.clips.iter().position(|clip| clip.len() != self.clip_len()) {
-            return bad(format!(
-                "clip {index} has {} elements, {:?} expected",
-                self.clips[index].len(),
-                self.shape
-            ));
-        }
-        match self.captions.iter().find(|&&caption| caption >= captions) {
-            Some(caption) => bad(format!("caption {caption} of {captions}")),
+        match self.captions().iter().find(|&&caption| caption >= captions) {
+            Some(caption) => Err(TrainError::Data(format!("caption {caption} of {captions}"))),
             None => Ok(()),
         }
     }
 
     /// The given clips one after another.
-    pub fn gather(&self, indices: &[usize]) -> Vec<f32> {
-        indices.iter().flat_map(|&index| self.clips[index].iter().copied()).collect()
+    pub fn gather(&self, indices: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let length: usize = self.shape().iter().product();
+        let mut data = Vec::with_capacity(indices.len() * length);
+        for (count, &index) in (1..).zip(indices) {
+            self.read(index, &mut data)?;
+            if data.len() != count * length {
+                let found = data.len() - (count - 1) * length;
+                let message = format!("clip {index} has {found} elements, {:?} expected", self.shape());
+                return Err(TrainError::Data(message));
+            }
+        }
+        Ok(data)
     }
 
-    /// Single frames as clips of one frame: `[C, 1, H, W]` each, in order of clip and frame.
-    pub fn frame(&self, clip: usize, frame: usize) -> Vec<f32> {
-        let [channels, frames, height, width] = self.shape;
+    /// A single frame as a clip of one frame, `[C, 1, H, W]`.
+    pub fn frame(&self, clip: usize, frame: usize) -> Result<Vec<f32>, TrainError> {
+        let [channels, frames, height, width] = self.shape();
         let area = height * width;
-        let plane = |channel: usize| &self.clips[clip][(channel * frames + frame) * area..][..area];
-        (0..channels).flat_map(|channel| plane(channel).iter().copied()).collect()
+        let data = self.gather(&[clip])?;
+        let plane = |channel: usize| &data[(channel * frames + frame) * area..][..area];
+        Ok((0..channels).flat_map(|channel| plane(channel).iter().copied()).collect())
     }
+}
 
+impl LatentSet {
     /// The same clips with frames in another order.
     pub fn with_frame_order(&self, order: &[usize]) -> Self {
         let [channels, frames, height, width] = self.shape;

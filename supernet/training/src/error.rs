@@ -25,9 +25,9 @@ pub enum TrainError {
         /// Steps done.
         step: u64,
     },
-    /// The loss is not a number again and again.
+    /// The loss or the gradients are bad again and again, and rolling back did not help.
     #[error(
-        "train {stage}: {bad} steps in a row gave a loss or gradient that is not finite, the last at step {step}; lower the learning rate ({learning_rate:e})"
+        "train {stage}: after {roll_backs} roll-backs, with the learning rate at {rate} of its settings, {bad} steps in a row were bad again, the last step {step} with {figures}; lower optimizer.learning_rate or lengthen optimizer.warmup_steps of this stage, or look for broken clips where every batch is bad"
     )]
     Diverged {
         /// Stage.
@@ -36,8 +36,12 @@ pub enum TrainError {
         step: u64,
         /// How many in a row.
         bad: u64,
-        /// Rate at the time.
-        learning_rate: f64,
+        /// Roll-backs before.
+        roll_backs: u64,
+        /// Factor of the learning rate at the time.
+        rate: f64,
+        /// Figures of the last step.
+        figures: String,
     },
     /// A checkpoint cannot be read.
     #[error("read checkpoint {path}: {message}")]
@@ -50,4 +54,24 @@ pub enum TrainError {
     /// The data does not fit.
     #[error("train on these clips: {0}")]
     Data(String),
+    /// A clip could not be read while training.
+    #[error("load clip {clip}: {source}")]
+    Load {
+        /// Its number.
+        clip: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The clips of a step could not be loaded, or the thread that loads them died; a checkpoint holds the state before it.
+    #[error(
+        "train {stage}: loading the clips of step {step} failed; what was trained until then is kept, and the same command goes on from there"
+    )]
+    Loading {
+        /// Stage.
+        stage: String,
+        /// Step, counted from 0.
+        step: u64,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

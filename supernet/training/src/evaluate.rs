@@ -6,7 +6,7 @@ use tnas_network::{Parameters, side_by_side, stream};
 use tnas_schedulers::Parameterisation;
 use tnas_space::DenoiserShape;
 
-use crate::{FlowSettings, LatentSet, TextFeatures, TrainError, flow_loss::FlowBatch};
+use crate::{FlowSettings, LatentSet, LatentSource, TextFeatures, TrainError, flow_loss::FlowBatch};
 
 /// Fixed clips at fixed times with fixed noise, on which every candidate is scored: common random numbers, so that
 /// differences are paired over clips.
@@ -55,7 +55,7 @@ impl HeldOut {
     /// Takes `count` clips (with repetition where there are fewer) in batches. Times are the quantiles of the training
     /// law's middle, laid over the clips so that every batch sees the whole range.
     pub fn new(
-        set: &LatentSet,
+        set: &dyn LatentSource,
         parameterisation: &Arc<Parameterisation>,
         text: &TextFeatures,
         count: usize,
@@ -65,7 +65,7 @@ impl HeldOut {
     ) -> Result<Self, TrainError> {
         set.check(text.context.len())?;
         let mut rng = stream(seed, "held-out", 0);
-        let indices: Vec<usize> = (0..count).map(|i| i % set.clips.len()).collect();
+        let indices: Vec<usize> = (0..count).map(|i| i % set.captions().len()).collect();
         // A stride coprime to the count spreads times evenly over clips of one kind.
         let stride = (1..).map(|i| count * 382 / 1000 + i).find(|&s| gcd(s, count) == 1).unwrap_or(1);
         let times: Vec<f32> =
@@ -73,7 +73,7 @@ impl HeldOut {
         let chunk = |(indices, times): (&[usize], &[f32])| {
             FlowBatch::of(set, parameterisation, indices, times.to_vec(), &mut rng)
         };
-        let batches = indices.chunks(batch).zip(times.chunks(batch)).map(chunk).collect();
+        let batches = indices.chunks(batch).zip(times.chunks(batch)).map(chunk).collect::<Result<_, _>>()?;
         Ok(Self { batches, text: text.clone() })
     }
 
@@ -95,7 +95,7 @@ impl HeldOut {
             let length = channels * frames * height * width;
             let clips = batch.data.chunks(length).map(<[f32]>::to_vec).collect();
             let set = LatentSet { shape: [channels, frames, height, width], clips, captions: vec![0; rows] };
-            FlowBatch { data: set.with_frame_order(order).gather(&(0..rows).collect::<Vec<_>>()), ..batch.clone() }
+            FlowBatch { data: set.with_frame_order(order).clips.concat(), ..batch.clone() }
         };
         Self { batches: self.batches.iter().map(reorder).collect(), text: self.text.clone() }
     }

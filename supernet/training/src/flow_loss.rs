@@ -9,7 +9,7 @@ use tnas_network::{Stream, Value, WeightSource, normal_vec};
 use tnas_schedulers::{Parameterisation, interpolate, shift_time};
 
 use crate::{
-    EMPTY_CAPTION, LatentSet, TextFeatures, TrainError,
+    EMPTY_CAPTION, LatentSource, TextFeatures, TrainError,
     denoise::{Denoise, on},
     train_set::PartLoss,
 };
@@ -79,17 +79,17 @@ pub(crate) struct FlowBatch {
 impl FlowBatch {
     /// Draws clips with replacement, times and noise from one stream.
     pub fn draw(
-        set: &LatentSet,
+        set: &dyn LatentSource,
         parameterisation: &Arc<Parameterisation>,
         batch: usize,
         flow: &FlowSettings,
         rng: &mut Stream,
-    ) -> Self {
-        let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.clips.len())).collect();
+    ) -> Result<Self, TrainError> {
+        let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.captions().len())).collect();
         let times = (0..batch).map(|_| flow.draw(rng)).collect();
-        let mut batch = Self::of(set, parameterisation, &indices, times, rng);
+        let mut batch = Self::of(set, parameterisation, &indices, times, rng)?;
         batch.drop_captions(flow, rng);
-        batch
+        Ok(batch)
     }
 
     /// Empties some captions, for guidance (Ho & Salimans 2022).
@@ -105,19 +105,19 @@ impl FlowBatch {
 
     /// These clips at these times of the unit interval, brought into the model's range, with noise from the stream.
     pub fn of(
-        set: &LatentSet,
+        set: &dyn LatentSource,
         parameterisation: &Arc<Parameterisation>,
         indices: &[usize],
         times: Vec<f32>,
         rng: &mut Stream,
-    ) -> Self {
-        let data = set.gather(indices);
+    ) -> Result<Self, TrainError> {
+        let data = set.gather(indices)?;
         let noise = normal_vec(data.len(), rng);
-        let captions = indices.iter().map(|&index| set.captions[index]).collect();
-        let [channels, frames, height, width] = set.shape;
+        let captions = indices.iter().map(|&index| set.captions()[index]).collect();
+        let [channels, frames, height, width] = set.shape();
         let times = times.into_iter().map(|t| parameterisation.time(t)).collect();
         let shape = [indices.len(), channels, frames, height, width];
-        Self { captions, times, data, noise, shape, parameterisation: parameterisation.clone() }
+        Ok(Self { captions, times, data, noise, shape, parameterisation: parameterisation.clone() })
     }
 
     /// The batch's clips in two halves, the first the larger; one alone stays whole.
@@ -227,6 +227,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LatentSet;
 
     #[test]
     fn halves_are_the_batch() {
@@ -239,7 +240,8 @@ mod tests {
             let indices: Vec<usize> = (0..rows).collect();
             let times = indices.iter().map(|&i| i as f32 / 8.0).collect();
             let whole =
-                FlowBatch::of(&set, &Arc::default(), &indices, times, &mut tnas_network::stream(1, "test", 0));
+                FlowBatch::of(&set, &Arc::default(), &indices, times, &mut tnas_network::stream(1, "test", 0))
+                    .expect("clips in memory");
             let halves = whole.halves();
             assert!(halves.len() == rows.min(2) && halves.iter().all(|half| half.shape[0] == half.times.len()));
             assert_eq!(halves.iter().map(|half| half.share(rows)).sum::<f64>(), 1.0);

@@ -1,15 +1,15 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
-use tnas_clips::Clip;
+use tnas_clips::{Clip, ClipSet};
 use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
 use crate::{
-    AdamWSettings, LoopSettings, Observer, TrainError, TrainSet, denoise::on, flow_loss::part_loss, frames_inner,
-    learning_rate, train_loop,
+    AdamWSettings, Loading, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, Turn,
+    denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.
@@ -79,11 +79,14 @@ pub struct JudgedClips {
 
 impl Judge {
     /// An untrained judge for the label values that occur in the clips.
-    pub fn network(clips: &[Clip], settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
-        let first = clips.first().ok_or_else(|| TrainError::Data("there are none to judge".into()))?;
+    pub fn network(clips: &ClipSet, settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
+        if clips.is_empty() {
+            return Err(TrainError::Data("there are none to judge".into()));
+        }
+        let [frames, size, _] = clips.shape();
         let values = |label: &String| {
             let found: std::collections::BTreeSet<&String> =
-                clips.iter().filter_map(|clip| clip.labels.get(label)).collect();
+                clips.labels().filter_map(|labels| labels.get(label)).collect();
             if found.len() < 2 {
                 return Err(TrainError::Data(format!("label {label} has {} values, a judge needs 2", found.len())));
             }
@@ -91,7 +94,7 @@ impl Judge {
         };
         let labels: JudgeLabels = settings.labels.iter().map(values).collect::<Result<_, _>>()?;
         let classes = labels.iter().map(|(_, values)| values.len()).chain([ORDERS]).collect();
-        let network = JudgeNetwork { size: first.height, frames: first.frames, width: settings.width, classes };
+        let network = JudgeNetwork { size, frames, width: settings.width, classes };
         Ok((network, labels))
     }
 
@@ -155,7 +158,8 @@ pub fn train_judge(
     set: &mut TrainSet,
     network: &JudgeNetwork,
     labels: &[(String, Vec<String>)],
-    clips: &[Clip],
+    clips: &ClipSet,
+    loading: Loading,
     settings: &JudgeSettings,
     seed: u64,
     run: &LoopSettings,
@@ -164,15 +168,20 @@ pub fn train_judge(
     let spoilt = settings.batch.div_ceil(2);
     let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
     let order = labels.iter().map(|(_, values)| values.len()).sum();
-    train_loop(run, set, observer, |set, step| {
+    let make = |step| {
         let mut rng = stream(seed, "judge", step);
-        let mut picked =
-            |count: usize| -> Vec<&Clip> { (0..count).map(|_| &clips[rng.random_range(0..clips.len())]).collect() };
-        let (real, others) = (picked(settings.batch), picked(spoilt));
-        let others: Vec<Clip> = others.into_iter().map(|clip| out_of_order(clip, &mut rng)).collect();
+        let mut picked = |count: usize| -> Result<Vec<Arc<Clip>>, TrainError> {
+            (0..count).map(|_| read(clips, rng.random_range(0..clips.len()))).collect()
+        };
+        let (real, others) = (picked(settings.batch)?, picked(spoilt)?);
+        let others: Vec<Clip> = others.iter().map(|clip| out_of_order(clip, &mut rng)).collect();
         let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
-        let real: Vec<Clip> = real.into_iter().map(&mut disturbed).collect();
+        let real: Vec<Clip> = real.iter().map(|clip| disturbed(clip)).collect();
         let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
+        Ok((real, others))
+    };
+    let train = |(real, others): (Vec<Clip>, Vec<Clip>), set: &mut TrainSet, turn: &mut Turn| {
+        let step = turn.step;
         let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
         let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
             let input = batch_of(picked, network, leaves.device());
@@ -190,11 +199,22 @@ pub fn train_judge(
             Ok(part_loss(loss, 1.0))
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report =
+            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok((figures, report.moved && value.is_finite()))
+        Ok(StepOutcome::new(figures, report.moved))
+    };
+    beside(loading, run, observer, make, |loader, observer| {
+        train_loop(run, &StabilitySettings::default(), set, observer, |set, turn| {
+            train(loader.take(turn.step)?, set, turn)
+        })
     })
+}
+
+fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError> {
+    clips.clip(clip).map_err(|source| TrainError::Load { clip, source: source.into() })
 }
 
 /// Mean cross-entropy of `count` logits from `start` on.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 
 use burn::{
     optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _},
-    tensor::Tensor,
+    tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 use tnas_network::{AdamWStep, Parameter, Parameters, adamw, side_by_side, squares};
@@ -61,22 +61,23 @@ impl Optimizer {
         Self { settings: *settings, adamw: config.build(), states: BTreeMap::new() }
     }
 
-    /// Steps every tensor that has a gradient; `rate` gives the learning rate by name. Returns the global norm before
-    /// clipping; where it is not finite, nothing changes.
+    /// Global norm of gradients before clipping.
+    pub fn norm(device: &Device, gradients: &BTreeMap<String, Tensor<1>>) -> f64 {
+        let Ok(sums) = side_by_side(device, gradients.values().collect(), |x| {
+            Ok::<_, Infallible>(squares(x).into_iter().map(f64::from).sum::<f64>())
+        });
+        sums.iter().sum::<f64>().sqrt()
+    }
+
+    /// Steps every tensor that has a gradient; `norm` is that of all of them, `rate` gives the learning rate by name.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,
         gradients: BTreeMap<String, Tensor<1>>,
+        norm: f64,
         rate: impl Fn(&str) -> f64,
-    ) -> f64 {
+    ) {
         let device = parameters.device().clone();
-        let Ok(sums) = side_by_side(&device, gradients.values().collect(), |x| {
-            Ok::<_, Infallible>(squares(x).into_iter().map(f64::from).sum::<f64>())
-        });
-        let norm = sums.iter().sum::<f64>().sqrt();
-        if !norm.is_finite() {
-            return norm;
-        }
         let clip_norm = self.settings.clip_norm;
         let factor = if norm > clip_norm { clip_norm / norm } else { 1.0 };
         let mut jobs = Vec::new();
@@ -96,7 +97,6 @@ impl Optimizer {
             }
             parameters.insert(name, parameter);
         }
-        norm
     }
 
     /// One tensor's step: in one pass where there is an operation for it, else Burn's.
@@ -126,7 +126,8 @@ impl Optimizer {
             Ok([flat, first, second]) => {
                 (flat, Some(AdamWState::new(AdaptiveMomentumState::new(time + 1, first, second))))
             }
-            Err([flat, gradient, first, second]) => {
+            Err(given) => {
+                let [flat, gradient, first, second] = *given;
                 let state = (time > 0).then(|| AdamWState::new(AdaptiveMomentumState::new(time, first, second)));
                 let gradient = if factor == 1.0 { gradient } else { gradient.mul_scalar(factor) };
                 self.adamw.step(rate, flat, gradient, state)
@@ -166,7 +167,7 @@ mod tests {
         for step in 0..20 {
             let gradient = Tensor::<1>::from_data(draw("g", step).as_slice(), &device);
             let rate = 1e-2 / (1.0 + step as f64);
-            optimizer.step(&mut parameters, BTreeMap::from([("w".into(), gradient.clone())]), |_| rate);
+            optimizer.step(&mut parameters, BTreeMap::from([("w".into(), gradient.clone())]), 1.0, |_| rate);
             (flat, state) = optimizer.adamw.step(rate, flat, gradient, state);
         }
         let bits = |x: Tensor<1>| -> Vec<u32> {

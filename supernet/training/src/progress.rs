@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Checkpoint, TrainError};
+use crate::{Checkpoint, LoadTimes, LoopRecord, StabilitySettings, TrainError, Turn};
 
 /// Who watches a training loop, and may stop it.
 pub trait Observer {
@@ -12,8 +12,18 @@ pub trait Observer {
         let _ = (stage, step);
     }
 
+    /// The state went back to the last snapshot; the learning rate is now `rate` of what the settings say.
+    fn rolled_back(&mut self, stage: &str, step: u64, rate: f64) {
+        let _ = (stage, step, rate);
+    }
+
     /// A checkpoint is about to be written: figures up to here must be on the disk before it.
     fn before_checkpoint(&mut self) {}
+
+    /// What loading the stage's data has cost so far: times, which are others in every run.
+    fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
+        let _ = (stage, step, times);
+    }
 
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool {
@@ -42,47 +52,178 @@ pub struct LoopSettings {
     pub checkpoint_every: u64,
 }
 
-/// Steps in a row without a finite loss and gradient before a loop gives up.
-const BAD_STEPS: u64 = 10;
+impl LoopSettings {
+    /// A loop that is not kept on the disk.
+    pub fn new(stage: impl Into<String>, steps: u64) -> Self {
+        Self { stage: stage.into(), steps, checkpoint: None, checkpoint_every: 100 }
+    }
+}
+
+/// What a step found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepOutcome {
+    /// Figures by name.
+    pub figures: Vec<(&'static str, f64)>,
+    /// Whether it was used; a bad step changes nothing.
+    pub good: bool,
+    /// Loss on held-out clips, where it was due.
+    pub held_out: Option<f64>,
+}
+
+impl StepOutcome {
+    /// A step without a look at held-out clips.
+    pub fn new(figures: Vec<(&'static str, f64)>, good: bool) -> Self {
+        Self { figures, good, held_out: None }
+    }
+}
 
 /// Runs `step` until all are done: resumes from the checkpoint where there is one, writes it every so often, at an
-/// interruption and at the end. A step returns its figures, and whether its loss and gradients were finite.
-pub fn train_loop<S: Checkpoint>(
+/// interruption, where a step's clips cannot be loaded, and at the end. Bad steps are treated as `stability` says. A step
+/// loads its clips before it changes anything.
+pub fn train_loop<S: Checkpoint + Clone>(
     settings: &LoopSettings,
+    stability: &StabilitySettings,
     state: &mut S,
     observer: &mut dyn Observer,
-    mut step: impl FnMut(&mut S, u64) -> Result<(Vec<(&'static str, f64)>, bool), TrainError>,
+    mut step: impl FnMut(&mut S, &mut Turn) -> Result<StepOutcome, TrainError>,
 ) -> Result<(), TrainError> {
     let LoopSettings { stage, steps, checkpoint, checkpoint_every } = settings;
-    let (mut done, mut bad) = (0, 0);
+    let mut snapshot = Snapshot::new(checkpoint.as_deref(), state);
+    let mut record = LoopRecord::default();
     if let Some(path) = checkpoint
         && path.exists()
     {
-        (done, bad) = state.load(path)?;
+        record = state.load(path)?;
+        if record.bad == 0 && record.done.is_multiple_of(*checkpoint_every) {
+            snapshot.take(state)?;
+        } else {
+            snapshot.find();
+        }
     }
     // A process killed before its first checkpoint begins anew: its figures come again too.
-    observer.resumed(stage, done);
-    let save =
-        |state: &S, done: u64, bad: u64| checkpoint.as_ref().map_or(Ok(()), |path| state.save(path, done, bad));
-    while done < *steps {
-        let (figures, finite) = step(state, done)?;
-        done += 1;
-        bad = if finite { 0 } else { bad + 1 };
-        observer.step(stage, done, *steps, &figures);
-        if bad >= BAD_STEPS {
-            let learning_rate =
-                figures.iter().find(|(name, _)| *name == "learning_rate").map_or(0.0, |&(_, rate)| rate);
-            return Err(TrainError::Diverged { stage: stage.clone(), step: done, bad, learning_rate });
+    observer.resumed(stage, record.done);
+    let save = |state: &S, record: &LoopRecord| checkpoint.as_ref().map_or(Ok(()), |path| state.save(path, record));
+    while record.done < *steps && !record.stopped {
+        let rate = stability.rate_factor.powi(record.roll_backs as i32);
+        let mut turn = Turn { step: record.done, rate, settings: stability, record: &mut record };
+        let StepOutcome { mut figures, good, held_out } = match step(state, &mut turn) {
+            Err(error @ TrainError::Loading { .. }) => {
+                observer.before_checkpoint();
+                save(state, &record)?;
+                return Err(error);
+            }
+            taken => taken?,
+        };
+        record.done += 1;
+        record.bad = if good { 0 } else { record.bad + 1 };
+        record.skipped += u64::from(!good);
+        if let Some(loss) = held_out {
+            figures.push(("held_out", loss));
+            record.look(loss, stability);
         }
-        if observer.interrupted() && done < *steps {
-            observer.before_checkpoint();
-            save(state, done, bad)?;
-            return Err(TrainError::Interrupted { stage: stage.clone(), step: done });
+        observer.step(stage, record.done, *steps, &figures);
+        if record.bad >= stability.bad_steps {
+            if record.roll_backs >= stability.roll_backs {
+                return Err(diverged(stage, &record, rate, &figures));
+            }
+            snapshot.restore(state)?;
+            record = LoopRecord { bad: 0, roll_backs: record.roll_backs + 1, ..record };
+            observer.rolled_back(stage, record.done, stability.rate_factor.powi(record.roll_backs as i32));
         }
-        if done % checkpoint_every == 0 || done == *steps {
+        let finished = record.done == *steps || record.stopped;
+        if observer.interrupted() && !finished {
             observer.before_checkpoint();
-            save(state, done, bad)?;
+            save(state, &record)?;
+            return Err(TrainError::Interrupted { stage: stage.clone(), step: record.done });
+        }
+        let due = record.done.is_multiple_of(*checkpoint_every);
+        if due || finished {
+            observer.before_checkpoint();
+            save(state, &record)?;
+            if finished {
+                snapshot.forget();
+            } else if due && record.bad == 0 {
+                snapshot.take(state)?;
+            }
         }
     }
     Ok(())
+}
+
+fn diverged(stage: &str, record: &LoopRecord, rate: f64, figures: &[(&'static str, f64)]) -> TrainError {
+    let figures =
+        figures.iter().map(|(name, value)| format!("{name} = {value:.4e}")).collect::<Vec<_>>().join(", ");
+    TrainError::Diverged {
+        stage: stage.into(),
+        step: record.done,
+        bad: record.bad,
+        roll_backs: record.roll_backs,
+        rate,
+        figures,
+    }
+}
+
+/// The last good state, taken at the steps of regular checkpoints alone: where an interruption falls does not change
+/// what a roll-back finds. In memory until the first one, then the checkpoint's file under a second name.
+struct Snapshot<'a, S> {
+    memory: Option<S>,
+    checkpoint: Option<&'a Path>,
+}
+
+impl<'a, S: Checkpoint + Clone> Snapshot<'a, S> {
+    /// The state before the first step; what an earlier run left is forgotten where its checkpoint is.
+    fn new(checkpoint: Option<&'a Path>, state: &S) -> Self {
+        let snapshot = Self { memory: Some(state.clone()), checkpoint };
+        if checkpoint.is_some_and(|path| !path.exists()) {
+            snapshot.forget();
+        }
+        snapshot
+    }
+
+    /// Removes the second name.
+    fn forget(&self) {
+        if let Some(path) = self.checkpoint {
+            let _ = std::fs::remove_file(good(path));
+        }
+    }
+
+    /// The checkpoint just written, or the state itself where none is kept.
+    fn take(&mut self, state: &S) -> Result<(), TrainError> {
+        let Some(path) = self.checkpoint else {
+            self.memory = Some(state.clone());
+            return Ok(());
+        };
+        let (second, fresh) = (good(path), path.with_extension("good.new"));
+        let error =
+            |error: std::io::Error| TrainError::Checkpoint { path: second.clone(), message: error.to_string() };
+        let _ = std::fs::remove_file(&fresh);
+        // Checkpoints are replaced, never written in place: a second name keeps the bytes at no cost.
+        if std::fs::hard_link(path, &fresh).is_err() {
+            std::fs::copy(path, &fresh).map_err(error)?;
+        }
+        std::fs::rename(&fresh, &second).map_err(error)?;
+        self.memory = None;
+        Ok(())
+    }
+
+    /// Uses the file of an earlier process where there is one.
+    fn find(&mut self) {
+        if self.checkpoint.is_some_and(|path| good(path).exists()) {
+            self.memory = None;
+        }
+    }
+
+    fn restore(&self, state: &mut S) -> Result<(), TrainError> {
+        match (&self.memory, self.checkpoint) {
+            (Some(memory), _) => *state = memory.clone(),
+            (None, Some(path)) => drop(state.load(&good(path))?),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The second name of the last checkpoint that a roll-back may use.
+fn good(checkpoint: &Path) -> PathBuf {
+    checkpoint.with_extension("good.safetensors")
 }

@@ -6,11 +6,13 @@ use tnas_network::{side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
-    AdamWSettings, FairSampler, FlowSettings, HeldOut, LatentSet, LoopSettings, Observer, TextFeatures, TrainError,
-    TrainSet,
+    AdamWSettings, Checkpointing, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer,
+    StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
     denoise::on,
     flow_loss::{FlowBatch, HalfGraphs, mean_squared, part_loss},
-    learning_rate, train_loop,
+    learning_rate,
+    loader::beside,
+    train_loop,
 };
 
 /// Front part of the names of all temporal weights.
@@ -50,6 +52,12 @@ pub struct SupernetSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
+    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
+    #[serde(skip_serializing_if = "Checkpointing::is_off")]
+    pub checkpointing: Checkpointing,
+    /// What happens to bad steps.
+    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
+    pub stability: StabilitySettings,
 }
 
 impl Default for SupernetSettings {
@@ -65,6 +73,8 @@ impl Default for SupernetSettings {
             sandwich: true,
             optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
+            checkpointing: Checkpointing::Off,
+            stability: StabilitySettings::default(),
         }
     }
 }
@@ -74,14 +84,14 @@ impl Default for SupernetSettings {
 /// Each step trains one fairly drawn path and, in turn, its widest or narrowest twin: the same kinds of operators with
 /// their largest or smallest arguments, the sandwich rule (Yu & Huang 2019) within a kind. Between kinds there is no
 /// largest path; there the averaged weights of the `teacher` genotype teach, once warm and only while they are better
-/// than no temporal layers on `probe`.
+/// than no temporal layers on `probe`. Early stopping looks at the teacher's loss there.
 #[allow(clippy::too_many_arguments)]
 pub fn train_supernet(
     backbone: &Backbone,
     space: &SearchSpace,
     teacher: &Genotype,
     set: &mut TrainSet,
-    data: &LatentSet,
+    data: &dyn LatentSource,
     text: &TextFeatures,
     probe: &HeldOut,
     settings: &SupernetSettings,
@@ -90,24 +100,23 @@ pub fn train_supernet(
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
-    let [_, frames, height, width] = data.shape;
+    set.checkpointing = settings.checkpointing;
+    let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let graphs = GraphCache { backbone, shape, graphs: RefCell::default() };
     let paths = Paths { space, sampler: FairSampler::new(space, seed), teacher, settings };
-    train_loop(run, set, observer, |set, step| {
+    let make = |step| {
+        let mut rng = stream(seed, "supernet/batch", step);
+        FlowBatch::draw(data, &backbone.parameterisation, settings.batch, &settings.flow, &mut rng)
+    };
+    let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {
+        let step = turn.step;
         let warm = settings.distillation > 0.0 && step >= settings.warmup_steps;
         if warm && (step.is_multiple_of(PROBE_EVERY) || !set.notes.contains_key(TEACHING)) {
             let better = teaches(backbone, teacher, set, probe)?;
             set.notes.insert(TEACHING.into(), u64::from(better));
         }
         let teaching = warm && set.notes.get(TEACHING) == Some(&1);
-        let batch = FlowBatch::draw(
-            data,
-            &backbone.parameterisation,
-            settings.batch,
-            &settings.flow,
-            &mut stream(seed, "supernet/batch", step),
-        );
         let halves: Vec<(FlowBatch, Option<Vec<f32>>)> = if teaching {
             let averaged = set.averaged();
             let graphs = graphs.halves(teacher)?;
@@ -139,15 +148,25 @@ pub fn train_supernet(
             Ok(part)
         })?;
         let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps);
-        let report = set.apply(gradients, rate, step);
+            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
+                * turn.rate;
+        let report =
+            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", loss), ("gradient_norm", norm)]));
         let figures = vec![
             ("loss", loss),
             ("gradient_norm", report.gradient_norm),
             ("learning_rate", rate),
             ("teaching", f64::from(u8::from(teaching))),
         ];
-        Ok((figures, report.moved && loss.is_finite()))
+        let held_out = if settings.stability.held_out_due(step) {
+            Some(probe.loss(&set.averaged(), |shape| Ok(backbone.denoiser(teacher, shape)?))?.mean)
+        } else {
+            None
+        };
+        Ok(StepOutcome { held_out, ..StepOutcome::new(figures, report.moved) })
+    };
+    beside(data.loading(), run, observer, make, |loader, observer| {
+        train_loop(run, &settings.stability, set, observer, |set, turn| train(loader.take(turn.step)?, set, turn))
     })
 }
 

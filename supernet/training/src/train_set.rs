@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
-use tnas_network::{Leaves, Parameters, side_by_side};
+use serde::{Deserialize, Serialize};
+use tnas_network::{Leaves, Parameters, accumulate, side_by_side};
 
 use crate::{AdamWSettings, Ema, Optimizer, TrainError};
 
@@ -20,8 +21,29 @@ pub struct TrainSet {
     pub rates: BTreeMap<String, f64>,
     /// The same for names that no front part fits.
     pub other_rate: f64,
+    /// What a step keeps for its backward pass.
+    pub checkpointing: Checkpointing,
     /// What a trainer must remember besides weights; kept in checkpoints.
     pub notes: BTreeMap<String, u64>,
+}
+
+/// What a training step keeps of its forward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpointing {
+    /// All values that the backward pass reads.
+    #[default]
+    Off,
+    /// The values between blocks; each block is computed again (Chen et al. 2016): less than half the memory for up to a
+    /// third more time.
+    Blocks,
+}
+
+impl Checkpointing {
+    /// Whether it is the default, which is then not written: a stage's settings read as they did before.
+    pub fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
 }
 
 /// What one step did.
@@ -29,7 +51,7 @@ pub struct TrainSet {
 pub struct StepReport {
     /// Global gradient norm before clipping.
     pub gradient_norm: f64,
-    /// Whether the weights moved: not where the norm is not finite.
+    /// Whether the weights moved: not where the step was bad.
     pub moved: bool,
 }
 
@@ -50,13 +72,18 @@ impl TrainSet {
             ema,
             rates: BTreeMap::new(),
             other_rate: 1.0,
+            checkpointing: Checkpointing::Off,
             notes: BTreeMap::new(),
         }
     }
 
     /// Tracked weights for one step.
     pub fn leaves(&self) -> Leaves {
-        self.parameters.leaves(|name| self.trained.contains(name))
+        let leaves = self.parameters.leaves(|name| self.trained.contains(name));
+        match self.checkpointing {
+            Checkpointing::Off => leaves,
+            Checkpointing::Blocks => leaves.in_segments(),
+        }
     }
 
     /// All weights as constants of a step.
@@ -64,17 +91,29 @@ impl TrainSet {
         self.parameters.leaves(|_| false)
     }
 
-    /// Steps the optimiser with summed gradients, then the average.
+    /// Steps the optimiser with summed gradients, then the average, where the gradients are finite.
     pub fn apply(&mut self, gradients: BTreeMap<String, Tensor<1>>, learning_rate: f64, step: u64) -> StepReport {
-        let (rates, other) = (&self.rates, self.other_rate);
-        let rate = |name: &str| {
-            let factor =
-                rates.iter().find(|(front, _)| name.starts_with(front.as_str())).map_or(other, |(_, &f)| f);
-            learning_rate * factor
-        };
-        let gradient_norm = self.optimizer.step(&mut self.parameters, gradients, rate);
-        let moved = gradient_norm.is_finite();
+        self.apply_if(gradients, learning_rate, step, f64::is_finite)
+    }
+
+    /// The same where `accepts` the global gradient norm; else every weight, moment and average keeps its bits.
+    pub fn apply_if(
+        &mut self,
+        gradients: BTreeMap<String, Tensor<1>>,
+        learning_rate: f64,
+        step: u64,
+        accepts: impl FnOnce(f64) -> bool,
+    ) -> StepReport {
+        let gradient_norm = Optimizer::norm(self.parameters.device(), &gradients);
+        let moved = accepts(gradient_norm) && gradient_norm.is_finite();
         if moved {
+            let (rates, other) = (&self.rates, self.other_rate);
+            let rate = |name: &str| {
+                let factor =
+                    rates.iter().find(|(front, _)| name.starts_with(front.as_str())).map_or(other, |(_, &f)| f);
+                learning_rate * factor
+            };
+            self.optimizer.step(&mut self.parameters, gradients, gradient_norm, rate);
             self.ema.update(&self.parameters, step);
         }
         StepReport { gradient_norm, moved }
@@ -107,10 +146,7 @@ impl TrainSet {
         let found = side_by_side(self.parameters.device(), parts, |part| {
             let leaves = self.leaves();
             let PartLoss { loss, value } = loss(&leaves, part)?;
-            // A path without temporal layers over frozen image weights trains nothing.
-            let gradients =
-                if loss.is_tracked() { leaves.gradients(&mut loss.backward()) } else { BTreeMap::new() };
-            Ok::<_, TrainError>((value, gradients))
+            Ok::<_, TrainError>((value, leaves.backward(loss)?))
         })?;
         let (mut value, mut sum) = (0.0, BTreeMap::new());
         for (part, gradients) in found {
@@ -118,15 +154,5 @@ impl TrainSet {
             accumulate(&mut sum, gradients);
         }
         Ok((value, sum))
-    }
-}
-
-/// Adds gradients by name.
-fn accumulate(sum: &mut BTreeMap<String, Tensor<1>>, more: BTreeMap<String, Tensor<1>>) {
-    for (name, gradient) in more {
-        match sum.remove(&name) {
-            None => sum.insert(name, gradient),
-            Some(old) => sum.insert(name, old + gradient),
-        };
     }
 }

@@ -52,7 +52,7 @@ fn losses_fall_and_every_scheduler_samples() {
         };
         let mut set = TrainSet::new(parameters.clone(), |_| true, &settings.optimizer, 0.0);
         let run = LoopSettings { stage: "test".into(), steps: 60, checkpoint: None, checkpoint_every: 100 };
-        finetune(&backbone, &none, &mut set, &data, &text, &settings, 5, &run, &mut Silent).unwrap();
+        finetune(&backbone, &none, &mut set, &data, &text, None, &settings, 5, &run, &mut Silent).unwrap();
         let (before, after) = (loss(&parameters), loss(&set.parameters));
         println!("{class}: {before:.3} to {after:.3}");
         assert!(after < 0.8 * before, "{class}: {before} to {after}");

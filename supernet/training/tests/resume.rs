@@ -1,19 +1,38 @@
 //! A training loop that is stopped after any step and started again ends in the same bits as one that never stopped.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{collections::BTreeMap, path::Path};
+mod world;
 
-use tnas_graph::Weights;
-use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
-use tnas_schedulers::Sampler;
-use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, SpaceRule, UNetConfig};
-use tnas_training::{
-    AdversarialSettings, FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LoopSettings, Observer, Student,
-    SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError, TrainSet, finetune, generate, train_student,
-    train_supernet,
+use std::{
+    error::Error,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-const STEPS: u64 = 4;
+use tnas_network::Parameters;
+use tnas_schedulers::Sampler;
+use tnas_space::Genotype;
+use tnas_training::{
+    Checkpointing, FinetuneSettings, GenerateSettings, LatentSet, LatentSource, LoopSettings, Observer, Silent,
+    TEMPORAL_PREFIX, TrainError, TrainSet, finetune, generate,
+};
+use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings};
+
+const STEPS: u64 = 50;
+
+/// Keeps a copy of the checkpoint of every step.
+struct Copies<'a> {
+    checkpoint: &'a Path,
+    folder: &'a Path,
+}
+
+impl Observer for Copies<'_> {
+    fn step(&mut self, _: &str, step: u64, _: u64, _: &[(&'static str, f64)]) {
+        if step > 1 {
+            std::fs::copy(self.checkpoint, self.folder.join(format!("{}", step - 1))).unwrap();
+        }
+    }
+}
 
 /// Stops after each step, as Ctrl-C would.
 struct Impatient;
@@ -26,144 +45,120 @@ impl Observer for Impatient {
     }
 }
 
-struct World {
-    backbone: Backbone,
-    space: SearchSpace,
-    parameters: Parameters,
-    data: LatentSet,
-    text: TextFeatures,
+fn settings(path: &Path, checkpoint_every: u64) -> LoopSettings {
+    LoopSettings { stage: "test".into(), steps: STEPS, checkpoint: Some(path.into()), checkpoint_every }
 }
 
-impl World {
-    fn new() -> Self {
-        let config = r#"{"in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
-            "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "attention_head_dim": 2,
-            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "cross_attention_dim": 8, "norm_num_groups": 4}"#;
-        let backbone = Backbone::new(UNetConfig::from_json(config).unwrap());
-        let choices = ["none", "conv1d(k=3)", "conv1d(k=5)", "attn1d(heads=1)", "attn3d(heads=2)"];
-        let rules = vec![SpaceRule {
-            slots: vec!["down.1.*".into(), "mid.0.r".into()],
-            choices: choices.map(String::from).to_vec(),
-        }];
-        let space = SearchSpace::new(&backbone, &SpaceFile { rules }).unwrap();
-        let shape = DenoiserShape { batch: 1, frames: 3, height: 8, width: 8, tokens: 4 };
-        let graphs: Vec<_> =
-            space.covering().iter().map(|g| backbone.denoiser(&space.genotype(g), shape).unwrap()).collect();
-        let mut parameters = Parameters::new(&open_device("cpu").unwrap());
-        parameters.init(merged_weights(&graphs).values(), 1);
-        let mut rng = stream(1, "test/data", 0);
-        let clips = (0..6).map(|_| normal_vec(3 * 3 * 64, &mut rng)).collect();
-        let data = LatentSet { shape: [3, 3, 8, 8], clips, captions: vec![0, 1, 0, 1, 0, 1] };
-        let context = (0..2).map(|_| normal_vec(4 * 8, &mut rng)).collect();
-        let pooled = (0..2).map(|_| normal_vec(8, &mut rng)).collect();
-        Self { backbone, space, parameters, data, text: TextFeatures { tokens: 4, width: 8, context, pooled } }
-    }
-
-    fn genotype(&self) -> Genotype {
-        self.space.genotype(&self.space.covering()[3])
-    }
-}
-
-/// Runs a stage to its end, restarting it whenever it is interrupted; returns how often.
-fn to_the_end(mut run: impl FnMut() -> Result<(), TrainError>) -> u64 {
-    let mut restarts = 0;
-    loop {
-        match run() {
-            Ok(()) => return restarts,
-            Err(TrainError::Interrupted { .. }) => restarts += 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-fn settings(path: &Path) -> LoopSettings {
-    LoopSettings { stage: "test".into(), steps: STEPS, checkpoint: Some(path.into()), checkpoint_every: 100 }
-}
-
-fn bits(parameters: &Parameters) -> BTreeMap<String, Vec<u32>> {
-    let bits = |name: &str| parameters.values(name).unwrap().iter().map(|x| x.to_bits()).collect();
-    parameters.names().map(|name| (name.to_string(), bits(name))).collect()
-}
-
-/// Compares a run without a stop to one that stops after every step, and the checkpoints' bytes.
+/// A run that goes on from the checkpoint of any of its steps ends in the bytes of one that never stopped: one process a
+/// step writes the same checkpoint after each, and runs from some of them to the end do too.
 fn check(stage: impl Fn(&LoopSettings, &mut dyn Observer) -> Result<Parameters, TrainError>) {
     let folder = tempfile::tempdir().unwrap();
-    let (whole, broken) = (folder.path().join("whole.safetensors"), folder.path().join("broken.safetensors"));
-    let expected = stage(&settings(&whole), &mut tnas_training::Silent).unwrap();
-    let mut found = None;
-    let restarts = to_the_end(|| {
-        found = Some(stage(&settings(&broken), &mut Impatient)?);
-        Ok(())
-    });
-    assert_eq!(restarts, STEPS - 1);
-    let (found, expected) = (bits(&found.unwrap()), bits(&expected));
-    let differ: Vec<&String> = expected.keys().filter(|name| found.get(*name) != expected.get(*name)).collect();
-    assert!(differ.is_empty(), "{differ:?}");
-    assert!(std::fs::read(whole).unwrap() == std::fs::read(broken).unwrap(), "the checkpoints' bytes differ");
+    let [whole, again] = ["whole", "again"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    let copy = |step: u64| folder.path().join(step.to_string());
+    let mut copies = Copies { checkpoint: &whole, folder: folder.path() };
+    let expected = bits(&stage(&settings(&whole, 1), &mut copies).unwrap());
+    std::fs::copy(&whole, copy(STEPS)).unwrap();
+    let same = |step: u64| std::fs::read(&again).unwrap() == std::fs::read(copy(step)).unwrap();
+    for step in 1..=STEPS {
+        match stage(&settings(&again, 100), &mut Impatient) {
+            Err(TrainError::Interrupted { .. }) if step < STEPS => {}
+            Ok(found) if step == STEPS => assert!(bits(&found) == expected),
+            other => panic!("step {step}: {:?}", other.map(|_| ())),
+        }
+        assert!(same(step), "the checkpoints' bytes differ after step {step}");
+    }
+    for step in (1..STEPS).step_by(12) {
+        std::fs::copy(copy(step), &again).unwrap();
+        let found = bits(&stage(&settings(&again, 100), &mut Silent).unwrap());
+        assert!(found == expected && same(STEPS), "from step {step}");
+    }
 }
 
 #[test]
 fn finetuning() {
+    let (world, settings) = (World::new(), finetune_settings());
+    check(|run, observer| world.finetune(&world.data, &settings, None, run, observer));
+}
+
+#[test]
+fn finetuning_in_segments() {
     let world = World::new();
-    let genotype = world.genotype();
-    let settings = FinetuneSettings { batch: 2, ..FinetuneSettings::default() };
-    check(|run, observer| {
-        let mut set = TrainSet::new(world.parameters.clone(), |_| true, &settings.optimizer, 0.9);
-        finetune(&world.backbone, &genotype, &mut set, &world.data, &world.text, &settings, 5, run, observer)?;
-        Ok(set.averaged())
-    });
+    let settings = FinetuneSettings { checkpointing: Checkpointing::Blocks, ..finetune_settings() };
+    check(|run, observer| world.finetune(&world.data, &settings, None, run, observer));
 }
 
 #[test]
 fn the_supernet() {
-    let world = World::new();
-    let teacher = world.genotype();
-    let settings = SupernetSettings { batch: 2, warmup_steps: 1, teacher_every: 3, ..SupernetSettings::default() };
-    let probe =
-        HeldOut::new(&world.data, &world.backbone.parameterisation, &world.text, 4, 2, &settings.flow, 5).unwrap();
-    let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX);
-    check(|run, observer| {
-        let mut set = TrainSet::new(world.parameters.clone(), trains, &settings.optimizer, 0.9);
-        train_supernet(
-            &world.backbone,
-            &world.space,
-            &teacher,
-            &mut set,
-            &world.data,
-            &world.text,
-            &probe,
-            &settings,
-            5,
-            run,
-            observer,
-        )?;
-        Ok(set.averaged())
-    });
+    let (world, settings) = (World::new(), supernet_settings());
+    check(|run, observer| world.supernet(&settings, run, observer));
 }
 
 #[test]
 fn the_adversarial_stage() {
+    let (world, settings) = (World::new(), adversarial_settings());
+    check(|run, observer| world.adversarial(&settings, run, observer));
+}
+
+#[test]
+fn distillation_by_scores() {
+    let (world, settings) = (World::new(), score_settings());
+    check(|run, observer| world.adversarial(&settings, run, observer));
+}
+
+/// Clips of which some are read before a disk is gone.
+struct Dying<'a> {
+    clips: &'a LatentSet,
+    left: AtomicU64,
+    panics: bool,
+}
+
+impl LatentSource for Dying<'_> {
+    fn shape(&self) -> [usize; 4] {
+        self.clips.shape
+    }
+
+    fn captions(&self) -> &[usize] {
+        &self.clips.captions
+    }
+
+    fn read(&self, index: usize, into: &mut Vec<f32>) -> Result<(), TrainError> {
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => self.clips.read(index, into),
+            Err(_) if self.panics => panic!("the disk is gone"),
+            Err(_) => Err(TrainError::Load { clip: index, source: "the disk is gone".into() }),
+        }
+    }
+}
+
+#[test]
+fn a_dying_loader_ends_the_stage_with_its_checkpoint_kept() {
     let world = World::new();
-    let genotype = world.genotype();
-    let settings = AdversarialSettings { batch: 2, head_warmup_steps: 2, ..AdversarialSettings::default() };
-    let shape = DenoiserShape { batch: 2, frames: 3, height: 8, width: 8, tokens: 4 };
-    let one = DenoiserShape { batch: 1, ..shape };
-    let teacher = world.parameters.extract(&world.backbone.denoiser(&genotype, one).unwrap()).unwrap();
-    check(|run, observer| {
-        let mut student = Student::new(&teacher, &world.backbone, &genotype, shape, &settings, 5)?;
-        train_student(
-            &world.backbone,
-            &genotype,
-            &mut student,
-            &world.data,
-            &world.text,
-            &settings,
-            5,
-            run,
-            observer,
-        )?;
-        Ok(student.generator.averaged())
-    });
+    let train = |data: &dyn LatentSource, path: &Path| {
+        let run = LoopSettings {
+            stage: "finetune-winner".into(),
+            steps: 4,
+            checkpoint: Some(path.into()),
+            checkpoint_every: 100,
+        };
+        Ok(bits(&world.finetune(data, &finetune_settings(), None, &run, &mut Silent)?))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let expected = train(&world.data, &folder.path().join("whole.safetensors")).unwrap();
+    for (reads, panics) in [(0, true), (2 * 2, true), (2 * 3, false)] {
+        let checkpoint = folder.path().join(format!("{reads}.safetensors"));
+        let dying = Dying { clips: &world.data, left: AtomicU64::new(reads), panics };
+        let error: TrainError = train(&dying, &checkpoint).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("finetune-winner") && message.contains(&format!("step {}", reads / 2)),
+            "{message}"
+        );
+        assert!(error.source().unwrap().to_string().contains("the disk is gone"));
+        let steps = tnas_weights::SafeTensors::open(&checkpoint).unwrap().metadata()["step"].clone();
+        assert_eq!(steps, (reads / 2).to_string());
+        // With the disk back, the run ends where one without trouble does.
+        assert!(train(&world.data, &checkpoint).unwrap() == expected, "after {reads} reads");
+    }
 }
 
 #[test]
@@ -173,18 +168,8 @@ fn weights_that_no_path_used_keep_their_bits() {
     let settings = FinetuneSettings { batch: 2, ..FinetuneSettings::default() };
     let mut set = TrainSet::new(world.parameters.clone(), |_| true, &settings.optimizer, 0.9);
     let run = LoopSettings { stage: "test".into(), steps: 2, checkpoint: None, checkpoint_every: 100 };
-    finetune(
-        &world.backbone,
-        &genotype,
-        &mut set,
-        &world.data,
-        &world.text,
-        &settings,
-        5,
-        &run,
-        &mut tnas_training::Silent,
-    )
-    .unwrap();
+    finetune(&world.backbone, &genotype, &mut set, &world.data, &world.text, None, &settings, 5, &run, &mut Silent)
+        .unwrap();
     let (before, after) = (bits(&world.parameters), bits(&set.parameters));
     for (name, bits) in &before {
         let used = !name.starts_with(TEMPORAL_PREFIX) || name.contains("mid.0.r.conv1d");

@@ -80,7 +80,7 @@ impl Envelope {
 }
 
 /// A coordinate on the folded line: leaving `low..high` at one end is coming back from there.
-fn mirrored(x: f64, low: f64, high: f64) -> f64 {
+pub(crate) fn mirrored(x: f64, low: f64, high: f64) -> f64 {
     let range = high - low;
     let folded = (x - low).rem_euclid(2.0 * range);
     low + folded.min(2.0 * range - folded)

@@ -29,10 +29,7 @@ pub trait OptimizerBackend: Backend {
     fn fused_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-pub(super) fn adamw(
-    [weights, gradient, first, second]: [Tensor<1>; 4],
-    step: AdamWStep,
-) -> [Tensor<1>; 3] {
+pub(super) fn adamw([weights, gradient, first, second]: [Tensor<1>; 4], step: AdamWStep) -> [Tensor<1>; 3] {
     let (weights, gradient) = (weights.into_dispatch(), gradient.into_dispatch());
     let (first, second) = (first.into_dispatch(), second.into_dispatch());
     let (weights, first, second) =

@@ -283,7 +283,11 @@ impl Backward<Flex, 3> for ConvBackward {
 }
 
 /// Hands each parent that wants one its gradient.
-pub(super) fn register<const N: usize>(parents: [Option<NodeId>; N], parts: [FlexTensor; N], grads: &mut Gradients) {
+pub(super) fn register<const N: usize>(
+    parents: [Option<NodeId>; N],
+    parts: [FlexTensor; N],
+    grads: &mut Gradients,
+) {
     for (parent, part) in parents.into_iter().zip(parts) {
         if let Some(parent) = parent {
             grads.register::<Flex>(parent, part);

@@ -175,13 +175,13 @@ pub struct AdamWStep {
 /// One step of AdamW (Loshchilov & Hutter 2019) in one pass over weights, gradient, first and second moment; gives weights
 /// and moments, in place where nobody else holds them, with the bits of Burn's AdamW. On devices that leave it to Burn, an
 /// error that gives the tensors back.
-pub fn adamw(tensors: [Tensor<1>; 4], step: AdamWStep) -> Result<[Tensor<1>; 3], [Tensor<1>; 4]> {
+pub fn adamw(tensors: [Tensor<1>; 4], step: AdamWStep) -> Result<[Tensor<1>; 3], Box<[Tensor<1>; 4]>> {
     #[cfg(feature = "flex")]
     if tensors.iter().all(extension::serves) {
         return Ok(adamw::adamw(tensors, step));
     }
     let _ = step;
-    Err(tensors)
+    Err(Box::new(tensors))
 }
 
 /// Sums of squares of parts of a tensor, in a fixed order: long sums of Burn's on the CPU are unordered and would not

@@ -19,16 +19,12 @@ use super::{
     extension::{lengths, register, tensor, with_slice},
     linear::{self, Layer},
     permute::{Order, permuted},
-    pointwise, softmax,
+    pointwise, softmax as rows,
 };
 
 #[backend_extension(Flex, Autodiff)]
 pub trait TokenBackend: Backend {
-    fn fused_linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn fused_softmax(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -68,7 +64,7 @@ fn run_linear(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> FlexTen
 
 fn run_softmax(x: &FlexTensor) -> FlexTensor {
     let shape = lengths(x);
-    tensor(with_slice(x, |x| softmax::forward(x, shape[1])), shape)
+    tensor(with_slice(x, |x| rows::forward(x, shape[1])), shape)
 }
 
 fn run_gated(x: &FlexTensor) -> FlexTensor {
@@ -133,7 +129,7 @@ impl Backward<Flex, 1> for SoftmaxBackward {
         let grad = grads.consume::<Flex>(&ops.node);
         let y = ops.state;
         let shape = lengths(&y);
-        let dx = with_slice(&y, |y| with_slice(&grad, |grad| softmax::backward(y, grad, shape[1])));
+        let dx = with_slice(&y, |y| with_slice(&grad, |grad| rows::backward(y, grad, shape[1])));
         register(ops.parents.map(|parent| parent.map(|node| node.id)), [tensor(dx, shape)], grads);
     }
 }
@@ -167,11 +163,7 @@ impl Backward<Flex, 1> for PermuteBackward {
 }
 
 impl<C: CheckpointStrategy> TokenBackend for Autodiff<Flex, C> {
-    fn fused_linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         let input = x.primitive().to_contiguous();
         let y = run_linear(&input, weight.primitive(), bias.primitive());
         match LinearBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {

@@ -14,7 +14,7 @@ use cpu_time::ProcessTime;
 use tnas_graph::Graph;
 use tnas_network::{Device, Parameter, Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, MotionModel, NameMap, UNetConfig};
-use tnas_training::{AdamWSettings, PartLoss, TrainError, TrainSet};
+use tnas_training::{AdamWSettings, Optimizer, PartLoss, TrainError, TrainSet};
 use tnas_weights::WeightFiles;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -84,8 +84,7 @@ impl Case {
     fn read(folder: &Path, part: &str, shape: DenoiserShape, inputs: Option<&str>) -> Result<Self> {
         let device = open_device("cpu")?;
         let text = std::fs::read_to_string(folder.join("config.json"))?;
-        let published =
-            Parameters::load(&WeightFiles::open(folder, "diffusion_pytorch_model")?, &device)?;
+        let published = Parameters::load(&WeightFiles::open(folder, "diffusion_pytorch_model")?, &device)?;
         let model = MotionModel::reads(&text).then(|| MotionModel::from_json(&text)).transpose()?;
         let (mut parameters, mut trained) = (Parameters::new(&device), Vec::new());
         for (name, Parameter { shape, flat }) in published.iter() {
@@ -134,7 +133,8 @@ impl Case {
                 cpu.push(1e3 * processor.elapsed().as_secs_f64());
             }
         }
-        let trainable: usize = self.set.trained.iter().filter_map(|name| self.set.parameters.get(name)).map(elements).sum();
+        let trainable: usize =
+            self.set.trained.iter().filter_map(|name| self.set.parameters.get(name)).map(elements).sum();
         Ok(serde_json::json!({"loss": first, "wall_ms": median(&mut wall), "cpu_ms": median(&mut cpu),
             "parameters": self.set.parameters.count(), "trainable": trainable, "steps": steps,
             "threads": rayon::current_num_threads()})
@@ -158,7 +158,8 @@ impl Case {
             let value = f64::from(loss.clone().inner().into_scalar::<f32>()) * share;
             Ok::<_, TrainError>(PartLoss { loss: loss.mul_scalar(share), value })
         })?;
-        self.set.optimizer.step(&mut self.set.parameters, gradients, |_| ADAMW.learning_rate);
+        let norm = Optimizer::norm(self.set.parameters.device(), &gradients);
+        self.set.optimizer.step(&mut self.set.parameters, gradients, norm, |_| ADAMW.learning_rate);
         Ok(loss)
     }
 }
@@ -176,7 +177,9 @@ impl Batch {
                 let values = file.get(name).ok_or_else(|| format!("there is no {name}"))?.flat.clone();
                 let values = Value::F1(values).to_vec();
                 let found = values.len();
-                (found == length).then_some(values).ok_or_else(|| format!("{name}: {length} numbers expected, {found} found").into())
+                (found == length)
+                    .then_some(values)
+                    .ok_or_else(|| format!("{name}: {length} numbers expected, {found} found").into())
             };
             let (data, noise) = (take("x0", clip)?, take("noise", clip)?);
             return Ok(Self { data, noise, times: take("t", shape.batch)?, context: take("context", context)? });

@@ -124,10 +124,11 @@ fn adamw_step() -> Result<impl FnMut() -> Result<()>> {
     for index in 0..53 {
         parameters.insert_host(format!("weight{index}"), &[100_000], draw(100_000));
     }
-    let gradients: Vec<_> = parameters.iter().map(|(name, p)| (name.to_string(), p.flat.clone().mul_scalar(0.1))).collect();
+    let gradients: Vec<_> =
+        parameters.iter().map(|(name, p)| (name.to_string(), p.flat.clone().mul_scalar(0.1))).collect();
     let mut optimizer = Optimizer::new(&ADAMW);
     Ok(move || {
-        optimizer.step(&mut parameters, gradients.iter().cloned().collect(), |_| ADAMW.learning_rate);
+        optimizer.step(&mut parameters, gradients.iter().cloned().collect(), 1.0, |_| ADAMW.learning_rate);
         Ok(())
     })
 }

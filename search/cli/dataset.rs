@@ -1,0 +1,126 @@
+//! The clips of a study, by the kind of data that it names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tnas_clips::{
+    BrokenFile, ClipSet, Digits, FolderClips, FolderSettings, Memory, MovingMnist, MovingMnistSettings, ShapeClips,
+    ShapeSettings, Split, VideoFolder,
+};
+
+use crate::settings::{DataKind, DataSettings};
+
+/// Clips of both splits, and which files could not be used.
+pub struct Dataset {
+    /// To learn from.
+    pub train: ClipSet,
+    /// To validate on.
+    pub validation: ClipSet,
+    /// Broken files of each split.
+    pub broken: Value,
+}
+
+/// How many broken files are named on the terminal; the run's broken_files.json names them all.
+const NAMED: usize = 10;
+
+/// Clips of a data kind without end, where the study does not say how many.
+const TRAIN_CLIPS: usize = 4000;
+const VALIDATION_CLIPS: usize = 512;
+
+impl Dataset {
+    /// Finds the clips; what is found out about files is kept in `cache`.
+    pub fn open(settings: &DataSettings, seed: u64, memory: &Memory, cache: &Path) -> anyhow::Result<Self> {
+        let endless = |train, validation| Self { train, validation, broken: json!({}) };
+        let (train, validation) = (settings.train_clips, settings.validation_clips);
+        let counts = (train.unwrap_or(TRAIN_CLIPS), validation.unwrap_or(VALIDATION_CLIPS));
+        match (settings.kind, &settings.path) {
+            (DataKind::Videofolder, Some(path)) => {
+                let split = |name, count| folder(settings, &path.join(name), count, memory, cache);
+                let ((train, broken_train), (validation, broken_validation)) =
+                    (split("train", train)?, split("val", validation)?);
+                let broken = json!({"train": broken_train, "val": broken_validation});
+                Ok(Self { train, validation, broken })
+            }
+            (DataKind::MovingMnist, Some(path)) => {
+                let digits = Arc::new(Digits::open(path)?);
+                let set = |split, count| moving_mnist(settings, &digits, seed, split, count, memory);
+                Ok(endless(set(Split::Train, counts.0)?, set(Split::Validation, counts.1)?))
+            }
+            _ => {
+                let set = |split, count| shapes(settings, seed, split, count, memory);
+                Ok(endless(set(Split::Train, counts.0)?, set(Split::Validation, counts.1)?))
+            }
+        }
+    }
+}
+
+fn shapes(
+    settings: &DataSettings,
+    seed: u64,
+    split: Split,
+    count: usize,
+    memory: &Memory,
+) -> anyhow::Result<ClipSet> {
+    let mut shape_settings =
+        ShapeSettings { frames: settings.frames, size: settings.size, seed, split, ..Default::default() };
+    if let Some(motions) = &settings.motions {
+        shape_settings.motions = motions.clone();
+    }
+    Ok(ClipSet::new(ShapeClips::new(shape_settings)?, count, memory)?)
+}
+
+fn moving_mnist(
+    settings: &DataSettings,
+    digits: &Arc<Digits>,
+    seed: u64,
+    split: Split,
+    count: usize,
+    memory: &Memory,
+) -> anyhow::Result<ClipSet> {
+    let (frames, size, caption) = (settings.frames, settings.size, settings.caption.clone());
+    let moving = MovingMnistSettings { frames, size, seed, split, caption };
+    Ok(ClipSet::new(MovingMnist::new(digits.clone(), moving)?, count, memory)?)
+}
+
+fn folder(
+    settings: &DataSettings,
+    path: &Path,
+    count: Option<usize>,
+    memory: &Memory,
+    cache: &Path,
+) -> anyhow::Result<(ClipSet, Vec<BrokenFile>)> {
+    let folder_settings = FolderSettings {
+        caption: settings.caption.clone(),
+        background: settings.background,
+        broken_share: settings.max_broken,
+        fps: settings.fps,
+        source_fps: settings.source_fps,
+        short: settings.short,
+        fit: settings.fit,
+        grid: settings.grid,
+        cache: Some(cache.to_owned()),
+        ..FolderSettings::default()
+    };
+    let folder = VideoFolder::open_with(path, folder_settings)?;
+    let broken = folder.broken().to_vec();
+    if !broken.is_empty() {
+        eprintln!(
+            "{}: {} of {} files are broken and left out:",
+            path.display(),
+            broken.len(),
+            broken.len() + folder.len()
+        );
+        for file in broken.iter().take(NAMED) {
+            eprintln!("    {}: {}", file.file_name, file.reason);
+        }
+        if broken.len() > NAMED {
+            eprintln!("    and {} more, named in the run's broken_files.json", broken.len() - NAMED);
+        }
+    }
+    let count = count.unwrap_or(folder.len()).min(folder.len());
+    let mut order = folder.order(0);
+    order.truncate(count);
+    let clips = FolderClips { folder, order, frames: settings.frames, size: settings.size };
+    Ok((ClipSet::new(clips, count, memory)?, broken))
+}

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
-use tnas_graph::{Graph, Op, RuntimeError, Weight, WeightError};
+use tnas_graph::{Graph, Op, RuntimeError, ValueId, Weight, WeightError};
 
 use crate::{Value, ops, segmented::Tapes};
 
@@ -77,12 +77,21 @@ impl<'a> Run<'a> {
         device: &Device,
     ) -> Result<(), RuntimeError> {
         let Self { graph, last, uses, values } = self;
-        let mut skip = false;
+        let mut skip = 0;
         for index in nodes.clone() {
-            if std::mem::take(&mut skip) {
+            if skip > 0 {
+                skip -= 1;
                 continue;
             }
             let node = &graph.nodes[index];
+            // GEGLU's four nodes run as one operation.
+            if let Some(out) = gated_by(graph, index..nodes.end, uses) {
+                let slot = &mut values[node.inputs[0].index()];
+                let value = if last[node.inputs[0].index()] <= index + 1 { slot.take() } else { slot.clone() };
+                values[out.index()] = Some(ops::gated(value.ok_or_else(|| missing(&node.name))?));
+                skip = 3;
+                continue;
+            }
             // GroupNorm whose only reader is the SiLU that follows runs as one operation.
             let next = graph.nodes.get(index + 1).filter(|next| {
                 index + 1 < nodes.end
@@ -100,7 +109,7 @@ impl<'a> Run<'a> {
             }
             let result = ops::run(&node.op, next.is_some(), arguments, weights, device)?;
             let output = next.map_or(node.output, |next| next.output);
-            skip = next.is_some();
+            skip = usize::from(next.is_some());
             if uses[output.index()] > 0 {
                 values[output.index()] = Some(result);
             }
@@ -115,6 +124,26 @@ impl<'a> Run<'a> {
         };
         self.graph.outputs.iter().map(output).collect()
     }
+}
+
+/// Where the halves of a value, the GELU of the second and their product follow each other and nothing else reads the
+/// three between: the product.
+fn gated_by(graph: &Graph, nodes: Range<usize>, uses: &[usize]) -> Option<ValueId> {
+    let [value, gate, gelu, product, ..] = graph.nodes.get(nodes)? else { return None };
+    let (&Op::Slice { axis, start: 0, end }, &Op::Slice { axis: same, start, end: whole }) = (&value.op, &gate.op)
+    else {
+        return None;
+    };
+    let shape = graph.shape(*value.inputs.first()?);
+    let halves =
+        axis == same && axis + 1 == shape.len() && start == end && whole == 2 * end && shape[axis] == whole;
+    let chained = value.inputs == gate.inputs
+        && gelu.op == Op::Gelu
+        && gelu.inputs == [gate.output]
+        && product.op == Op::Mul
+        && product.inputs == [value.output, gelu.output];
+    let alone = [value, gate, gelu].iter().all(|node| uses[node.output.index()] == 1);
+    (halves && chained && alone && uses[product.output.index()] > 0).then_some(product.output)
 }
 
 fn check_inputs(graph: &Graph, inputs: &[Value]) -> Result<(), RuntimeError> {

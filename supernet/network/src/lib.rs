@@ -18,6 +18,7 @@ mod value;
 pub use burn::tensor::Device;
 pub use device::{DeviceError, open_device};
 pub use execute::{WeightSource, execute};
+pub use fused::{AdamWStep, adamw, squares};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, accumulate, merged_weights};
 pub use runtime::BurnRuntime;
 pub use side_by_side::side_by_side;

@@ -8,7 +8,7 @@ use tnas_graph::{Op, RuntimeError, Weight, WeightError};
 
 use crate::{
     Value, WeightSource,
-    fused::{attention, conv2d, gelu, group_norm, layer_norm, silu},
+    fused::{self, attention, conv2d, gelu, group_norm, layer_norm, linear, permute, silu, softmax},
     value::with_rank,
 };
 
@@ -60,7 +60,7 @@ pub(crate) fn run(
         Op::Softmax => {
             let x = take();
             let shape = x.shape();
-            Value::F2(activation::softmax(x.rows(), 1)).reshape(&shape)
+            Value::F2(softmax(x.rows())).reshape(&shape)
         }
         Op::Add => binary(take(), take(), Binary::Add),
         Op::Sub => binary(take(), take(), Binary::Sub),
@@ -116,12 +116,13 @@ fn vector(weights: &dyn WeightSource, weight: &Weight) -> Result<Tensor<1>, Weig
     weights.weight(weight).map(Value::flat)
 }
 
-fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-    let y = x.matmul(weight.transpose());
-    match bias {
-        Some(bias) => y + bias.unsqueeze(),
-        None => y,
+/// GEGLU of the last axis.
+pub(crate) fn gated(x: Value) -> Value {
+    let mut shape = x.shape();
+    if let Some(last) = shape.last_mut() {
+        *last /= 2;
     }
+    Value::F2(fused::gated(x.rows())).reshape(&shape)
 }
 
 fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
@@ -213,5 +214,5 @@ fn transpose(x: Value, order: &[usize]) -> Value {
     fn to<const D: usize>(order: &[usize]) -> [usize; D] {
         std::array::from_fn(|i| order[i])
     }
-    with_rank!(x, x => x.permute(to(order)))
+    with_rank!(x, x => permute(x, to(order)))
 }

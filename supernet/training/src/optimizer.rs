@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
-use tnas_network::{Parameter, Parameters, side_by_side};
+use tnas_network::{AdamWStep, Parameter, Parameters, adamw, side_by_side, squares};
 
 /// Settings of AdamW (Loshchilov & Hutter 2019) with clipping of the global gradient norm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,11 +31,14 @@ impl Default for AdamWSettings {
     }
 }
 
-/// Burn's AdamW over named tensors. A tensor without a gradient keeps its bits and its moments.
+/// Added to the root of the second moment: torch's, not Burn's.
+const EPSILON: f32 = 1e-8;
+
+/// AdamW over named tensors, with Burn's bits. A tensor without a gradient keeps its bits and its moments.
 #[derive(Clone)]
 pub struct Optimizer {
+    settings: AdamWSettings,
     adamw: AdamW,
-    clip_norm: f64,
     states: BTreeMap<String, AdamWState<1>>,
 }
 
@@ -49,20 +52,21 @@ pub(crate) struct Moments {
 impl Optimizer {
     /// An optimiser without history.
     pub fn new(settings: &AdamWSettings) -> Self {
-        // Burn's defaults differ from torch's: epsilon 1e-5 and decay 1e-4 are set here.
+        // Burn's defaults differ from torch's: epsilon and decay are set here.
         let config = AdamWConfig::new()
             .with_beta_1(settings.beta1)
             .with_beta_2(settings.beta2)
-            .with_epsilon(1e-8)
+            .with_epsilon(EPSILON)
             .with_weight_decay(settings.weight_decay);
-        Self { adamw: config.build(), clip_norm: settings.clip_norm, states: BTreeMap::new() }
+        Self { settings: *settings, adamw: config.build(), states: BTreeMap::new() }
     }
 
     /// Global norm of gradients before clipping.
     pub fn norm(device: &Device, gradients: &BTreeMap<String, Tensor<1>>) -> f64 {
-        let Ok(squares) =
-            side_by_side(device, gradients.values().collect(), |x| Ok::<_, Infallible>(sum_of_squares(x)));
-        squares.iter().sum::<f64>().sqrt()
+        let Ok(sums) = side_by_side(device, gradients.values().collect(), |x| {
+            Ok::<_, Infallible>(squares(x).into_iter().map(f64::from).sum::<f64>())
+        });
+        sums.iter().sum::<f64>().sqrt()
     }
 
     /// Steps every tensor that has a gradient; `norm` is that of all of them, `rate` gives the learning rate by name.
@@ -74,16 +78,17 @@ impl Optimizer {
         rate: impl Fn(&str) -> f64,
     ) {
         let device = parameters.device().clone();
-        let factor = if norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
+        let clip_norm = self.settings.clip_norm;
+        let factor = if norm > clip_norm { clip_norm / norm } else { 1.0 };
         let mut jobs = Vec::new();
         for (name, gradient) in gradients {
-            let Some(parameter) = parameters.get(&name).cloned() else { continue };
+            // Taken out, so that they are stepped in place.
+            let Some(parameter) = parameters.remove(&name) else { continue };
             let state = self.states.remove(&name);
             jobs.push((rate(&name), name, gradient, parameter, state));
         }
         let Ok(moved) = side_by_side(&device, jobs, |(rate, name, gradient, Parameter { shape, flat }, state)| {
-            let gradient = if factor == 1.0 { gradient } else { gradient.mul_scalar(factor) };
-            let (flat, state) = self.adamw.step(rate, flat, gradient, state);
+            let (flat, state) = self.step_one(rate, flat, gradient, state, factor);
             Ok::<_, Infallible>((name, Parameter { shape, flat }, state))
         });
         for (name, parameter, state) in moved {
@@ -91,6 +96,42 @@ impl Optimizer {
                 self.states.insert(name.clone(), state);
             }
             parameters.insert(name, parameter);
+        }
+    }
+
+    /// One tensor's step: in one pass where there is an operation for it, else Burn's.
+    fn step_one(
+        &self,
+        rate: f64,
+        flat: Tensor<1>,
+        gradient: Tensor<1>,
+        state: Option<AdamWState<1>>,
+        factor: f64,
+    ) -> (Tensor<1>, Option<AdamWState<1>>) {
+        let AdamWSettings { beta1, beta2, weight_decay, .. } = self.settings;
+        let (first, second, time) = match state {
+            Some(AdamWState { momentum }) => (momentum.moment_1, momentum.moment_2, momentum.time),
+            None => (gradient.zeros_like(), gradient.zeros_like(), 0),
+        };
+        let step = AdamWStep {
+            rate,
+            beta1,
+            beta2,
+            epsilon: EPSILON,
+            decay: weight_decay,
+            scale: factor,
+            time: i32::try_from(time + 1).unwrap_or(i32::MAX),
+        };
+        match adamw([flat, gradient, first, second], step) {
+            Ok([flat, first, second]) => {
+                (flat, Some(AdamWState::new(AdaptiveMomentumState::new(time + 1, first, second))))
+            }
+            Err(given) => {
+                let [flat, gradient, first, second] = *given;
+                let state = (time > 0).then(|| AdamWState::new(AdaptiveMomentumState::new(time, first, second)));
+                let gradient = if factor == 1.0 { gradient } else { gradient.mul_scalar(factor) };
+                self.adamw.step(rate, flat, gradient, state)
+            }
         }
     }
 
@@ -107,13 +148,36 @@ impl Optimizer {
     }
 }
 
-/// Sum of squares in a fixed order: longer sums on the CPU backend are unordered and would not repeat.
-fn sum_of_squares(x: &Tensor<1>) -> f64 {
-    const CHUNK: usize = 1 << 20;
-    let [length] = x.dims();
-    let part = |start: usize| {
-        let chunk = x.clone().narrow(0, start, CHUNK.min(length - start));
-        f64::from(chunk.square().sum().into_scalar::<f32>())
-    };
-    (0..length).step_by(CHUNK).map(part).sum()
+#[cfg(test)]
+mod tests {
+    use tnas_network::{normal_vec, open_device, stream};
+
+    use super::*;
+
+    #[test]
+    fn steps_have_the_bits_of_burns_adamw() {
+        let device = open_device("cpu").unwrap();
+        let settings = AdamWSettings { clip_norm: f64::INFINITY, ..AdamWSettings::default() };
+        let mut optimizer = Optimizer::new(&settings);
+        let draw = |name: &str, step| normal_vec(70_001, &mut stream(5, name, step));
+        let mut parameters = Parameters::new(&device);
+        parameters.insert_host("w", &[70_001], draw("w", 0));
+        let mut flat = parameters.get("w").unwrap().flat.clone();
+        let mut state = None;
+        for step in 0..20 {
+            let gradient = Tensor::<1>::from_data(draw("g", step).as_slice(), &device);
+            let rate = 1e-2 / (1.0 + step as f64);
+            optimizer.step(&mut parameters, BTreeMap::from([("w".into(), gradient.clone())]), 1.0, |_| rate);
+            (flat, state) = optimizer.adamw.step(rate, flat, gradient, state);
+        }
+        let bits = |x: Tensor<1>| -> Vec<u32> {
+            x.into_data().as_slice::<f32>().unwrap().iter().map(|x| x.to_bits()).collect()
+        };
+        assert!(bits(parameters.remove("w").unwrap().flat) == bits(flat));
+        let momentum = optimizer.states.remove("w").unwrap().momentum;
+        let expected = state.unwrap().momentum;
+        assert_eq!(momentum.time, expected.time);
+        assert!(bits(momentum.moment_1) == bits(expected.moment_1));
+        assert!(bits(momentum.moment_2) == bits(expected.moment_2));
+    }
 }

@@ -143,16 +143,18 @@ impl TrainSet {
     }
 }
 
-/// A share of a step's loss: what is differentiated, and what is reported.
-pub(crate) struct PartLoss {
+/// A share of a step's loss.
+pub struct PartLoss {
+    /// What is differentiated.
     pub loss: Tensor<1>,
+    /// What is reported.
     pub value: f64,
 }
 
 impl TrainSet {
     /// Loss and gradients of a step's parts, computed side by side and added in their order. A part says its own weight
     /// in the step's loss by scaling.
-    pub(crate) fn gradients<J: Send>(
+    pub fn gradients<J: Send>(
         &self,
         parts: Vec<J>,
         loss: impl Fn(&Leaves, J) -> Result<PartLoss, TrainError> + Sync,

@@ -44,3 +44,18 @@ fn mask_future(scores: Tensor<4>) -> Tensor<4> {
     let future = column.expand([1, 1, rows, columns]).greater(row.expand([1, 1, rows, columns]));
     scores.mask_fill(future.expand([batch, heads, rows, columns]), f32::NEG_INFINITY)
 }
+
+/// x·Wᵀ + b.
+pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let y = x.matmul(weight.transpose());
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+}
+
+/// GEGLU (Shazeer 2020).
+pub(crate) fn gated(x: Tensor<2>) -> Tensor<2> {
+    let half = x.dims()[1] / 2;
+    x.clone().narrow(1, 0, half) * activation::gelu(x.narrow(1, half, half))
+}

@@ -5,6 +5,8 @@
 
 use rayon::prelude::*;
 
+use super::product::{Matrix, multiply};
+
 /// Columns of a block: large enough to multiply well, small enough to stay in cache.
 const COLUMNS: usize = 256;
 /// Parts into which a batch is cut for the gradient of the weight, each with a sum of its own.
@@ -80,10 +82,8 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> V
                     [g.channels_out, columns, g.depth()],
                     product,
                     false,
-                    weight,
-                    rows_of(g.depth()),
-                    unfolded,
-                    rows_of(columns),
+                    Matrix::rows(weight, g.depth()),
+                    Matrix::rows(unfolded, columns),
                     alone,
                 );
                 for (channel, row) in product.chunks(columns).enumerate() {
@@ -160,30 +160,12 @@ fn part_backward(
         let unfolded = scratch.unfolded.sized(depth * columns);
         if for_weight {
             unfold(x, unfolded, block, g);
-            let transposed = [1, columns as isize];
-            multiply(
-                [g.channels_out, depth, columns],
-                &mut dw,
-                true,
-                product,
-                rows_of(columns),
-                unfolded,
-                transposed,
-                alone,
-            );
+            let (grad, unfolded) = (Matrix::rows(product, columns), Matrix::columns(unfolded, columns));
+            multiply([g.channels_out, depth, columns], &mut dw, true, grad, unfolded, alone);
         }
         if !dx.is_empty() {
-            let transposed = [1, depth as isize];
-            multiply(
-                [depth, columns, g.channels_out],
-                unfolded,
-                false,
-                weight,
-                transposed,
-                product,
-                rows_of(columns),
-                alone,
-            );
+            let (weight, grad) = (Matrix::columns(weight, depth), Matrix::rows(product, columns));
+            multiply([depth, columns, g.channels_out], unfolded, false, weight, grad, alone);
             fold(unfolded, dx, block, g);
         }
     }
@@ -340,51 +322,5 @@ fn copy(to: &mut [f32], from: &[f32]) {
         to.copy_from_slice(from);
     } else {
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    }
-}
-
-/// Strides of a row-major matrix: row, column.
-fn rows_of(columns: usize) -> [isize; 2] {
-    [columns as isize, 1]
-}
-
-/// `out (+)= a·b` for `[m, n, k]`; strides are from row to row and from column to column.
-#[allow(clippy::too_many_arguments)]
-fn multiply(
-    [m, n, k]: [usize; 3],
-    out: &mut [f32],
-    add: bool,
-    a: &[f32],
-    a_strides: [isize; 2],
-    b: &[f32],
-    b_strides: [isize; 2],
-    parallel: bool,
-) {
-    assert!(out.len() >= m * n && a.len() >= m * k && b.len() >= k * n);
-    let parallelism = if parallel { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-    // SAFETY: the three matrices lie within their slices, as just asserted, for their strides are those of dense ones;
-    // `out` is borrowed uniquely.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n as isize,
-            add,
-            a.as_ptr(),
-            a_strides[1],
-            a_strides[0],
-            b.as_ptr(),
-            b_strides[1],
-            b_strides[0],
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
     }
 }

@@ -100,18 +100,18 @@ pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 /// Contiguous floats of a tensor.
-fn with_slice<R>(x: &FlexTensor, f: impl FnOnce(&[f32]) -> R) -> R {
+pub(super) fn with_slice<R>(x: &FlexTensor, f: impl FnOnce(&[f32]) -> R) -> R {
     match x.as_slice::<f32>() {
         Some(slice) => f(slice),
         None => f(x.to_contiguous().as_slice::<f32>().unwrap_or_default()),
     }
 }
 
-fn lengths(x: &FlexTensor) -> Vec<usize> {
+pub(super) fn lengths(x: &FlexTensor) -> Vec<usize> {
     x.layout().shape().to_vec()
 }
 
-fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
+pub(super) fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, Shape::from(shape)))
 }
 
@@ -283,7 +283,11 @@ impl Backward<Flex, 3> for ConvBackward {
 }
 
 /// Hands each parent that wants one its gradient.
-fn register<const N: usize>(parents: [Option<NodeId>; N], parts: [FlexTensor; N], grads: &mut Gradients) {
+pub(super) fn register<const N: usize>(
+    parents: [Option<NodeId>; N],
+    parts: [FlexTensor; N],
+    grads: &mut Gradients,
+) {
     for (parent, part) in parents.into_iter().zip(parts) {
         if let Some(parent) = parent {
             grads.register::<Flex>(parent, part);

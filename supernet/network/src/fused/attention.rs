@@ -1,8 +1,9 @@
-//! Attention on slices, a query block at a time: the scores of all queries are never kept (Dao et al. 2022).
+//! Attention on slices: the scores of all queries are never kept (Dao et al. 2022).
+
+mod rows;
+mod tiles;
 
 use rayon::prelude::*;
-
-use super::simd::{LANES, exp, fold, sum, vectorised};
 
 /// Shapes: `[batch, heads, queries, depth]` against `[batch, heads, keys, depth]`, rows contiguous.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,9 @@ pub(super) struct Shape {
     pub scale: f32,
     pub causal: bool,
 }
+
+/// Queries from which tiles are worth their packing.
+const TILED: usize = 16;
 
 /// (Batch, head) pairs handled by one task, so that tiny ones are worth a task.
 fn pairs_per_task(s: &Shape) -> usize {
@@ -29,18 +33,16 @@ pub(super) fn forward(q: &[f32], k: &[f32], v: &[f32], s: Shape) -> (Vec<f32>, V
     let task = pairs_per_task(&s);
     out.par_chunks_mut(task * no).zip(lse.par_chunks_mut(task * s.queries)).enumerate().for_each(
         |(index, (out, lse))| {
-            let mut scratch = vec![0.0; s.keys * (s.depth + 1)];
+            let mut scratch = vec![0.0; if s.queries < TILED { s.keys * (s.depth + 1) } else { 0 }];
+            let mut panels = tiles::Panels::default();
             for (i, (out, lse)) in out.chunks_mut(no).zip(lse.chunks_mut(s.queries)).enumerate() {
                 let pair = index * task + i;
-                pair_forward(
-                    &q[pair * nq..][..nq],
-                    &k[pair * nk..][..nk],
-                    &v[pair * nv..][..nv],
-                    out,
-                    lse,
-                    &mut scratch,
-                    s,
-                );
+                let (q, k, v) = (&q[pair * nq..][..nq], &k[pair * nk..][..nk], &v[pair * nv..][..nv]);
+                if s.queries < TILED {
+                    rows::pair_forward(q, k, v, out, lse, &mut scratch, s);
+                } else {
+                    tiles::pair_forward(q, k, v, out, lse, &mut panels, s);
+                }
             }
         },
     );
@@ -67,7 +69,9 @@ pub(super) fn backward(
         .zip(dv.par_chunks_mut(task * nv))
         .enumerate()
         .for_each(|(index, ((dq, dk), dv))| {
-            let mut scratch = vec![0.0; s.keys * (s.depth + s.depth_values + 2)];
+            let mut scratch =
+                vec![0.0; if s.queries < TILED { s.keys * (s.depth + s.depth_values + 2) } else { 0 }];
+            let mut panels = tiles::Panels::default();
             let rows = dq.chunks_mut(nq).zip(dk.chunks_mut(nk)).zip(dv.chunks_mut(nv)).enumerate();
             for (i, ((dq, dk), dv)) in rows {
                 let pair = index * task + i;
@@ -79,7 +83,11 @@ pub(super) fn backward(
                     out: &out[pair * no..][..no],
                     lse: &lse[pair * s.queries..][..s.queries],
                 };
-                pair_backward(&given, dq, dk, dv, &mut scratch, s);
+                if s.queries < TILED {
+                    rows::pair_backward(&given, dq, dk, dv, &mut scratch, s);
+                } else {
+                    tiles::pair_backward(&given, dq, dk, dv, &mut panels, s);
+                }
             }
         });
     (dq, dk, dv)
@@ -87,110 +95,10 @@ pub(super) fn backward(
 
 /// What the backward of one (batch, head) reads.
 pub(super) struct Given<'a> {
-    grad: &'a [f32],
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    out: &'a [f32],
-    lse: &'a [f32],
-}
-
-/// `[rows, columns]` to `[columns, rows]`.
-#[inline(always)]
-fn transpose(x: &[f32], columns: usize, y: &mut [f32]) {
-    let rows = x.len() / columns;
-    for (row, x) in x.chunks(columns).enumerate() {
-        for (column, &x) in x.iter().enumerate() {
-            y[column * rows + row] = x;
-        }
-    }
-}
-
-/// y += a·x
-#[inline(always)]
-fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
-    }
-}
-
-/// Scores of one query against all keys, `kt` being `[depth, keys]`.
-#[inline(always)]
-fn score_row(scores: &mut [f32], q: &[f32], kt: &[f32], row: usize, s: &Shape) {
-    scores.fill(0.0);
-    for (&q, kt) in q.iter().zip(kt.chunks(s.keys)) {
-        add_scaled(scores, q * s.scale, kt);
-    }
-    if s.causal && row + 1 < s.keys {
-        scores[row + 1..].fill(f32::NEG_INFINITY);
-    }
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (lane, (&a, &b)) in a.iter().zip(b).enumerate() {
-            lanes[lane] += a * b;
-        }
-    }
-    fold(&lanes)
-}
-
-vectorised! {
-    fn pair_forward(
-        q: &[f32], k: &[f32], v: &[f32], out: &mut [f32], lse: &mut [f32], scratch: &mut [f32], s: Shape,
-    ) {
-        let (kt, scores) = scratch.split_at_mut(s.keys * s.depth);
-        transpose(k, s.depth, kt);
-        let rows = q.chunks(s.depth).zip(out.chunks_mut(s.depth_values)).zip(lse.iter_mut()).enumerate();
-        for (row, ((q, out), lse)) in rows {
-            score_row(scores, q, kt, row, &s);
-            let most = scores.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-            for score in scores.iter_mut() {
-                // exp() stops at e⁻⁸⁷: a hidden key must weigh nothing.
-                *score = if *score == f32::NEG_INFINITY { 0.0 } else { exp(*score - most) };
-            }
-            let total = sum(scores, |x| x);
-            *lse = most + total.ln();
-            out.fill(0.0);
-            for (&p, v) in scores.iter().zip(v.chunks(s.depth_values)) {
-                add_scaled(out, p / total, v);
-            }
-        }
-    }
-}
-
-vectorised! {
-    fn pair_backward(
-        given: &Given<'_>, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32], scratch: &mut [f32], s: Shape,
-    ) {
-        let (kt, rest) = scratch.split_at_mut(s.keys * s.depth);
-        let (vt, rest) = rest.split_at_mut(s.keys * s.depth_values);
-        let (p, dp) = rest.split_at_mut(s.keys);
-        transpose(given.k, s.depth, kt);
-        transpose(given.v, s.depth_values, vt);
-        for row in 0..s.queries {
-            let q = &given.q[row * s.depth..][..s.depth];
-            let at = row * s.depth_values..(row + 1) * s.depth_values;
-            let (grad, out) = (&given.grad[at.clone()], &given.out[at]);
-            score_row(p, q, kt, row, &s);
-            let lse = given.lse[row];
-            for p in p.iter_mut() {
-                *p = if *p == f32::NEG_INFINITY { 0.0 } else { exp(*p - lse) };
-            }
-            dp.fill(0.0);
-            for (&grad, vt) in grad.iter().zip(vt.chunks(s.keys)) {
-                add_scaled(dp, grad, vt);
-            }
-            let shared = dot(grad, out);
-            let dq = &mut dq[row * s.depth..][..s.depth];
-            for key in 0..s.keys {
-                let ds = p[key] * (dp[key] - shared) * s.scale;
-                add_scaled(&mut dv[key * s.depth_values..][..s.depth_values], p[key], grad);
-                add_scaled(dq, ds, &given.k[key * s.depth..][..s.depth]);
-                add_scaled(&mut dk[key * s.depth..][..s.depth], ds, q);
-            }
-        }
-    }
+    pub grad: &'a [f32],
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+    pub out: &'a [f32],
+    pub lse: &'a [f32],
 }

@@ -5,7 +5,10 @@
 
 use rayon::prelude::*;
 
-use super::product::{Matrix, multiply};
+use super::{
+    panel::{self, COLUMNS as LANES, ROWS, pack, packed},
+    product::{Matrix, multiply},
+};
 
 /// Columns of a block: large enough to multiply well, small enough to stay in cache.
 const COLUMNS: usize = 256;
@@ -52,6 +55,21 @@ impl Geometry {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.size == self.out
     }
 
+    /// The convolution that takes a gradient back to the input, where steps are single.
+    fn turned(&self) -> Option<Self> {
+        let [rows, columns] = self.kernel;
+        let before = [(rows - 1).checked_sub(self.before[0])?, (columns - 1).checked_sub(self.before[1])?];
+        let (channels_in, channels_out) = (self.channels_out, self.channels_in);
+        (self.stride == [1, 1]).then_some(Self {
+            channels_in,
+            channels_out,
+            size: self.out,
+            out: self.size,
+            before,
+            ..*self
+        })
+    }
+
     /// Images of a block.
     fn images(&self) -> usize {
         (COLUMNS / self.area()).max(1)
@@ -70,6 +88,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> V
     let images = g.images();
     // One image alone leaves the threads to the product.
     let alone = x.len() <= images * image_in;
+    let left = Left::new(Matrix::rows(weight, g.depth()), g.channels_out, g.depth(), alone);
     y.par_chunks_mut(images * image_out).zip(x.par_chunks(images * image_in)).for_each_init(
         Scratch::default,
         |scratch, (y, x)| {
@@ -78,14 +97,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> V
                 let unfolded = scratch.unfolded.sized(g.depth() * columns);
                 unfold(x, unfolded, block, g);
                 let product = scratch.product.sized(g.channels_out * columns);
-                multiply(
-                    [g.channels_out, columns, g.depth()],
-                    product,
-                    false,
-                    Matrix::rows(weight, g.depth()),
-                    Matrix::rows(unfolded, columns),
-                    alone,
-                );
+                left.multiply(unfolded, columns, product, &mut scratch.panel);
                 for (channel, row) in product.chunks(columns).enumerate() {
                     let pieces = row.chunks(block.piece(g)).enumerate();
                     for (image, piece) in pieces {
@@ -111,6 +123,12 @@ pub(super) fn backward(
     let (image_in, image_out) = (g.channels_in * g.area_in(), g.channels_out * g.area());
     let count = x.len() / image_in;
     let [for_x, for_weight, for_bias] = wanted;
+    if for_x && let Some(turned) = g.turned() {
+        // The gradient of the input is a convolution of the gradient: nothing is added up twice.
+        let dx = forward(grad, &turned_weight(weight, g), &vec![0.0; g.channels_in], turned);
+        let [_, dw, db] = backward(grad, x, weight, g, [false, for_weight, for_bias]);
+        return [Some(dx), dw, db];
+    }
     let parts = if for_weight { (PARTS_FLOATS / weight.len()).clamp(1, PARTS) } else { count };
     let part = count.div_ceil(parts).next_multiple_of(g.images());
     let alone = count <= part;
@@ -120,6 +138,7 @@ pub(super) fn backward(
     } else {
         (0..count.div_ceil(part)).map(|index| (index, Default::default())).collect()
     };
+    let tasks = if for_x || for_weight { tasks } else { Vec::new() };
     let sums: Vec<Vec<f32>> = tasks
         .into_par_iter()
         .map(|(index, dx)| {
@@ -172,6 +191,65 @@ fn part_backward(
     dw
 }
 
+/// `[O, I, kh, kw]` as `[I, O, kh, kw]`, kernels turned by half a circle.
+fn turned_weight(weight: &[f32], g: Geometry) -> Vec<f32> {
+    let taps = g.kernel[0] * g.kernel[1];
+    let mut turned = vec![0.0; weight.len()];
+    for (index, kernel) in weight.chunks(taps).enumerate() {
+        let (out, input) = (index / g.channels_in, index % g.channels_in);
+        let place = &mut turned[(input * g.channels_out + out) * taps..][..taps];
+        place.iter_mut().zip(kernel.iter().rev()).for_each(|(place, x)| *place = *x);
+    }
+    turned
+}
+
+/// The left side of many products.
+enum Left<'a> {
+    Packed { panels: Vec<f32>, rows: usize, depth: usize },
+    Plain { matrix: Matrix<'a>, rows: usize, depth: usize, parallel: bool },
+}
+
+impl<'a> Left<'a> {
+    /// `alone`: the products, not who asks for them, share the threads.
+    fn new(matrix: Matrix<'a>, rows: usize, depth: usize, alone: bool) -> Self {
+        if alone || !panel::worthwhile() {
+            return Self::Plain { matrix, rows, depth, parallel: alone };
+        }
+        let mut panels = vec![0.0; packed::<ROWS>(rows, depth)];
+        pack::<ROWS>(matrix.values, matrix.strides.map(isize::unsigned_abs), rows, depth, &mut panels);
+        Self::Packed { panels, rows, depth }
+    }
+
+    /// `out = left·right`, `right` and `out` of so many columns.
+    fn multiply(&self, right: &[f32], columns: usize, out: &mut [f32], room: &mut Buffer) {
+        let (panels, rows, depth) = match self {
+            Self::Plain { matrix, rows, depth, parallel } => {
+                return multiply(
+                    [*rows, columns, *depth],
+                    out,
+                    false,
+                    *matrix,
+                    Matrix::rows(right, columns),
+                    *parallel,
+                );
+            }
+            Self::Packed { panels, rows, depth } => (panels, *rows, *depth),
+        };
+        let room = room.sized(depth * LANES);
+        for column in (0..columns).step_by(LANES) {
+            let width = LANES.min(columns - column);
+            pack::<LANES>(&right[column..], [1, columns], width, depth, room);
+            for (index, panel) in panels.chunks_exact(ROWS * depth).enumerate() {
+                let sums = panel::tile(panel, room);
+                let row = index * ROWS;
+                for (row, sums) in (row..rows.min(row + ROWS)).zip(&sums) {
+                    copy(&mut out[row * columns + column..][..width], &sums[..width]);
+                }
+            }
+        }
+    }
+}
+
 /// The sum of the parts, in their order.
 fn added(parts: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
     let mut parts = parts.into_iter();
@@ -218,6 +296,7 @@ fn blocks(count: usize, g: Geometry) -> impl Iterator<Item = Block> {
 struct Scratch {
     unfolded: Buffer,
     product: Buffer,
+    panel: Buffer,
 }
 
 #[derive(Default)]

@@ -17,6 +17,8 @@ mod linear;
 #[cfg(feature = "flex")]
 mod norm;
 #[cfg(feature = "flex")]
+mod panel;
+#[cfg(feature = "flex")]
 mod permute;
 #[cfg(feature = "flex")]
 mod pointwise;

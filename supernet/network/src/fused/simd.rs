@@ -51,7 +51,8 @@ pub(super) fn exp(x: f32) -> f32 {
     // Adding and taking away 1.5·2²³ rounds to an integer.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * LOG2_E + ROUND) - ROUND;
+    let shifted = x * LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
     let p = 1.0 / 720.0;
     let p = p * r + 1.0 / 120.0;
@@ -60,7 +61,8 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    let scale = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    // The low bits of the shifted number are n: a conversion would saturate, which loops do not vectorise.
+    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     p * scale
 }
 

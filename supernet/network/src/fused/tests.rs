@@ -1,8 +1,8 @@
 //! The fused operations against the compositions: values, gradients, and the same bits for any number of threads.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
-use super::{attention, compose, conv2d, gelu, group_norm, layer_norm, silu};
+use super::{attention, compose, conv2d, gated, gelu, group_norm, layer_norm, linear, permute, silu, softmax};
 use crate::{Value, normal_vec, open_device, stream};
 
 fn random(shape: &[usize], name: &str, device: &Device) -> Value {
@@ -46,9 +46,36 @@ fn check<const N: usize>(
     };
     let (a, b) = (run(&fused), run(&composed));
     assert_close(&format!("{what} forward"), a.0, b.0);
+    for (i, slope) in slopes(what, shapes, composed).into_iter().enumerate() {
+        let direction = flat(random(shapes[i], &format!("{what}/direction {i}"), &device).flat());
+        let along: f64 = a.1[i].iter().zip(&direction).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        let size: f64 = a.1[i].iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        assert!((along - slope).abs() <= 2e-5 * size.max(1e-3), "{what} slope {i}: {along} against {slope}");
+    }
     for (i, (a, b)) in a.1.into_iter().zip(b.1).enumerate() {
         assert_close(&format!("{what} gradient {i}"), a, b);
     }
+}
+
+/// Central differences of the composition in f64, along one random direction for each input.
+fn slopes<const N: usize>(what: &str, shapes: [&[usize]; N], composed: impl Fn([Value; N]) -> Value) -> [f64; N] {
+    const STEP: f64 = 1e-5;
+    let device = open_device("cpu").unwrap();
+    let wide = |shape: &[usize], name: &str| random(shape, name, &device).flat().cast(DType::F64);
+    let loss = |moved: usize, step: f64| {
+        let y = composed(std::array::from_fn(|i| {
+            let x = wide(shapes[i], &format!("{what}/{i}"));
+            let direction = wide(shapes[i], &format!("{what}/direction {i}"));
+            let x = if i == moved { x + direction.mul_scalar(step) } else { x };
+            assert_eq!(x.dtype(), DType::F64);
+            Value::F1(x).reshape(shapes[i])
+        }));
+        let y = y.flat();
+        assert_eq!(y.dtype(), DType::F64);
+        let count = y.dims()[0];
+        (y * wide(&[count], "weights")).into_data_as::<f64>().try_into_vec().unwrap().iter().sum::<f64>()
+    };
+    std::array::from_fn(|i| (loss(i, STEP) - loss(i, -STEP)) / (2.0 * STEP))
 }
 
 #[test]
@@ -94,6 +121,9 @@ fn attentions() {
         ([2, 2, 5, 4], [2, 2, 7, 4], false),
         ([40, 4, 8, 8], [40, 4, 8, 8], true),
         ([1, 2, 64, 16], [1, 2, 64, 16], false),
+        ([1, 2, 45, 12], [1, 2, 45, 12], true),
+        ([2, 1, 70, 20], [2, 1, 24, 20], false),
+        ([2, 1, 16, 8], [2, 1, 3, 8], false),
     ] {
         check(
             "attention",
@@ -134,6 +164,57 @@ fn pointwise_functions() {
     use burn::tensor::activation;
     check("silu", [&[3, 700]], |[x]| Value::F2(silu(x.rows())), |[x]| Value::F2(activation::silu(x.rows())));
     check("gelu", [&[3, 700]], |[x]| Value::F2(gelu(x.rows())), |[x]| Value::F2(activation::gelu(x.rows())));
+}
+
+#[test]
+fn layers_on_tokens() {
+    for (rows, inputs, outputs) in [(7, 5, 3), (300, 40, 72)] {
+        check(
+            "linear",
+            [&[rows, inputs], &[outputs, inputs], &[outputs]],
+            |[x, w, b]| Value::F2(linear(x.rows(), w.rows(), Some(b.flat()))),
+            |[x, w, b]| Value::F2(compose::linear(x.rows(), w.rows(), Some(b.flat()))),
+        );
+        check(
+            "linear without bias",
+            [&[rows, inputs], &[outputs, inputs]],
+            |[x, w]| Value::F2(linear(x.rows(), w.rows(), None)),
+            |[x, w]| Value::F2(compose::linear(x.rows(), w.rows(), None)),
+        );
+    }
+    for width in [6, 1000] {
+        let rows = [50, width];
+        check(
+            "softmax",
+            [&rows],
+            |[x]| Value::F2(softmax(x.rows())),
+            |[x]| Value::F2(burn::tensor::activation::softmax(x.rows(), 1)),
+        );
+        check("GEGLU", [&rows], |[x]| Value::F2(gated(x.rows())), |[x]| Value::F2(compose::gated(x.rows())));
+    }
+    check(
+        "permute",
+        [&[2, 24, 8, 33]],
+        |[x]| Value::F4(permute(x.image(), [0, 3, 2, 1])),
+        |[x]| Value::F4(x.image().permute([0, 3, 2, 1])),
+    );
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit_of_layers_on_tokens() {
+    let device = open_device("cpu").unwrap();
+    let run = || {
+        let x = leaf(random(&[300, 64], "x", &device).rows());
+        let (w, b) = (leaf(random(&[96, 64], "w", &device).rows()), leaf(random(&[96], "b", &device).flat()));
+        let y = gated(linear(x.clone(), w.clone(), Some(b.clone())));
+        let [rows, width] = y.dims();
+        let y = permute(softmax(y).reshape([rows / 20, 20, 4, width / 4]), [0, 2, 1, 3]);
+        let mut gradients = attention(y.clone(), y.clone(), y.clone(), 0.3, true).powi_scalar(2).sum().backward();
+        let found = [w.grad_remove(&mut gradients).map(flat), x.grad_remove(&mut gradients).map(flat)];
+        (found.map(Option::unwrap), b.grad_remove(&mut gradients).map(flat))
+    };
+    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+    assert_eq!(with(1), with(2));
 }
 
 #[test]

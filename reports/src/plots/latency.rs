@@ -1,6 +1,6 @@
 use plotters::{coord::Shift, prelude::*};
 
-use super::{Draw, Plot, render, span, text};
+use super::{Draw, Plot, draw_mesh, render, span, text};
 use crate::{
     ReportError, RunRecord,
     style::{FAINT, FONT, FRONT, INK, WINNER},
@@ -31,16 +31,7 @@ impl Draw for Latency<'_> {
             .y_label_area_size(72)
             .build_cartesian_2d(range.clone(), range.clone())
             .map_err(text)?;
-        chart
-            .configure_mesh()
-            .x_desc("measured [ms]")
-            .y_desc("predicted [ms]")
-            .label_style((FONT, 14).into_font().color(&INK))
-            .axis_desc_style((FONT, 15).into_font().color(&INK))
-            .light_line_style(WHITE)
-            .bold_line_style(FAINT.mix(0.35))
-            .draw()
-            .map_err(text)?;
+        draw_mesh(chart.configure_mesh().x_desc("measured [ms]").y_desc("predicted [ms]"))?;
         chart
             .draw_series(LineSeries::new(
                 [(range.start, range.start), (range.end, range.end)],

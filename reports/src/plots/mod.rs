@@ -7,9 +7,12 @@ mod latency;
 mod pareto;
 mod residuals;
 
-use plotters::prelude::*;
+use plotters::{chart::MeshStyle, coord::types::RangedCoordf64, prelude::*};
 
-use crate::{ReportError, RunRecord, style};
+use crate::{
+    ReportError, RunRecord,
+    style::{self, FAINT, FONT, INK},
+};
 
 /// A drawn plot.
 #[derive(Clone, Debug)]
@@ -52,6 +55,21 @@ trait Draw {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, plotters::coord::Shift>) -> Result<(), String>
     where
         B::ErrorType: 'static;
+}
+
+/// Axes and grid, the same in every plot.
+fn draw_mesh<B: DrawingBackend>(
+    mesh: &mut MeshStyle<'_, '_, RangedCoordf64, RangedCoordf64, B>,
+) -> Result<(), String>
+where
+    B::ErrorType: 'static,
+{
+    mesh.label_style((FONT, 14).into_font().color(&INK))
+        .axis_desc_style((FONT, 15).into_font().color(&INK))
+        .light_line_style(WHITE)
+        .bold_line_style(FAINT.mix(0.35))
+        .draw()
+        .map_err(text)
 }
 
 /// Draws twice: as SVG text and as PNG bytes.

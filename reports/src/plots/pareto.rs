@@ -1,6 +1,6 @@
 use plotters::{coord::Shift, prelude::*};
 
-use super::{Draw, Plot, render, span, text};
+use super::{Draw, Plot, draw_mesh, render, span, text};
 use crate::{
     FrontRow, ReportError, RunRecord,
     style::{FAINT, FONT, FRONT, INK, MEASURED, REFUSED, WINNER},
@@ -34,16 +34,7 @@ impl Draw for Pareto<'_> {
             .y_label_area_size(72)
             .build_cartesian_2d(x.clone(), y.clone())
             .map_err(text)?;
-        chart
-            .configure_mesh()
-            .x_desc("latency [ms]")
-            .y_desc("held-out loss")
-            .label_style((FONT, 14).into_font().color(&INK))
-            .axis_desc_style((FONT, 15).into_font().color(&INK))
-            .light_line_style(WHITE)
-            .bold_line_style(FAINT.mix(0.35))
-            .draw()
-            .map_err(text)?;
+        draw_mesh(chart.configure_mesh().x_desc("latency [ms]").y_desc("held-out loss"))?;
         let dots = |feasible: bool, colour: RGBColor| {
             record
                 .candidates

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Draw, Plot,
     curves::{Curves, Series},
-    render, span, text,
+    draw_mesh, render, span, text,
 };
 use crate::{
     LatencyPoint, ReportError, RunRecord,
@@ -62,16 +62,7 @@ impl Draw for Residuals {
             .y_label_area_size(72)
             .build_cartesian_2d(x.clone(), y)
             .map_err(text)?;
-        chart
-            .configure_mesh()
-            .x_desc("measured [ms]")
-            .y_desc("predicted − measured [%]")
-            .label_style((FONT, 14).into_font().color(&INK))
-            .axis_desc_style((FONT, 15).into_font().color(&INK))
-            .light_line_style(WHITE)
-            .bold_line_style(FAINT.mix(0.35))
-            .draw()
-            .map_err(text)?;
+        draw_mesh(chart.configure_mesh().x_desc("measured [ms]").y_desc("predicted − measured [%]"))?;
         if let Some(floor) = self.floor {
             let band = Rectangle::new([(x.start, -100.0 * floor), (x.end, 100.0 * floor)], FAINT.mix(0.3).filled());
             chart.draw_series([band]).map_err(text)?;

@@ -86,7 +86,7 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, settings.ema_decay);
     let run = loop_settings(&bench.run, "backbone", settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
+    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
     train_backbone(
         &backbone,
         &encoder,

@@ -109,7 +109,7 @@ pub fn train_arm(
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
     let run = loop_settings(&bench.run, stage, settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
+    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
     if stage == "finetune-winner" {
         watch = watch.looking(Looks::new(bench, model, latents, genotype));
     }

@@ -43,7 +43,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         let probe = held_out(bench, &model, &latents, 32)?;
         let run = loop_settings(&bench.run, "supernet", settings.steps);
         let looks = Looks::new(bench, &model, &latents, &teacher);
-        let mut watch = Watch::open(&bench.run, "loss", settings.batch)?.looking(looks);
+        let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?.looking(looks);
         train_supernet(
             backbone,
             &space,

@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor, activation};
 use rand::RngExt;
@@ -193,6 +193,7 @@ pub fn train_student(
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
     student.generator.checkpointing = settings.checkpointing;
+    student.score.checkpointing = settings.checkpointing;
     let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let rows = |batch, frames| DenoiserShape { batch, frames, ..shape };
@@ -400,28 +401,57 @@ impl Game<'_> {
     ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let discriminator = &student.discriminator;
-        let (value, gradients) = student.generator.gradients(round.halves(), |leaves, round| {
-            let device = leaves.device();
-            let Round { batch, look, noise, .. } = &round;
+        let found = student.generator.gradients(round.halves(), |leaves, round| {
+            let (device, batch) = (leaves.device(), &round.batch);
             let fake = self.predicted_data(batch, leaves, device)?;
-            let noise = on(noise.clone(), &batch.shape, device);
-            let judged = mix_values(fake.clone(), noise, on(look.clone(), &[look.len()], device));
-            let adversarial =
-                self.logits(&discriminator.frozen_leaves(), judged, batch, look, device)?.mean().neg();
+            let adversarial = self.adversarial(discriminator, fake.clone(), batch, &round, device)?;
             let distance = pseudo_huber(fake, on(batch.data.clone(), &batch.shape, device), settings.huber);
             let loss = adversarial + distance.mul_scalar(settings.reconstruction);
             Ok(part_loss(loss, batch.share(settings.batch)))
         })?;
-        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps)
-            * turn.rate;
-        let report = student.generator.apply_if(gradients, rate, update, |norm| {
+        Ok(self.step_generator(&mut student.generator, found, update, steps, turn))
+    }
+
+    /// −D(ŷ) of clips that the student made, seen as the round looks; the discriminator is fixed.
+    pub fn adversarial(
+        &self,
+        discriminator: &TrainSet,
+        fake: Value,
+        batch: &FlowBatch,
+        round: &Round,
+        device: &Device,
+    ) -> Result<Tensor<1>, TrainError> {
+        let Round { look, noise, .. } = round;
+        let noise = on(noise.clone(), &batch.shape, device);
+        let judged = mix_values(fake, noise, on(look.clone(), &[look.len()], device));
+        Ok(self.logits(&discriminator.frozen_leaves(), judged, batch, look, device)?.mean().neg())
+    }
+
+    /// Steps the student by a loss and its gradients. The loss of a game hovers about nothing: its gradient alone can explode.
+    pub fn step_generator(
+        &self,
+        generator: &mut TrainSet,
+        (value, gradients): (f64, BTreeMap<String, Tensor<1>>),
+        update: u64,
+        steps: u64,
+        turn: &mut Turn,
+    ) -> (f64, StepReport) {
+        let optimizer = &self.settings.generator;
+        let rate = learning_rate(optimizer.learning_rate, update, steps, optimizer.warmup_steps) * turn.rate;
+        let report = generator.apply_if(gradients, rate, update, |norm| {
             value.is_finite() && turn.accepts(&[("gradient_norm", norm)])
         });
-        Ok((value, report))
+        (value, report)
+    }
+
+    /// The student's times in the model's range, noise first.
+    pub fn student_times(&self) -> Vec<f32> {
+        let times = euler_times(self.settings.student_steps, self.settings.shift);
+        times.into_iter().map(|t| self.parameterisation.time(t)).collect()
     }
 
     /// Logits `[B, heads]` of noised clips.
-    pub fn logits(
+    fn logits(
         &self,
         weights: &Leaves,
         sample: Value,
@@ -449,7 +479,7 @@ pub(crate) fn mix(data: &[f32], noise: &[f32], times: &[f32]) -> Vec<f32> {
 }
 
 /// The same on the device, with gradients to the data.
-pub(crate) fn mix_values(data: Value, noise: Value, times: Value) -> Value {
+fn mix_values(data: Value, noise: Value, times: Value) -> Value {
     let shape = data.shape();
     let (data, noise, t) = (by_clip(data), by_clip(noise), column(times));
     let y = data.clone() + (noise - data) * t;

@@ -6,11 +6,10 @@ use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tnas_network::{Parameters, Stream, WeightSource, normal_vec};
-use tnas_schedulers::euler_times;
 
 use crate::{
     AdamWSettings, EMPTY_CAPTION, StepReport, Student, TimeLaw, TrainError, Turn,
-    adversarial::{Game, Round, mix_values},
+    adversarial::{Game, Round},
     denoise::on,
     flow_loss::{FlowBatch, mean_squared, part_loss},
     learning_rate,
@@ -101,10 +100,7 @@ impl Game<'_> {
     pub(crate) fn draw_from_noise(&self, stills: &mut Stills, rng: &mut Stream) -> Result<Round, TrainError> {
         let settings = self.settings;
         let (rows, captions) = (settings.batch, self.data.captions());
-        let times: Vec<f32> = euler_times(settings.student_steps, settings.shift)
-            .into_iter()
-            .map(|t| self.parameterisation.time(t))
-            .collect();
+        let times = self.student_times();
         let captions = (0..rows).map(|_| captions[rng.random_range(0..captions.len())]).collect();
         let levels: Vec<usize> = (0..rows).map(|_| rng.random_range(0..settings.student_steps)).collect();
         let [channels, frames, height, width] = self.data.shape();
@@ -131,10 +127,8 @@ impl Game<'_> {
     fn on_the_way(&self, round: &Round, student: &Parameters) -> Result<FlowBatch, TrainError> {
         let mut batch = round.batch.clone();
         let device = student.device();
-        let times = euler_times(self.settings.student_steps, self.settings.shift);
         let length = batch.data.len() / batch.times.len();
-        for (noise, time) in round.path.iter().zip(times) {
-            let time = self.parameterisation.time(time);
+        for (noise, time) in round.path.iter().zip(self.student_times()) {
             if batch.times.iter().all(|&t| t >= time) {
                 break;
             }
@@ -186,26 +180,19 @@ impl Game<'_> {
     ) -> Result<(f64, StepReport), TrainError> {
         let settings = self.settings;
         let Student { generator, discriminator, score, teacher } = student;
-        let (value, gradients) = generator.gradients(round.halves(), |leaves, round| {
+        let found = generator.gradients(round.halves(), |leaves, round| {
             let device = leaves.device();
             let batch = self.on_the_way(&round, &generator.parameters)?;
             let made = self.predicted_data(&batch, leaves, device)?;
             let goal = self.goal(made.to_vec(), &batch, &round, teacher, &score.parameters)?;
             let mut loss: Tensor<1> = mean_squared(made.clone(), on(goal, &batch.shape, device)).mul_scalar(0.5);
             if settings.scores.adversarial > 0.0 {
-                let noise = on(round.noise.clone(), &batch.shape, device);
-                let judged = mix_values(made, noise, on(round.look.clone(), &[round.look.len()], device));
-                let logits = self.logits(&discriminator.frozen_leaves(), judged, &batch, &round.look, device)?;
-                loss = loss - logits.mean().mul_scalar(settings.scores.adversarial);
+                let adversarial = self.adversarial(discriminator, made, &batch, &round, device)?;
+                loss = loss + adversarial.mul_scalar(settings.scores.adversarial);
             }
             Ok(part_loss(loss, batch.share(settings.batch)))
         })?;
-        let rate = learning_rate(settings.generator.learning_rate, update, steps, settings.generator.warmup_steps)
-            * turn.rate;
-        let report = generator.apply_if(gradients, rate, update, |norm| {
-            value.is_finite() && turn.accepts(&[("gradient_norm", norm)])
-        });
-        Ok((value, report))
+        Ok(self.step_generator(generator, found, update, steps, turn))
     }
 
     /// Where the scores pull clips that the student made: x̂0 − t'·(v_teacher − v_student) / mean |x̂0 − x̂0_teacher| per clip, seen

@@ -310,9 +310,28 @@ fn accumulation_and_mixing_resume() {
 
 #[test]
 fn features_teach_once_the_teacher_is_better() {
-    let world = World::new();
-    let settings = SupernetSettings { distillation: 0.0, feature_distillation: 1.0, ..supernet_settings() };
-    let run = LoopSettings::new("test", 12);
+    let mut world = World::new();
+    // Clips that stand still: whoever looks at other frames sees the same data under other noise, and is soon better.
+    let [channels, frames, height, width] = world.data.shape;
+    let area = height * width;
+    for clip in &mut world.data.clips {
+        for channel in 0..channels {
+            for frame in 1..frames {
+                let first = channel * frames * area;
+                clip.copy_within(first..first + area, first + frame * area);
+            }
+        }
+    }
+    let optimizer = AdamWSettings { learning_rate: 1e-2, ..supernet_settings().optimizer };
+    let settings = SupernetSettings {
+        distillation: 0.0,
+        feature_distillation: 1.0,
+        warmup_steps: 40,
+        teacher_every: 2,
+        optimizer,
+        ..supernet_settings()
+    };
+    let run = LoopSettings::new("test", 48);
     let train = |settings: &SupernetSettings| {
         let mut figures = Figures::default();
         let trained = world.supernet(settings, &run, &mut figures).unwrap();
@@ -320,7 +339,7 @@ fn features_teach_once_the_teacher_is_better() {
     };
     let (with, taught) = train(&settings);
     let (without, _) = train(&SupernetSettings { feature_distillation: 0.0, ..settings.clone() });
-    assert_eq!(taught > 0.0, with != without, "taught in {taught} steps");
+    assert!(taught > 0.0 && with != without, "taught in {taught} steps");
     assert!(with == train(&settings).0);
 }
 

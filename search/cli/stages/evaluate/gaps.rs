@@ -58,8 +58,8 @@ pub fn print(gaps: &[Value]) {
         println!("few steps by kernel MMD, ± one bootstrap error:");
     }
     for row in gaps {
-        let note = if row["beyond_2_errors"] == true { "" } else { " (within 2 errors: none to close)" };
-        println!("  {} steps: plain Euler is {} further than many steps{note}", row["steps"], figure(&row["gap"]));
+        let note = if row["beyond_2_errors"] == true { "" } else { " (not above 2 errors: no gap to close)" };
+        println!("  {} steps: plain Euler − many steps {}{note}", row["steps"], figure(&row["gap"]));
         for student in row["students"].as_array().into_iter().flatten() {
             let percent = |key: &str| 100.0 * student["closed"][key].as_f64().unwrap_or(f64::NAN);
             let closed = if student["closed"].is_object() {
@@ -68,7 +68,7 @@ pub fn print(gaps: &[Value]) {
                 String::new()
             };
             let name = student["arm"].as_str().unwrap_or("?");
-            println!("    {name}: {} nearer than plain Euler{closed}", figure(&student["won"]));
+            println!("    {name}: plain Euler − this {}{closed}", figure(&student["won"]));
         }
     }
 }

@@ -74,8 +74,8 @@ fn films_are_judged_beside_real_clips_and_mistakes_name_the_way_out() {
     assert_eq!(found["judge"]["judge_sha256"], published["judge_sha256"]);
     let controls: Vec<&str> =
         found["controls"].as_array().unwrap().iter().map(|row| row["arm"].as_str().unwrap()).collect();
-    let names = ["real, shuffled frames", "real, frozen", "real, noisy", "real, independent frames"];
-    assert_eq!(controls, names);
+    let names = ["shuffled frames", "frozen", "noisy", "independent frames", "blended", "blurred"];
+    assert_eq!(controls, names.map(|name| format!("real, {name}")));
     let arm = &found["arms"][0];
     for metric in ["kernel_mmd", "frechet", "accuracy/motion", "accuracy/colour", "warp_error_ratio"] {
         let [low, estimate, high] =

@@ -107,13 +107,18 @@ impl LatentSource for ClipLatents {
                 into.extend_from_slice(&latent);
             }
         }
-        each_channel(&mut into[start..], self.shape, &self.statistics, |x, mean, deviation| (x - mean) / deviation);
+        normalise(&mut into[start..], self.shape, &self.statistics);
         Ok(())
     }
 
     fn loading(&self) -> Loading {
         self.loading
     }
+}
+
+/// Gives each channel mean 0 and deviation 1 where those were taken.
+pub fn normalise(latent: &mut [f32], shape: [usize; 4], statistics: &[(f32, f32)]) {
+    each_channel(latent, shape, statistics, |x, mean, deviation| (x - mean) / deviation);
 }
 
 /// Takes a normalisation back.

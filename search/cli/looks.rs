@@ -25,10 +25,10 @@ impl<'a> Looks<'a> {
             steps: bench.study.watch.steps,
             sampler: Sampler::Euler,
             shift: samples.shift,
-            scheduler: None,
             guidance: samples.guidance,
             seed: bench.study.seed,
             batch: samples.batch,
+            ..GenerateSettings::default()
         };
         Self { bench, model, statistics: &latents.statistics, genotype: genotype.clone(), how }
     }

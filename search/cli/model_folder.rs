@@ -24,6 +24,9 @@ const GENOTYPE: &str = "genotype.json";
 /// What it calls the layer of the text encoder that the UNet reads.
 const TEXT_LAYER: &str = "text_layer";
 
+/// What it calls that its UNet was trained to go on from a given first frame.
+const FIRST_FRAME: &str = "first_frame";
+
 /// What the sampler of a pipeline is.
 pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
@@ -113,7 +116,7 @@ impl Pipeline {
         unet: &Parameters,
         text: &Parameters,
         genotype: &Genotype,
-        shift: Option<f32>,
+        trained: Trained,
     ) -> anyhow::Result<()> {
         let json = |path: &str, text: String| -> anyhow::Result<()> {
             tnas_weights::write_atomic(folder.join(path), text.as_bytes())
@@ -123,21 +126,38 @@ impl Pipeline {
         json("text_encoder/config.json", self.encoder.config.to_json())?;
         fs::create_dir_all(folder.join("tokenizer"))?;
         self.tokenizer.save(folder.join("tokenizer"))?;
-        json(SCHEDULER, self.scheduler(shift)?.to_json())?;
-        write_genotype(folder, genotype, self.encoder.layer)?;
+        json(SCHEDULER, self.scheduler(trained.shift)?.to_json())?;
+        write_genotype(folder, genotype, self.encoder.layer, trained.first_frame)?;
         save_parameters(&folder.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), unet)?;
         save_parameters(&folder.join("text_encoder/model.safetensors"), text)
     }
 }
 
+/// What a pipeline folder tells of how its UNet was trained.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trained {
+    /// Shift of the times that it is sampled at; the backbone's own where not given.
+    pub shift: Option<f32>,
+    /// Whether it goes on from a given first frame.
+    pub first_frame: bool,
+}
+
 /// Writes `genotype.json`.
-pub fn write_genotype(folder: &Path, genotype: &Genotype, layer: TextLayer) -> anyhow::Result<()> {
-    let json = serde_json::json!({
+pub fn write_genotype(
+    folder: &Path,
+    genotype: &Genotype,
+    layer: TextLayer,
+    first_frame: bool,
+) -> anyhow::Result<()> {
+    let mut json = serde_json::json!({
         "format_version": 1,
         "arch_id": genotype.arch_id().to_string(),
         "genotype": genotype.to_string(),
         TEXT_LAYER: layer,
     });
+    if first_frame {
+        json[FIRST_FRAME] = true.into();
+    }
     let path = folder.join(GENOTYPE);
     tnas_weights::write_atomic(&path, format!("{json:#}\n").as_bytes())
         .with_context(|| format!("failed to write {}", path.display()))
@@ -154,6 +174,14 @@ pub fn read_genotype(folder: &Path) -> anyhow::Result<Genotype> {
         Ok(json["genotype"].as_str().context("it has no genotype")?.parse()?)
     };
     read().with_context(|| format!("failed to use {}", path.display()))
+}
+
+/// Whether a folder's UNet goes on from a given first frame, as its genotype.json says.
+pub fn goes_on_from_a_frame(folder: &Path) -> anyhow::Result<bool> {
+    let path = folder.join(GENOTYPE);
+    let text = fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let json: Value = serde_json::from_slice(&text).with_context(|| format!("failed to use {}", path.display()))?;
+    Ok(json[FIRST_FRAME] == true)
 }
 
 /// An error where graphs need weights that are missing or misshapen, or where a weight is read by none of them. `recorded`

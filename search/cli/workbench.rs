@@ -13,7 +13,7 @@ use tnas_training::{CaptionTokens, LatentSource, Loading, TextFeatures, frames_f
 use crate::{
     codec::{Codec, LatentStatistics},
     dataset::{self, Dataset},
-    latents::{ClipLatents, denormalise, is_latent, latent_file, write_latent},
+    latents::{ClipLatents, denormalise, is_latent, latent_file, normalise, write_latent},
     model_folder::{self, Pipeline},
     progress::Bar,
     run::Run,
@@ -154,6 +154,17 @@ impl Workbench {
         DenoiserShape { batch, frames, height, width, tokens }
     }
 
+    /// Turns a clip of pixels into what the denoiser sees; `shape` is that of a clip there, of any number of frames.
+    pub fn latent_of(&self, clip: &Clip, shape: [usize; 4], statistics: &[(f32, f32)]) -> anyhow::Result<Vec<f32>> {
+        let [channels, _, height, width] = shape;
+        let Some(codec) = &self.codec else {
+            return Ok(frames_first(&clip.pixels, clip.frames, channels, height * width));
+        };
+        let mut latent = codec.encode(clip)?;
+        normalise(&mut latent, [channels, clip.frames, height, width], statistics);
+        Ok(latent)
+    }
+
     /// Turns a denoised clip of `shape` into pixels.
     pub fn to_clip(
         &self,
@@ -181,19 +192,19 @@ impl Workbench {
         Ok(clip)
     }
 
-    /// The first `count` real clips as the judge meets them: through the autoencoder where there is one, for sampled clips
+    /// Some of the real clips as the judge meets them: through the autoencoder where there is one, for sampled clips
     /// come through it too and its traces are no fault of theirs. `latents` are those of the clips.
     pub fn seen_by_judge(
         &self,
         latents: &ClipLatents,
         statistics: &[(f32, f32)],
         clips: &ClipSet,
-        count: usize,
+        indices: impl IntoIterator<Item = usize>,
     ) -> anyhow::Result<Vec<Clip>> {
         if self.codec.is_none() {
-            return Ok(clips.clips(0..count)?);
+            return Ok(clips.clips(indices)?);
         }
-        self.each("decode clips", (0..count).collect(), |index| {
+        self.each("decode clips", indices.into_iter().collect(), |index| {
             let mut clip = self.to_clip(&latents.clip(index)?, latents.shape(), statistics, None)?;
             (clip.caption, clip.labels) = clips.describe(index)?;
             Ok(clip)

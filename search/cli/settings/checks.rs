@@ -136,6 +136,12 @@ impl Study {
                 return Err(format!("{name}.images = {images} must be a share of the steps, of 0 to 1"));
             }
         }
+        if !(0.0..=1.0).contains(&finetune.first_frame) {
+            return Err(format!(
+                "finetune.first_frame = {} must be a share of the clips, of 0 to 1",
+                finetune.first_frame
+            ));
+        }
         let features = supernet.feature_distillation;
         if !(features >= 0.0 && features.is_finite()) {
             return Err(format!("supernet.training.feature_distillation = {features} must be 0 or more"));

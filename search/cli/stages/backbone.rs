@@ -9,7 +9,7 @@ use tnas_training::{TrainSet, train_backbone};
 use super::{loop_settings, staged};
 use crate::{
     codec::LatentStatistics,
-    model_folder::{self, Pipeline, read_configs},
+    model_folder::{self, Pipeline, Trained, read_configs},
     progress::Watch,
     workbench::Workbench,
 };
@@ -54,7 +54,7 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     let layer = bench.study.backbone.text_layer.unwrap_or(pipeline.encoder.layer);
     pipeline.encoder = pipeline.encoder.with_layer(layer).for_weights(text.names());
     check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
-    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, None)?;
+    pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, Trained::default())?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
     Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
 }
@@ -102,7 +102,13 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
     let pipeline = Pipeline { backbone, encoder, tokenizer };
     let shift = settings.flow.shift.factor(height, width);
-    pipeline.write(&bench.run.backbone(), &unet, &text, &Genotype::none(), Some(shift))?;
+    pipeline.write(
+        &bench.run.backbone(),
+        &unet,
+        &text,
+        &Genotype::none(),
+        Trained { shift: Some(shift), first_frame: false },
+    )?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
         json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),

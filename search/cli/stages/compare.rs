@@ -47,7 +47,8 @@ pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         for (arm, stage) in arms.iter().zip(&stages) {
             let trained = train_arm(bench, &model, &latents, &clips, &settings, stage, &arm.genotype)?;
             let folder = bench.run.model(&format!("compared/{}", arm.name));
-            write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype)?;
+            let first_frame = settings.first_frame > 0.0;
+            write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;
             losses.push(trained.loss);
         }
         let latencies = latencies(bench, &subjects, &arms)?;

@@ -81,7 +81,7 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) 
             &run,
             &mut watch,
         )?;
-        write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner)?;
+        write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner, false)?;
         Ok(json!({
             "method": settings.method, "steps": settings.steps, "student_steps": settings.student_steps,
             "folder": folder.strip_prefix(bench.run.root()).unwrap_or(&folder), "loading": watch.loading(),

@@ -182,11 +182,13 @@ impl Evaluation<'_> {
     fn controls(&self, row: &impl Fn(String, Value, Scored) -> anyhow::Result<Row>) -> anyhow::Result<Vec<Row>> {
         let real = &self.sets.floor;
         let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
-        let spoilt: [(&str, Vec<Clip>); 4] = [
+        let spoilt: [(&str, Vec<Clip>); 6] = [
             ("shuffled frames", real.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect()),
             ("frozen", real.iter().map(tnas_clips::frozen).collect()),
             ("noisy", real.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, NOISE)).collect()),
             ("independent frames", tnas_clips::independent_frames(real, &mut rng)),
+            ("blended", tnas_clips::blended(real, &mut rng)),
+            ("blurred", real.iter().map(tnas_clips::blurred).collect()),
         ];
         let one = |(name, clips): (&str, Vec<Clip>)| {
             row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     codec::LatentStatistics,
     looks::Looks,
-    model_folder::{read_unet, save_parameters},
+    model_folder::{self, read_unet, save_parameters},
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -69,7 +69,7 @@ fn arm(
     let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
     if name == "winner" {
         let folder = bench.run.model(&genotype.arch_id().to_string());
-        write_pipeline(bench, model, &folder, &trained.weights, genotype)?;
+        write_pipeline(bench, model, &folder, &trained.weights, genotype, bench.study.finetune.first_frame > 0.0)?;
     } else {
         save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &trained.weights)?;
     }
@@ -130,15 +130,18 @@ pub fn train_arm(
     Ok(Trained { weights, loss, loading: watch.loading() })
 }
 
-/// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one.
+/// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one. `first_frame` says whether the
+/// weights learned to go on from one.
 pub fn write_pipeline(
     bench: &Workbench,
     model: &ImageModel,
     folder: &std::path::Path,
     unet: &tnas_network::Parameters,
     genotype: &Genotype,
+    first_frame: bool,
 ) -> anyhow::Result<()> {
-    model.pipeline.write(folder, unet, &model.text, genotype, Some(bench.study.samples.shift))?;
+    let trained = model_folder::Trained { shift: Some(bench.study.samples.shift), first_frame };
+    model.pipeline.write(folder, unet, &model.text, genotype, trained)?;
     if let Some(codec) = &bench.codec {
         codec.write(folder)?;
         LatentStatistics::new(bench.latents()?.statistics).write(folder)?;

@@ -46,7 +46,7 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
             None => bench.train.clone(),
             Some(_) => {
                 let count = settings.decoded_clips.min(bench.train.len());
-                ClipSet::of(bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, count)?)?
+                ClipSet::of(bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, 0..count)?)?
             }
         };
         let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
@@ -65,7 +65,8 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
         let judge = Judge::new(network, published.labels, set.averaged());
         bench.run.write_json(WHITENING, &whitening(&judge, &seen)?)?;
         let count = bench.validation.len();
-        let held_out = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, count)?;
+        let held_out =
+            bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, 0..count)?;
         let mut figures = controls(bench, &read_judge(bench)?, &held_out)?;
         figures["loading"] = watch.loading();
         Ok(figures)

@@ -1,8 +1,10 @@
+use std::path::Path;
+
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::{
     Clip, FilmSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
-    join_side_by_side, mean_frame_difference, nearest_neighbours,
+    join_side_by_side, mean_frame_difference, nearest_neighbours, still,
 };
 use tnas_network::Parameters;
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
@@ -13,6 +15,7 @@ use super::{distill::read_student, finetune::read_winner, judge::read_judge, sta
 use crate::{
     args::{GenerateArgs, SchedulerChoice},
     codec::LatentStatistics,
+    model_folder::goes_on_from_a_frame,
     progress::Bar,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -149,7 +152,8 @@ impl<'a> Scene<'a> {
         // Real clips to be judged are not the ones that distances are taken to.
         let real = bench.validation.clips(0..count)?;
         let all = bench.validation.len();
-        let mut decoded = bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, all)?;
+        let mut decoded =
+            bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, 0..all)?;
         let reference = judge.judge(&decoded.split_off(count))?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
         Ok(Self {
@@ -174,10 +178,10 @@ impl<'a> Scene<'a> {
             steps: arm.steps,
             sampler: arm.sampler,
             shift: arm.shift,
-            scheduler: None,
             guidance: if arm.student { 1.0 } else { settings.guidance },
             seed: self.bench.study.seed,
             batch: settings.batch,
+            ..GenerateSettings::default()
         };
         let weights = if arm.student { &self.student } else { &self.weights };
         let mut bar = Bar::new("samples", captions.len() as u64);
@@ -271,13 +275,6 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
 
 /// Samples clips from the user's captions, one file each.
 pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Result<Value> {
-    if let Some(image) = &args.image {
-        anyhow::bail!(
-            "failed to begin with {}: no training here shows a model its first frame, so that it would not know what to \
-             do with one; leave --image out",
-            image.display()
-        );
-    }
     let wanted = args.all_captions()?;
     let shape = asked_shape(bench, args)?;
     let winner = super::front::winner(bench)?;
@@ -285,6 +282,10 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Resu
     let asked: Vec<String> = std::iter::once(String::new()).chain(wanted.iter().cloned()).collect();
     let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &asked)?;
     model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
+    let statistics = LatentStatistics::read(&bench.run.backbone())?.mean_and_deviation;
+    let given = args.image.as_deref();
+    let first_frame =
+        given.map(|image| first_frame(bench, args, &winner, image, shape, &statistics)).transpose()?;
     let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
     let settings = &bench.study.samples;
     let how = GenerateSettings {
@@ -295,6 +296,7 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Resu
         guidance: if args.student { 1.0 } else { args.guidance.unwrap_or(settings.guidance) },
         seed: args.seed,
         batch: settings.batch,
+        first_frame,
     };
     // The empty one stands before those asked for.
     let captions: Vec<usize> = (1..=wanted.len()).collect();
@@ -303,7 +305,6 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Resu
         generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
             bar.set(done as u64, String::new());
         })?;
-    let statistics = LatentStatistics::read(&bench.run.backbone())?.mean_and_deviation;
     let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
     if let Some(fps) = args.fps.or(bench.study.data.fps) {
         film.delay_ms = (1000.0 / fps).round() as u32;
@@ -323,6 +324,38 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateArgs) -> anyhow::Resu
     tnas_weights::write_atomic(args.out.join("metadata.jsonl"), lines.collect::<String>().as_bytes())?;
     eprintln!("{} clips in {}", files.len(), args.out.display());
     Ok(json!({"clips": files}))
+}
+
+/// An image as the first frame `[C, H, W]` of clips of `shape`, for a model that was trained to go on from one.
+fn first_frame(
+    bench: &Workbench,
+    args: &GenerateArgs,
+    winner: &Genotype,
+    image: &Path,
+    shape: [usize; 4],
+    statistics: &[(f32, f32)],
+) -> anyhow::Result<Vec<f32>> {
+    let folder = bench.run.model(&winner.arch_id().to_string());
+    anyhow::ensure!(
+        !args.student && goes_on_from_a_frame(&folder)?,
+        "failed to begin with {}: {} was not trained to go on from a first frame; {}",
+        image.display(),
+        if args.student { "the student" } else { "the model" },
+        if args.student {
+            "leave --student or --image out"
+        } else {
+            "train it anew with finetune.first_frame, the share of clips whose first frame is given, e.g. --set \
+             finetune.first_frame=0.3, or leave --image out"
+        }
+    );
+    anyhow::ensure!(
+        matches!(args.scheduler, SchedulerChoice::Flow),
+        "failed to begin with {}: that needs --scheduler flow",
+        image.display()
+    );
+    let data = &bench.study.data;
+    let size = args.size.map_or(data.size, usize::from);
+    bench.latent_of(&still(image, size, data.fit, data.background)?, shape, statistics)
 }
 
 /// Shape of the clips asked for: the study's, unless others are wanted.

@@ -34,22 +34,59 @@ pub fn noisy(clip: &Clip, rng: &mut impl Rng, sigma: f32) -> Clip {
     noisy
 }
 
+/// Two clips of one shape laid over each other, `share` of the second: the picture that is right on average.
+pub fn blend(clip: &Clip, other: &Clip, share: f32) -> Clip {
+    let pixels = clip.pixels.iter().zip(&other.pixels).map(|(a, b)| a + share * (b - a)).collect();
+    Clip { pixels, ..clip.clone() }
+}
+
+/// Each clip and half of another one of its caption, or of any where no other has it. Clips are of one shape.
+pub fn blended(clips: &[Clip], rng: &mut impl Rng) -> Vec<Clip> {
+    let one = |(index, clip): (usize, &Clip)| {
+        let pool = of_the_caption(clips, index, 1);
+        blend(clip, pool[rng.random_range(0..pool.len())], 0.5)
+    };
+    clips.iter().enumerate().map(one).collect()
+}
+
+/// Each pixel is the mean of the three by three around it, as far as the frame reaches.
+pub fn blurred(clip: &Clip) -> Clip {
+    let (height, width) = (clip.height, clip.width);
+    let mut pixels = Vec::with_capacity(clip.pixels.len());
+    for plane in clip.pixels.chunks(height * width) {
+        for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column))) {
+            let rows = row.saturating_sub(1)..(row + 2).min(height);
+            let columns = column.saturating_sub(1)..(column + 2).min(width);
+            let count = rows.len() * columns.len();
+            let sum: f32 = rows.flat_map(|row| &plane[row * width..][columns.clone()]).sum();
+            pixels.push(sum / count as f32);
+        }
+    }
+    Clip { pixels, ..clip.clone() }
+}
+
+/// The other clips of a clip's caption; of any where there are fewer than `least`, and itself where it is alone.
+fn of_the_caption(clips: &[Clip], index: usize, least: usize) -> Vec<&Clip> {
+    let others = |alike: bool| -> Vec<&Clip> {
+        let other = |(i, other): &(usize, &Clip)| *i != index && (!alike || other.caption == clips[index].caption);
+        clips.iter().enumerate().filter(other).map(|(_, other)| other).collect()
+    };
+    let mut pool = others(true);
+    if pool.len() < least {
+        pool = others(false);
+    }
+    if pool.is_empty() {
+        pool.push(&clips[index]);
+    }
+    pool
+}
+
 /// Frames that have nothing to do with each other: each from another clip of one caption, or of any where no other has it.
 /// Each picture shows what was asked for, and no two the same thing. Clips are of one shape.
 pub fn independent_frames(clips: &[Clip], rng: &mut impl Rng) -> Vec<Clip> {
     let mut made = Vec::with_capacity(clips.len());
     for (index, clip) in clips.iter().enumerate() {
-        let others = |alike: bool| -> Vec<&Clip> {
-            let other = |(i, other): &(usize, &Clip)| *i != index && (!alike || other.caption == clip.caption);
-            clips.iter().enumerate().filter(other).map(|(_, other)| other).collect()
-        };
-        let mut pool = others(true);
-        if pool.len() < 2 {
-            pool = others(false);
-        }
-        if pool.is_empty() {
-            pool.push(clip);
-        }
+        let pool = of_the_caption(clips, index, 2);
         let pixels =
             (0..clip.frames).flat_map(|f| pool[rng.random_range(0..pool.len())].frame(f)).copied().collect();
         made.push(Clip { pixels, ..clip.clone() });
@@ -114,6 +151,31 @@ mod tests {
             assert!(made.iter().zip(&clips).all(|(made, clip)| made.caption == clip.caption));
         }
         assert_eq!(independent_frames(&clips[..1], &mut ChaCha8Rng::seed_from_u64(0)), clips[..1]);
+    }
+
+    #[test]
+    fn a_blend_lies_between_two_clips_of_a_caption() {
+        let of =
+            |tone: f32, caption: &str| Clip::new(1, 1, 1, vec![tone; 3]).expect("a clip").with_caption(caption);
+        let clips = [of(0.0, "a"), of(0.5, "a"), of(1.0, "b")];
+        for seed in 0..20 {
+            let made = blended(&clips, &mut ChaCha8Rng::seed_from_u64(seed));
+            let tones: Vec<f32> = made.iter().map(|clip| clip.pixels[0]).collect();
+            assert!(tones[..2] == [0.25, 0.25] && [0.5, 0.75].contains(&tones[2]), "{tones:?}");
+            assert_eq!(made[2].caption, "b");
+        }
+        assert_eq!(blended(&clips[..1], &mut ChaCha8Rng::seed_from_u64(0)), clips[..1]);
+    }
+
+    #[test]
+    fn a_blur_spreads_a_point_over_its_neighbours_and_keeps_what_is_even() {
+        let mut pixels = vec![0.0; 3 * 25];
+        pixels[12] = 0.9;
+        let point = blurred(&Clip::new(1, 5, 5, pixels).expect("a clip"));
+        let lit: Vec<usize> = (0..75).filter(|&i| point.pixels[i] != 0.0).collect();
+        assert_eq!(lit, [6, 7, 8, 11, 12, 13, 16, 17, 18]);
+        assert!(lit.iter().all(|&i| (point.pixels[i] - 0.1).abs() < 1e-6));
+        assert_eq!(blurred(&ramp(3)), ramp(3));
     }
 
     #[test]

@@ -278,6 +278,16 @@ impl VideoFolder {
     }
 }
 
+/// A picture file, or the first picture of a film, as a clip of one frame of `size`×`size` pixels.
+pub fn still(path: &Path, size: usize, fit: Fit, background: [u8; 3]) -> Result<Clip, ClipError> {
+    let mut pixels = Vec::new();
+    Film::read(path, None)?.play(background, |picture| {
+        pixels = resampled(&picture, size, fit, background);
+        ControlFlow::Break(())
+    })?;
+    Clip::new(1, size, size, pixels)
+}
+
 impl FolderSettings {
     fn check(&self) -> Result<(), ClipError> {
         let refuse =

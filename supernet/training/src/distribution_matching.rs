@@ -112,6 +112,7 @@ impl Game<'_> {
             data: vec![0.0; count],
             noise: normal_vec(count, rng),
             weights: Vec::new(),
+            given: Vec::new(),
             shape,
             parameterisation: self.parameterisation.clone(),
         };

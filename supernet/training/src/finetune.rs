@@ -36,6 +36,9 @@ pub struct FinetuneSettings {
     /// Share of the steps that train on single frames of the clips.
     #[serde(skip_serializing_if = "is_nothing")]
     pub images: f64,
+    /// Share of the clips whose first frame is given, without noise: what `generate --image` asks for.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub first_frame: f64,
     /// Micro-batches of `batch` whose gradients add up to one step's.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: usize,
@@ -61,6 +64,7 @@ impl Default for FinetuneSettings {
             optimizer: AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() },
             flow: FlowSettings::default(),
             images: 0.0,
+            first_frame: 0.0,
             accumulate: 1,
             devices: Vec::new(),
             checkpointing: Checkpointing::Off,
@@ -94,6 +98,7 @@ pub fn finetune(
     let make = |step| {
         let mut rng = stream(seed, "finetune", step);
         let batch = FlowBatch::draw(data, &backbone.parameterisation, cut.rows, &settings.flow, &mut rng)?;
+        let batch = batch.given_first_frames(settings.first_frame, || stream(seed, "finetune/first frame", step));
         Ok(Stills::of_step(settings.images, seed, "finetune", step).take(batch))
     };
     let train = |batch: FlowBatch, set: &mut TrainSet, turn: &mut Turn| {

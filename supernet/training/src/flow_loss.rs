@@ -89,6 +89,8 @@ pub(crate) struct FlowBatch {
     pub noise: Vec<f32>,
     /// Weight of each clip's loss; empty where all are 1.
     pub weights: Vec<f32>,
+    /// Whether a clip's first frame is given: without noise, and with nothing left to predict. Empty where none is.
+    pub given: Vec<bool>,
     /// Shape of the sample `[B, C, F, H, W]`.
     pub shape: [usize; 5],
     pub parameterisation: Arc<Parameterisation>,
@@ -150,9 +152,20 @@ impl FlowBatch {
             data,
             noise,
             weights: Vec::new(),
+            given: Vec::new(),
             shape,
             parameterisation: parameterisation.clone(),
         })
+    }
+
+    /// With the first frame of about this share of the clips given, so that a model learns to go on from a picture.
+    pub fn given_first_frames(self, share: f64, rng: impl FnOnce() -> Stream) -> Self {
+        if share == 0.0 {
+            return self;
+        }
+        let mut rng = rng();
+        let given = self.captions.iter().map(|_| rng.random_bool(share.clamp(0.0, 1.0))).collect();
+        Self { given, ..self }
     }
 
     /// The batch's clips in two halves, the first the larger; one alone stays whole.
@@ -183,6 +196,7 @@ impl FlowBatch {
             data: self.data[elements.clone()].to_vec(),
             noise: self.noise[elements].to_vec(),
             weights: self.weights.get(rows.clone()).map(<[f32]>::to_vec).unwrap_or_default(),
+            given: self.given.get(rows.clone()).map(<[bool]>::to_vec).unwrap_or_default(),
             shape: [rows.len(), self.shape[1], self.shape[2], self.shape[3], self.shape[4]],
             parameterisation: self.parameterisation.clone(),
         }
@@ -197,12 +211,28 @@ impl FlowBatch {
     pub fn noised(&self) -> Vec<f32> {
         let length = self.data.len() / self.times.len();
         let rows = self.data.chunks(length).zip(self.noise.chunks(length)).zip(&self.times);
-        rows.flat_map(|((data, noise), &t)| interpolate(data, noise, t)).collect()
+        let mut noised: Vec<f32> = rows.flat_map(|((data, noise), &t)| interpolate(data, noise, t)).collect();
+        for plane in self.given_planes() {
+            noised[plane.clone()].copy_from_slice(&self.data[plane]);
+        }
+        noised
     }
 
-    /// Target velocity ε − x0.
+    /// Target velocity ε − x0, and 0 of a frame that is given.
     pub fn target(&self) -> Vec<f32> {
-        self.noise.iter().zip(&self.data).map(|(noise, data)| noise - data).collect()
+        let mut target: Vec<f32> = self.noise.iter().zip(&self.data).map(|(noise, data)| noise - data).collect();
+        self.given_planes().for_each(|plane| target[plane].fill(0.0));
+        target
+    }
+
+    /// Where each channel of the given frames lies.
+    fn given_planes(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let [_, channels, frames, height, width] = self.shape;
+        let area = height * width;
+        let rows = self.given.iter().enumerate().filter(|(_, given)| **given);
+        let starts =
+            rows.flat_map(move |(row, _)| (0..channels).map(move |c| (row * channels + c) * frames * area));
+        starts.map(move |start| start..start + area)
     }
 
     /// Mean squared difference of two values of the clips' shape, each clip by its weight.
@@ -323,6 +353,29 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::LatentSet;
+
+    #[test]
+    fn a_given_frame_has_no_noise_and_nothing_to_predict() {
+        let set = LatentSet {
+            shape: [2, 3, 1, 2],
+            clips: (0..4).map(|clip| (0..12).map(|x| (100 * clip + x) as f32).collect()).collect(),
+            captions: vec![0; 4],
+        };
+        let rng = || tnas_network::stream(1, "test", 0);
+        let plain = FlowBatch::of(&set, &Arc::default(), &[0, 1, 2, 3], vec![0.5; 4], &mut rng()).expect("clips");
+        let some = FlowBatch { given: vec![true, false, true, false], ..plain.clone() };
+        for (index, (found, free)) in some.noised().iter().zip(plain.noised()).enumerate() {
+            let (row, frame) = (index / 12, index / 2 % 3);
+            let given = row % 2 == 0 && frame == 0;
+            assert_eq!(*found, if given { some.data[index] } else { free }, "{index}");
+            let target = some.noise[index] - some.data[index];
+            assert_eq!(some.target()[index], if given { 0.0 } else { target }, "{index}");
+        }
+        let halves: Vec<f32> = some.halves().iter().flat_map(FlowBatch::noised).collect();
+        assert_eq!(halves, some.noised());
+        assert!(plain.clone().given_first_frames(0.0, rng).given.is_empty());
+        assert_eq!(plain.given_first_frames(1.0, rng).given, [true; 4]);
+    }
 
     #[test]
     fn halves_are_the_batch() {

@@ -24,6 +24,23 @@ pub struct GenerateSettings {
     pub seed: u64,
     /// Clips at once.
     pub batch: usize,
+    /// The first frame of every clip, `[C, H, W]`, for models that were trained to go on from one; not with a scheduler.
+    pub first_frame: Option<Vec<f32>>,
+}
+
+impl Default for GenerateSettings {
+    fn default() -> Self {
+        Self {
+            steps: 50,
+            sampler: Sampler::Euler,
+            shift: 1.0,
+            scheduler: None,
+            guidance: 1.0,
+            seed: 0,
+            batch: 8,
+            first_frame: None,
+        }
+    }
 }
 
 /// Samples one clip `[C, F, H, W]` per caption. A clip depends on the seed, its place in the list and its caption, not on
@@ -40,6 +57,14 @@ pub fn generate(
     progress: impl FnMut(usize) + Send,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
     let [channels, frames, height, width] = clip_shape;
+    if let Some(frame) = &settings.first_frame {
+        let (found, wanted) = (frame.len(), channels * height * width);
+        if found != wanted || settings.scheduler.is_some() {
+            return Err(TrainError::Data(format!(
+                "a first frame has {wanted} numbers here, not {found}, and is for sampling along the flow alone"
+            )));
+        }
+    }
     let done = Mutex::new((0, progress));
     let jobs: Vec<(usize, &[usize])> = captions.chunks(settings.batch).enumerate().collect();
     let chunks = side_by_side(parameters.device(), jobs, |(index, chunk)| {
@@ -119,6 +144,17 @@ impl Clips {
         Self { clips, streams }
     }
 
+    /// The frame that is given, where one is, in its place.
+    fn give(&mut self, network: &Guided, settings: &GenerateSettings) {
+        let Some(frame) = &settings.first_frame else { return };
+        let [_, _, frames, height, width] = network.shape;
+        let area = height * width;
+        for clip in &mut self.clips {
+            let channels = clip.chunks_mut(frames * area).zip(frame.chunks(area));
+            channels.for_each(|(channel, given)| channel[..area].copy_from_slice(given));
+        }
+    }
+
     fn scale(&mut self, factor: f32) {
         self.clips.iter_mut().flatten().for_each(|x| *x *= factor);
     }
@@ -131,6 +167,7 @@ impl Clips {
         settings: &GenerateSettings,
     ) -> Result<(), TrainError> {
         self.scale(parameterisation.most());
+        self.give(network, settings);
         for pair in parameterisation.times(settings.steps, settings.shift).windows(2) {
             let level = parameterisation.at(pair[0]);
             let mut v = if parameterisation.is_flow() {
@@ -148,6 +185,7 @@ impl Clips {
                 let count = clip.len();
                 settings.sampler.step(clip, v, pair[0], pair[1], &mut || normal_vec(count, rng));
             }
+            self.give(network, settings);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
-use tnas_clips::{Clip, ClipSet, cell_means};
+use tnas_clips::{Clip, ClipSet, blend, cell_means};
 use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
@@ -19,11 +19,9 @@ pub struct Judge {
     labels: JudgeLabels,
 }
 
-/// In order or not: a last label of every judge.
-const ORDERS: usize = 2;
-
-/// Its weight beside the labels': with 0.5 a flicker passes for disorder and labels are told worse.
-const ORDER_WEIGHT: f64 = 0.1;
+/// Weight of a judge's last label beside the others: whether a clip is as filmed, out of order or, where appearance is to be
+/// seen, a blend of two. With 0.5 a flicker passes for disorder and labels are told worse.
+const KIND_WEIGHT: f64 = 0.1;
 
 /// Labels that a judge tells, each with its values in order.
 pub type JudgeLabels = Vec<(String, Vec<String>)>;
@@ -80,11 +78,13 @@ pub struct AppearanceSettings {
     pub colours: f64,
     /// Cells along each side of a frame whose colours, averaged over frames, are told.
     pub cells: usize,
+    /// Tell clips from blends of two with the same caption, which models of too few steps make of what captions leave open.
+    pub blends: bool,
 }
 
 impl Default for AppearanceSettings {
     fn default() -> Self {
-        Self { labels: Vec::new(), colours: 1.0, cells: 8 }
+        Self { labels: Vec::new(), colours: 1.0, cells: 8, blends: true }
     }
 }
 
@@ -92,13 +92,15 @@ impl JudgeSettings {
     /// An error, as a setting and what is wrong with it, where nothing could be trained.
     pub fn check(&self) -> Result<(), String> {
         let Some(appearance) = &self.appearance else { return Ok(()) };
-        let AppearanceSettings { labels, colours, cells } = appearance;
+        let AppearanceSettings { labels, colours, cells, blends } = appearance;
         if !(colours.is_finite() && *colours >= 0.0) {
             return Err(format!("judge.appearance.colours = {colours} must be a weight of 0 or more"));
         }
-        if labels.is_empty() && *colours == 0.0 {
+        if labels.is_empty() && *colours == 0.0 && !blends {
             return Err(
-                "judge.appearance names no label and gives colours no weight; leave it out, or name one".into()
+                "judge.appearance names no label, gives colours no weight and has no blends; leave it out, or ask \
+                 for one"
+                    .into(),
             );
         }
         if *colours > 0.0 && !(1..=64).contains(cells) {
@@ -110,6 +112,15 @@ impl JudgeSettings {
             }
             None => Ok(()),
         }
+    }
+
+    /// Kinds of clips that are told apart: as filmed, out of order, blended.
+    fn kinds(&self) -> usize {
+        2 + usize::from(self.blends())
+    }
+
+    fn blends(&self) -> bool {
+        self.appearance.as_ref().is_some_and(|appearance| appearance.blends)
     }
 
     /// Cells along each side whose colours are told; none without.
@@ -150,7 +161,7 @@ impl Judge {
         let unseen = settings.appearance.iter().flat_map(|appearance| &appearance.labels);
         let labels: JudgeLabels = settings.labels.iter().chain(unseen).map(values).collect::<Result<_, _>>()?;
         let colours = 3 * settings.colour_cells().pow(2);
-        let classes = labels.iter().map(|(_, values)| values.len()).chain([ORDERS]).collect();
+        let classes = labels.iter().map(|(_, values)| values.len()).chain([settings.kinds()]).collect();
         let network = JudgeNetwork { size, frames, width: settings.width, classes, colours };
         Ok((network, labels))
     }
@@ -213,8 +224,8 @@ fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f
     right as f64 / all.max(1) as f64
 }
 
-/// Trains the classifier by cross-entropy on real clips, and on telling them from clips whose frames are out of order:
-/// without that its features need not see time at all.
+/// Trains the classifier by cross-entropy on real clips, and on telling them from clips whose frames are out of order (without
+/// that its features need not see time at all) and from blends.
 #[allow(clippy::too_many_arguments)]
 pub fn train_judge(
     set: &mut TrainSet,
@@ -229,16 +240,26 @@ pub fn train_judge(
 ) -> Result<(), TrainError> {
     let spoilt = settings.batch.div_ceil(2);
     let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
-    let order = labels.iter().map(|(_, values)| values.len()).sum();
+    let kind_at = labels.iter().map(|(_, values)| values.len()).sum();
+    let kinds = settings.kinds();
+    let alike = Alike::new(clips);
     let colours = ColourTargets::new(clips, settings)?;
     let make = |step| {
         let mut rng = stream(seed, "judge", step);
-        let mut picked = |count: usize| -> Result<Vec<Arc<Clip>>, TrainError> {
-            (0..count).map(|_| read(clips, rng.random_range(0..clips.len()))).collect()
-        };
-        let (real, others) = (picked(settings.batch)?, picked(spoilt)?);
+        let mut picked =
+            |count: usize| -> Vec<usize> { (0..count).map(|_| rng.random_range(0..clips.len())).collect() };
+        let (real, others) = (picked(settings.batch), picked(spoilt));
+        let real = real.into_iter().map(|index| read(clips, index)).collect::<Result<Vec<_>, _>>()?;
         let shown = colours.of(&real);
-        let others: Vec<Clip> = others.iter().map(|clip| out_of_order(clip, &mut rng)).collect();
+        let mut spoil = |(turn, clip): (usize, usize)| -> Result<Clip, TrainError> {
+            let seen = read(clips, clip)?;
+            if kind_of_spoilt(turn, kinds) == OUT_OF_ORDER {
+                return Ok(out_of_order(&seen, &mut rng));
+            }
+            let other = read(clips, alike.another(clip, &mut rng))?;
+            Ok(blend(&seen, &other, rng.random_range(0.3..0.7)))
+        };
+        let others: Vec<Clip> = others.into_iter().enumerate().map(&mut spoil).collect::<Result<_, _>>()?;
         let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
         let real: Vec<Clip> = real.iter().map(|clip| disturbed(clip)).collect();
         let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
@@ -251,8 +272,9 @@ pub fn train_judge(
             let input = batch_of(picked, network, leaves.device());
             let mut outputs = execute(graph, leaves, vec![input], leaves.device())?;
             let logits = outputs.remove(1).rows();
-            let told = vec![i64::from(!real); picked.len()];
-            let mut loss = cross_entropy(&logits, order, ORDERS, told).mul_scalar(ORDER_WEIGHT);
+            let kind = |index| if real { 0 } else { kind_of_spoilt(index, kinds) as i64 };
+            let told = (0..picked.len()).map(kind).collect();
+            let mut loss = cross_entropy(&logits, kind_at, kinds, told).mul_scalar(KIND_WEIGHT);
             let mut start = 0;
             for (label, values) in labels.iter().filter(|_| real) {
                 let truth = |clip: &Clip| {
@@ -381,6 +403,52 @@ fn disturbed(clip: &Clip, settings: &JudgeSettings, rng: &mut Stream) -> Clip {
     Clip { pixels, ..clip.clone() }
 }
 
+/// The kind of clips that are out of order.
+const OUT_OF_ORDER: usize = 1;
+
+/// What is done to the spoilt clip of this turn.
+fn kind_of_spoilt(turn: usize, kinds: usize) -> usize {
+    OUT_OF_ORDER + turn % (kinds - 1)
+}
+
+/// Clips by caption.
+struct Alike {
+    /// The caption of each clip, as a number.
+    captions: Vec<usize>,
+    /// Clips of each.
+    clips: Vec<Vec<usize>>,
+}
+
+impl Alike {
+    fn new(clips: &ClipSet) -> Self {
+        let mut numbers = BTreeMap::new();
+        let mut found = Self { captions: Vec::new(), clips: Vec::new() };
+        for (clip, caption) in clips.captions().enumerate() {
+            let number = *numbers.entry(caption).or_insert(found.clips.len());
+            if number == found.clips.len() {
+                found.clips.push(Vec::new());
+            }
+            found.captions.push(number);
+            found.clips[number].push(clip);
+        }
+        found
+    }
+
+    /// Another clip of a clip's caption; any other where no other has it.
+    fn another(&self, clip: usize, rng: &mut Stream) -> usize {
+        let alike = &self.clips[self.captions[clip]];
+        let mut other = |own: usize, count: usize| {
+            let drawn = rng.random_range(0..count - 1);
+            drawn + usize::from(drawn >= own)
+        };
+        match (alike.binary_search(&clip), self.captions.len()) {
+            (Ok(own), _) if alike.len() > 1 => alike[other(own, alike.len())],
+            (_, all) if all > 1 => other(clip, all),
+            _ => clip,
+        }
+    }
+}
+
 /// A clip as no camera films it: its frames in another order, or one frame all the time.
 fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
     let mut frames: Vec<usize> = (0..clip.frames).collect();
@@ -443,6 +511,20 @@ mod tests {
     }
 
     #[test]
+    fn a_blend_is_with_another_clip_of_the_caption_or_any_other() {
+        let clip = |caption: &str| Clip { caption: caption.into(), ..clip() };
+        let alike = Alike::new(&ClipSet::of(["a", "b", "a", "c", "a"].map(clip).to_vec()).unwrap());
+        let mut rng = stream(1, "test", 0);
+        let mut others = |clip| -> std::collections::BTreeSet<usize> {
+            (0..100).map(|_| alike.another(clip, &mut rng)).collect()
+        };
+        assert_eq!(others(2), [0, 4].into());
+        assert_eq!(others(1), [0, 2, 3, 4].into());
+        let alone = Alike::new(&ClipSet::of(vec![clip("a")]).unwrap());
+        assert_eq!(alone.another(0, &mut stream(1, "test", 0)), 0);
+    }
+
+    #[test]
     fn appearance_that_asks_for_nothing_is_refused() {
         let check = |appearance| {
             JudgeSettings { labels: vec!["action".into()], appearance, ..JudgeSettings::default() }.check()
@@ -451,7 +533,7 @@ mod tests {
         assert!(check(None).is_ok() && check(Some(fine.clone())).is_ok());
         for wrong in [
             AppearanceSettings { colours: -1.0, ..fine.clone() },
-            AppearanceSettings { colours: 0.0, ..fine.clone() },
+            AppearanceSettings { colours: 0.0, blends: false, ..fine.clone() },
             AppearanceSettings { cells: 0, ..fine.clone() },
             AppearanceSettings { labels: vec!["action".into()], ..fine.clone() },
         ] {

@@ -34,7 +34,7 @@ impl Stills {
             (0..rows).flat_map(|row| (0..channels).flat_map(move |c| plane(row, c).iter().copied())).collect()
         };
         let (data, noise) = (still(&batch.data), still(&batch.noise));
-        FlowBatch { data, noise, shape: [rows, channels, 1, height, width], ..batch }
+        FlowBatch { data, noise, shape: [rows, channels, 1, height, width], given: Vec::new(), ..batch }
     }
 }
 

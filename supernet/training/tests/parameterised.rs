@@ -58,8 +58,15 @@ fn losses_fall_and_every_scheduler_samples() {
         assert!(after < 0.8 * before, "{class}: {before} to {after}");
 
         let sample = |scheduler: Option<SchedulerConfig>, sampler: Sampler| {
-            let how =
-                GenerateSettings { steps: 6, sampler, shift: 1.0, scheduler, guidance: 1.5, seed: 3, batch: 2 };
+            let how = GenerateSettings {
+                steps: 6,
+                sampler,
+                scheduler,
+                guidance: 1.5,
+                seed: 3,
+                batch: 2,
+                ..Default::default()
+            };
             let shape = data.shape;
             generate(&backbone, &none, &set.parameters, &text, &[0, 1, 1], shape, &how, |_| {}).unwrap().concat()
         };

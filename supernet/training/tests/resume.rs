@@ -188,7 +188,7 @@ fn sampling_depends_on_place_and_caption_alone() {
     let world = World::new();
     let sample = |captions: &[usize], batch: usize, guidance: f32| {
         let (sampler, scheduler) = (Sampler::Euler, None);
-        let how = GenerateSettings { steps: 2, sampler, shift: 1.0, scheduler, guidance, seed: 3, batch };
+        let how = GenerateSettings { steps: 2, sampler, scheduler, guidance, seed: 3, batch, ..Default::default() };
         let (shape, text) = (world.data.shape, &world.text);
         generate(&world.backbone, &world.genotype(), &world.parameters, text, captions, shape, &how, |_| {})
             .unwrap()

@@ -264,10 +264,10 @@ impl LoadedModel {
             steps: arm.steps,
             sampler: arm.sampler,
             shift: arm.shift,
-            scheduler: None,
             guidance: arm.guidance,
             seed,
             batch: bench.study.samples.batch,
+            ..GenerateSettings::default()
         };
         let (backbone, shape) = (&self.pipeline.backbone, bench.clip_shape());
         let clips = tnas_training::generate(

@@ -77,7 +77,11 @@ impl RealSets {
                     train / 2
                 );
                 let picked = shuffled(bench, (0..train).collect(), 1);
-                let seen = |indices: &[usize]| bench.through_codec(&bench.train.clips(indices.iter().copied())?);
+                let latents = bench.latents()?;
+                let seen = |indices: &[usize]| {
+                    let indices = indices.iter().copied();
+                    bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, indices)
+                };
                 let shown = &held_out[..clips.min(held_out.len())];
                 Ok(Self {
                     reference: seen(&picked[..clips])?,

@@ -31,6 +31,9 @@ const FOLDER: &str = "evaluation";
 /// Deviation of the noise of noisy real clips, as where the judge is trained.
 const NOISE: f32 = 0.3;
 
+/// The ways in which real clips are spoilt to judge the metrics.
+const CONTROLS: [&str; 6] = ["shuffled frames", "frozen", "noisy", "independent frames", "blended", "blurred"];
+
 /// Clips for each feature below which distances are said to be uncertain.
 const CLIPS_PER_FEATURE: usize = 8;
 
@@ -61,6 +64,7 @@ pub fn evaluate_into(bench: &Workbench, args: &EvaluateArgs, folder: &str) -> an
         [bench.study.samples.shown, bench.study.samples.upscale],
         [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
         named,
+        CONTROLS,
     ]);
     staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
         let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
@@ -182,18 +186,18 @@ impl Evaluation<'_> {
     fn controls(&self, row: &impl Fn(String, Value, Scored) -> anyhow::Result<Row>) -> anyhow::Result<Vec<Row>> {
         let real = &self.sets.floor;
         let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
-        let spoilt: [(&str, Vec<Clip>); 6] = [
-            ("shuffled frames", real.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect()),
-            ("frozen", real.iter().map(tnas_clips::frozen).collect()),
-            ("noisy", real.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, NOISE)).collect()),
-            ("independent frames", tnas_clips::independent_frames(real, &mut rng)),
-            ("blended", tnas_clips::blended(real, &mut rng)),
-            ("blurred", real.iter().map(tnas_clips::blurred).collect()),
+        let spoilt: [Vec<Clip>; CONTROLS.len()] = [
+            real.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect(),
+            real.iter().map(tnas_clips::frozen).collect(),
+            real.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, NOISE)).collect(),
+            tnas_clips::independent_frames(real, &mut rng),
+            tnas_clips::blended(real, &mut rng),
+            real.iter().map(tnas_clips::blurred).collect(),
         ];
         let one = |(name, clips): (&str, Vec<Clip>)| {
             row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)
         };
-        spoilt.into_iter().map(one).collect()
+        CONTROLS.into_iter().zip(spoilt).map(one).collect()
     }
 
     /// What a reader should know before the figures.

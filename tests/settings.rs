@@ -40,7 +40,7 @@ fn bad_overrides_and_devices_name_the_way_out() {
         1,
         &["search.limit_sigmas", "0 or more"],
     );
-    let recipe: [(&str, &[&str]); 10] = [
+    let recipe: [(&str, &[&str]); 11] = [
         ("finetune.accumulate=0", &["finetune.accumulate = 0", "no accumulation"]),
         ("finetune.devices=[\"cpu\", \"abacus\"]", &["finetune.devices", "abacus", "cuda:N"]),
         ("supernet.training.images=1.5", &["supernet.training.images = 1.5", "share"]),
@@ -48,6 +48,7 @@ fn bad_overrides_and_devices_name_the_way_out() {
         ("supernet.training.spatial={ slow = 0.0 }", &["supernet.training.spatial.slow = 0", "frozen"]),
         ("supernet.training.feature_distillation=-1", &["feature_distillation = -1"]),
         ("finetune.first_frame=30", &["finetune.first_frame = 30", "0 to 1"]),
+        ("noise.shared=1.5", &["noise.shared = 1.5", "0 to 1"]),
         ("finetune.flow.shift=0", &["finetune.flow.shift = 0", "auto"]),
         ("finetune.flow.weighting={ min_snr = -5 }", &["finetune.flow.weighting.min_snr = -5", "5 is usual"]),
         ("backbone.training.flow.caption_dropout=2", &["backbone.training.flow.caption_dropout = 2"]),

@@ -157,7 +157,7 @@ fn write(args: &ImportArgs, weights: &Parameters, model: &MotionModel) -> anyhow
         .with_context(|| format!("failed to write {}", config.display()))?;
     save_parameters(&out.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), weights)?;
     // Last: a folder with a genotype is whole.
-    write_genotype(out, &model.genotype, text_layer(pipeline)?, false)
+    write_genotype(out, &model.genotype, text_layer(pipeline)?, false, 0.0)
 }
 
 /// Copies a file or folder, where it is there; pickled weights are left behind.

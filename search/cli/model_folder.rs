@@ -27,6 +27,9 @@ const TEXT_LAYER: &str = "text_layer";
 /// What it calls that its UNet was trained to go on from a given first frame.
 const FIRST_FRAME: &str = "first_frame";
 
+/// What it calls the share of the noise's variance that the frames of its clips have in common.
+const SHARED_NOISE: &str = "shared_noise";
+
 /// What the sampler of a pipeline is.
 pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
@@ -53,32 +56,48 @@ pub fn read_configs(folder: &Path) -> anyhow::Result<(Backbone, TextEncoderConfi
     Ok((parameterised(Backbone::new(unet), folder)?, text))
 }
 
-/// A backbone with what its folder's scheduler says of it; a flow where there is none.
+/// A backbone with what its folder's scheduler says of it, a flow where there is none, and with the noise that it was trained on.
 pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbone> {
     let path = folder.join(SCHEDULER);
+    let parameterisation = if path.exists() {
+        let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        let config = SchedulerConfig::from_json(&text).and_then(Parameterisation::new);
+        config.with_context(|| format!("failed to use {}", path.display()))?
+    } else {
+        Parameterisation::default()
+    };
+    Ok(backbone.parameterised(parameterisation.sharing_noise(shared_noise(folder)?)))
+}
+
+/// Share of the noise's variance that frames of a clip have in common, as a folder's genotype.json says; 0 where it does not.
+fn shared_noise(folder: &Path) -> anyhow::Result<f32> {
+    let Some(share) = read_json(&folder.join(GENOTYPE))?.and_then(|json| json.get(SHARED_NOISE).cloned()) else {
+        return Ok(0.0);
+    };
+    let number = share.as_f64().filter(|share| (0.0..=1.0).contains(share));
+    let number = number.with_context(|| {
+        format!("failed to use {}: {SHARED_NOISE} = {share} must be of 0 to 1", folder.join(GENOTYPE).display())
+    })?;
+    Ok(number as f32)
+}
+
+/// A file's JSON; none where there is no file.
+fn read_json(path: &Path) -> anyhow::Result<Option<Value>> {
     if !path.exists() {
-        return Ok(backbone);
+        return Ok(None);
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let config = SchedulerConfig::from_json(&text).and_then(Parameterisation::new);
-    Ok(backbone.parameterised(config.with_context(|| format!("failed to use {}", path.display()))?))
+    let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    serde_json::from_str(&text).map(Some).with_context(|| format!("failed to read {}", path.display()))
 }
 
 /// Which layer of its text encoder a pipeline's UNet reads: what its genotype.json says, else what its kind does.
 pub fn text_layer(folder: &Path) -> anyhow::Result<TextLayer> {
-    let read = |name: &str| -> anyhow::Result<Option<Value>> {
-        let path = folder.join(name);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-        serde_json::from_str(&text).map(Some).with_context(|| format!("failed to read {}", path.display()))
-    };
-    if let Some(layer) = read(GENOTYPE)?.as_ref().and_then(|genotype| genotype.get(TEXT_LAYER)) {
+    if let Some(layer) = read_json(&folder.join(GENOTYPE))?.as_ref().and_then(|genotype| genotype.get(TEXT_LAYER)) {
         return TextLayer::deserialize(layer)
             .with_context(|| format!("failed to use {}: {TEXT_LAYER} = {layer}", folder.join(GENOTYPE).display()));
     }
-    let kind = read("model_index.json")?.and_then(|index| Some(index["_class_name"].as_str()?.to_owned()));
+    let kind = read_json(&folder.join("model_index.json"))?
+        .and_then(|index| Some(index["_class_name"].as_str()?.to_owned()));
     let large = kind.is_some_and(|kind| kind.starts_with("StableDiffusionXL"));
     Ok(if large { TextLayer::Penultimate } else { TextLayer::Last })
 }
@@ -127,7 +146,8 @@ impl Pipeline {
         fs::create_dir_all(folder.join("tokenizer"))?;
         self.tokenizer.save(folder.join("tokenizer"))?;
         json(SCHEDULER, self.scheduler(trained.shift)?.to_json())?;
-        write_genotype(folder, genotype, self.encoder.layer, trained.first_frame)?;
+        let noise = self.backbone.parameterisation.shared_noise();
+        write_genotype(folder, genotype, self.encoder.layer, trained.first_frame, noise)?;
         save_parameters(&folder.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), unet)?;
         save_parameters(&folder.join("text_encoder/model.safetensors"), text)
     }
@@ -148,6 +168,7 @@ pub fn write_genotype(
     genotype: &Genotype,
     layer: TextLayer,
     first_frame: bool,
+    shared_noise: f32,
 ) -> anyhow::Result<()> {
     let mut json = serde_json::json!({
         "format_version": 1,
@@ -157,6 +178,9 @@ pub fn write_genotype(
     });
     if first_frame {
         json[FIRST_FRAME] = true.into();
+    }
+    if shared_noise > 0.0 {
+        json[SHARED_NOISE] = shared_noise.into();
     }
     let path = folder.join(GENOTYPE);
     tnas_weights::write_atomic(&path, format!("{json:#}\n").as_bytes())

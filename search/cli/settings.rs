@@ -32,6 +32,9 @@ pub struct Study {
     pub backbone: BackboneSource,
     /// File of the search space.
     pub space: PathBuf,
+    /// What covers clips while networks learn to uncover them.
+    #[serde(default, skip_serializing_if = "NoiseSettings::is_default")]
+    pub noise: NoiseSettings,
     /// Supernet stage.
     #[serde(default)]
     pub supernet: SupernetStage,
@@ -68,6 +71,21 @@ pub struct Study {
     /// What is looked at while networks train; changes no result.
     #[serde(default)]
     pub watch: WatchSettings,
+}
+
+/// Noise of clips, in all stages that train, score or sample them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoiseSettings {
+    /// Share of its variance that the frames of a clip have in common, of 0 to 1 (Ge et al. 2023, arXiv 2305.10474): frames that
+    /// begin alike flicker less.
+    pub shared: f32,
+}
+
+impl NoiseSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Clips and captions.

@@ -4,7 +4,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tnas_clips::{CaptionTokenizer, Clip, ClipSet, Memory};
 use tnas_network::{Device, Parameters, open_device, side_by_side};
 use tnas_space::{Backbone, DenoiserShape, SearchSpace, TextEncoder};
@@ -239,10 +239,20 @@ impl Workbench {
         })
     }
 
-    /// The run's image model.
+    /// What clips are and what covers them, for the inputs of stages that train or score on noised clips.
+    pub fn noised_data(&self) -> Value {
+        match self.study.noise.shared {
+            0.0 => json!(self.data_key),
+            share => json!([self.data_key, {"shared_noise": share}]),
+        }
+    }
+
+    /// The run's image model, with the noise that this study's clips have.
     pub fn image_model(&self) -> anyhow::Result<ImageModel> {
         let folder = self.run.backbone();
-        let pipeline = Pipeline::read(&folder)?;
+        let mut pipeline = Pipeline::read(&folder)?;
+        let process = (*pipeline.backbone.parameterisation).clone().sharing_noise(self.study.noise.shared);
+        pipeline.backbone = pipeline.backbone.parameterised(process);
         let unet = model_folder::read_unet(&folder, &self.device)?;
         let text = model_folder::read_text(&folder, &self.device)?;
         self.check_inputs(&pipeline)?;

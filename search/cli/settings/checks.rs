@@ -136,6 +136,9 @@ impl Study {
                 return Err(format!("{name}.images = {images} must be a share of the steps, of 0 to 1"));
             }
         }
+        if !(0.0..=1.0).contains(&self.noise.shared) {
+            return Err(format!("noise.shared = {} must be a share of the variance, of 0 to 1", self.noise.shared));
+        }
         if !(0.0..=1.0).contains(&finetune.first_frame) {
             return Err(format!(
                 "finetune.first_frame = {} must be a share of the clips, of 0 to 1",

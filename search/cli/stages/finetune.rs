@@ -23,7 +23,7 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let supernet = hash_path(bench.run.supernet())?;
     let search = &bench.study.search;
     let compared = (&search.flow, search.batch, search.compared_clips);
-    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.data_key, bench.study.seed]);
+    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.noised_data(), bench.study.seed]);
     let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
     let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
     staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {

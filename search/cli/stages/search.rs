@@ -48,7 +48,7 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
         SearchSettings { reference_point: None, ..study.search.clone() },
         study.limits,
         study.seed,
-        bench.data_key,
+        bench.noised_data(),
         hash_path(bench.run.supernet())?,
         hash_path(&predictor_file)?,
     ]);

@@ -17,7 +17,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
     let stage = &bench.study.supernet;
     let inputs = json!([
         stage,
-        bench.data_key,
+        bench.noised_data(),
         bench.study.seed,
         bench.study.search.flow,
         hash_path(bench.run.backbone())?,

@@ -20,6 +20,23 @@ pub fn normal_vec(count: usize, rng: &mut Stream) -> Vec<f32> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
+/// Standard normal numbers of a clip `[C, F, H, W]` whose frames have a share of their variance in common, of 0 to 1: the mixed
+/// noise of Ge et al. 2023 (arXiv 2305.10474), who write α²/(1 + α²) for the share.
+pub fn clip_noise([channels, frames, height, width]: [usize; 4], shared: f32, rng: &mut Stream) -> Vec<f32> {
+    let area = height * width;
+    let mut noise = normal_vec(channels * frames * area, rng);
+    if shared > 0.0 {
+        let common = normal_vec(channels * area, rng);
+        let (of_all, own) = (shared.sqrt(), (1.0 - shared).max(0.0).sqrt());
+        for (channel, common) in noise.chunks_mut(frames * area).zip(common.chunks(area)) {
+            for frame in channel.chunks_mut(area) {
+                frame.iter_mut().zip(common).for_each(|(x, common)| *x = own * *x + of_all * common);
+            }
+        }
+    }
+    noise
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +47,25 @@ mod tests {
         assert_eq!(first(1, "a", 0), first(1, "a", 0));
         let all = [first(1, "a", 0), first(2, "a", 0), first(1, "b", 0), first(1, "a", 1)];
         assert!((1..4).all(|i| all[i] != all[0]));
+    }
+
+    #[test]
+    fn frames_share_as_much_of_their_noise_as_asked() {
+        let shape = [2, 3, 40, 50];
+        let draw = |shared| clip_noise(shape, shared, &mut stream(0, "frames", 0));
+        assert_eq!(draw(0.0), normal_vec(12_000, &mut stream(0, "frames", 0)));
+        for shared in [0.3, 0.8, 1.0] {
+            let noise = draw(shared);
+            let plane = |channel: usize, frame: usize| &noise[(channel * 3 + frame) * 2000..][..2000];
+            let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / 2000.0;
+            for (a, b, expected) in
+                [((0, 0), (0, 0), 1.0), ((1, 2), (1, 2), 1.0), ((0, 0), (0, 2), shared), ((0, 1), (1, 1), 0.0)]
+            {
+                let found = product(plane(a.0, a.1), plane(b.0, b.1));
+                assert!((found - expected).abs() < 0.1, "{shared}: {a:?} {b:?} {found}");
+            }
+        }
+        assert_eq!(draw(1.0)[..2000], draw(1.0)[2000..4000]);
     }
 
     #[test]

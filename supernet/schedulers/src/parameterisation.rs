@@ -6,6 +6,7 @@ use crate::{Prediction, SchedulerConfig, SchedulerError, config::Settings, euler
 pub struct Parameterisation {
     config: SchedulerConfig,
     told: Told,
+    shared_noise: f32,
 }
 
 /// What the network is told of time.
@@ -35,7 +36,7 @@ pub struct Level {
 impl Default for Parameterisation {
     /// A flow told 1000·t.
     fn default() -> Self {
-        Self { config: SchedulerConfig::flow(1.0), told: Told::Time(1000.0) }
+        Self { config: SchedulerConfig::flow(1.0), told: Told::Time(1000.0), shared_noise: 0.0 }
     }
 }
 
@@ -79,7 +80,17 @@ impl Parameterisation {
             }
             (_, None) => Told::Time(1000.0),
         };
-        Ok(Self { config, told })
+        Ok(Self { config, told, shared_noise: 0.0 })
+    }
+
+    /// With noise of which the frames of a clip share so much of the variance, of 0 to 1.
+    pub fn sharing_noise(self, share: f32) -> Self {
+        Self { shared_noise: share, ..self }
+    }
+
+    /// Share of the noise's variance that the frames of a clip have in common.
+    pub fn shared_noise(&self) -> f32 {
+        self.shared_noise
     }
 
     /// The scheduler's config that it was made of.
@@ -136,6 +147,17 @@ impl Parameterisation {
 
     /// The process and what the network is told of time, for people and for exported files.
     pub fn describe(&self) -> String {
+        let process = self.describe_process();
+        match self.shared_noise {
+            0.0 => process,
+            share => format!(
+                "{process}, noise of a frame = sqrt({share}) a + sqrt({}) b with a drawn once for the clip and b for the frame",
+                1.0 - share
+            ),
+        }
+    }
+
+    fn describe_process(&self) -> String {
         match &self.told {
             Told::Time(scale) => format!("rectified flow, timestep = {scale} t"),
             told => {

@@ -332,7 +332,7 @@ impl Game<'_> {
         let drawn = (0..rows).map(|_| times[rng.random_range(0..settings.student_steps)]).collect();
         let batch = stills.take(FlowBatch::of(self.data, self.parameterisation, &indices, drawn, rng)?);
         let look = (0..rows).map(|_| self.parameterisation.time(settings.noise.draw(rng))).collect();
-        let noise = normal_vec(batch.data.len(), rng);
+        let noise = batch.fresh_noise(rng);
         let xi = normal_vec(batch.data.len(), rng);
         Ok(Round { batch, look, noise, xi, path: NoisePath::new() })
     }

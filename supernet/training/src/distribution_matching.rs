@@ -5,13 +5,13 @@
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use tnas_network::{Parameters, Stream, WeightSource, normal_vec};
+use tnas_network::{Parameters, Stream, WeightSource};
 
 use crate::{
     AdamWSettings, EMPTY_CAPTION, StepReport, Student, TimeLaw, TrainError, Turn,
     adversarial::{Game, Round},
     denoise::on,
-    flow_loss::{FlowBatch, mean_squared, part_loss},
+    flow_loss::{FlowBatch, clips_noise, mean_squared, part_loss},
     learning_rate,
     stills::Stills,
 };
@@ -105,22 +105,21 @@ impl Game<'_> {
         let levels: Vec<usize> = (0..rows).map(|_| rng.random_range(0..settings.student_steps)).collect();
         let [channels, frames, height, width] = self.data.shape();
         let shape = [rows, channels, frames, height, width];
-        let count = shape.iter().product();
         let batch = FlowBatch {
             captions,
             times: levels.iter().map(|&level| times[level]).collect(),
-            data: vec![0.0; count],
-            noise: normal_vec(count, rng),
+            data: vec![0.0; shape.iter().product()],
+            noise: clips_noise(shape, self.parameterisation, rng),
             weights: Vec::new(),
             given: Vec::new(),
             shape,
             parameterisation: self.parameterisation.clone(),
         };
         let batch = stills.take(batch);
-        let count = batch.data.len();
-        let path = (1..settings.student_steps).map(|_| normal_vec(count, rng)).collect();
+        let path = (1..settings.student_steps).map(|_| batch.fresh_noise(rng)).collect();
         let look = (0..rows).map(|_| self.parameterisation.time(settings.scores.noise.draw(rng))).collect();
-        Ok(Round { batch, look, noise: normal_vec(count, rng), xi: Vec::new(), path })
+        let noise = batch.fresh_noise(rng);
+        Ok(Round { batch, look, noise, xi: Vec::new(), path })
     }
 
     /// The clips as the student has them before its last step here: what it makes of noise, noised anew before each step. At

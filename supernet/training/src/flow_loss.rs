@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
-use tnas_network::{Stream, Value, WeightSource, normal_vec};
+use tnas_network::{Stream, Value, WeightSource, clip_noise};
 use tnas_schedulers::{Parameterisation, interpolate};
 
 use crate::{
@@ -141,11 +141,11 @@ impl FlowBatch {
         rng: &mut Stream,
     ) -> Result<Self, TrainError> {
         let data = set.gather(indices)?;
-        let noise = normal_vec(data.len(), rng);
         let captions = indices.iter().map(|&index| set.captions()[index]).collect();
         let [channels, frames, height, width] = set.shape();
         let times = times.into_iter().map(|t| parameterisation.time(t)).collect();
         let shape = [indices.len(), channels, frames, height, width];
+        let noise = clips_noise(shape, parameterisation, rng);
         Ok(Self {
             captions,
             times,
@@ -156,6 +156,11 @@ impl FlowBatch {
             shape,
             parameterisation: parameterisation.clone(),
         })
+    }
+
+    /// Noise of these clips' law, drawn anew.
+    pub fn fresh_noise(&self, rng: &mut Stream) -> Vec<f32> {
+        clips_noise(self.shape, &self.parameterisation, rng)
     }
 
     /// With the first frame of about this share of the clips given, so that a model learns to go on from a picture.
@@ -280,6 +285,15 @@ impl FlowBatch {
         let denoise = Denoise { parameterisation: &self.parameterisation, times: &self.times, device };
         denoise.velocity(graph, weights, on(self.noised(), &self.shape, device), vec![context])
     }
+}
+
+/// Noise of clips `[B, C, F, H, W]`, each with what its frames share.
+pub(crate) fn clips_noise(
+    [batch, clip @ ..]: [usize; 5],
+    parameterisation: &Parameterisation,
+    rng: &mut Stream,
+) -> Vec<f32> {
+    (0..batch).flat_map(|_| clip_noise(clip, parameterisation.shared_noise(), rng)).collect()
 }
 
 /// Sizes of so many parts of some rows, the larger first; none is empty.

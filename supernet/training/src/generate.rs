@@ -1,7 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use tnas_graph::Graph;
-use tnas_network::{Parameters, Stream, Value, execute, normal_vec, side_by_side, stream};
+use tnas_network::{Parameters, Stream, Value, clip_noise, execute, side_by_side, stream};
 use tnas_schedulers::{Parameterisation, Plan, Sampler, Scheduler, SchedulerConfig};
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
@@ -82,7 +82,8 @@ pub fn generate(
             guidance: settings.guidance,
             shape: [batch, channels, frames, height, width],
         };
-        let mut clips = Clips::drawn(&network, settings.seed, index * settings.batch);
+        let shared = backbone.parameterisation.shared_noise();
+        let mut clips = Clips::drawn(&network, shared, settings.seed, index * settings.batch);
         match &settings.scheduler {
             None => clips.flow(&network, &backbone.parameterisation, settings)?,
             Some(config) => clips.scheduled(&network, config, settings.steps)?,
@@ -132,16 +133,18 @@ impl Guided<'_> {
 struct Clips {
     clips: Vec<Vec<f32>>,
     streams: Vec<Stream>,
+    /// Share of the noise's variance that their frames have in common.
+    shared: f32,
 }
 
 impl Clips {
     /// Noise for the clips from the `first` on.
-    fn drawn(network: &Guided, seed: u64, first: usize) -> Self {
+    fn drawn(network: &Guided, shared: f32, seed: u64, first: usize) -> Self {
         let [batch, clip @ ..] = network.shape;
         let mut streams: Vec<Stream> =
             (0..batch).map(|row| stream(seed, "generate", (first + row) as u64)).collect();
-        let clips = streams.iter_mut().map(|rng| normal_vec(clip.iter().product(), rng)).collect();
-        Self { clips, streams }
+        let clips = streams.iter_mut().map(|rng| clip_noise(clip, shared, rng)).collect();
+        Self { clips, streams, shared }
     }
 
     /// The frame that is given, where one is, in its place.
@@ -166,6 +169,7 @@ impl Clips {
         parameterisation: &Parameterisation,
         settings: &GenerateSettings,
     ) -> Result<(), TrainError> {
+        let ([_, shape @ ..], shared) = (network.shape, self.shared);
         self.scale(parameterisation.most());
         self.give(network, settings);
         for pair in parameterisation.times(settings.steps, settings.shift).windows(2) {
@@ -182,8 +186,7 @@ impl Clips {
             }
             let rows = self.clips.iter_mut().zip(&mut self.streams);
             for ((clip, rng), v) in rows.zip(v.chunks(v.len() / network.shape[0])) {
-                let count = clip.len();
-                settings.sampler.step(clip, v, pair[0], pair[1], &mut || normal_vec(count, rng));
+                settings.sampler.step(clip, v, pair[0], pair[1], &mut || clip_noise(shape, shared, rng));
             }
             self.give(network, settings);
         }
@@ -192,7 +195,8 @@ impl Clips {
 
     /// By a scheduler of the model's own process.
     fn scheduled(&mut self, network: &Guided, config: &SchedulerConfig, steps: usize) -> Result<(), TrainError> {
-        let [.., height, width] = network.shape;
+        let ([_, shape @ ..], shared) = (network.shape, self.shared);
+        let [.., height, width] = shape;
         let mut plan = Plan::new(steps);
         if let Some(mu) = config.mu(height * width) {
             plan = plan.with("mu", mu);
@@ -208,8 +212,7 @@ impl Clips {
             let outputs = network.outputs(&inputs, timestep)?;
             let rows = self.clips.iter_mut().zip(&mut self.streams).zip(&mut schedulers);
             for (((clip, rng), scheduler), out) in rows.zip(outputs.chunks(outputs.len() / network.shape[0])) {
-                let count = clip.len();
-                scheduler.step(step, out, clip, &mut || normal_vec(count, rng))?;
+                scheduler.step(step, out, clip, &mut || clip_noise(shape, shared, rng))?;
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use tnas_graph::{Graph, Op, RuntimeError, ValueId, Weight, WeightError};
 
-use crate::{Value, ops, segmented::Tapes};
+use crate::{Compute, Value, ops, segmented::Tapes};
 
 /// Where a running graph finds its weights.
 pub trait WeightSource {
@@ -25,6 +25,11 @@ pub trait WeightSource {
         Ok(ops::slice_axes(value, &ranges))
     }
 
+    /// What operations compute in.
+    fn compute(&self) -> Compute {
+        Compute::F32
+    }
+
     /// Where runs are recorded, if they are: see [`crate::Leaves::in_segments`].
     #[doc(hidden)]
     fn tapes(&self) -> Option<&Tapes> {
@@ -42,15 +47,18 @@ pub fn execute(
     device: &Device,
 ) -> Result<Vec<Value>, RuntimeError> {
     check_inputs(graph, &inputs)?;
-    if let Some(tapes) = weights.tapes() {
-        return tapes.run(graph, weights, inputs, device);
-    }
-    let mut run = Run::new(graph);
-    for (input, value) in graph.inputs.iter().zip(inputs) {
-        run.values[input.value.index()] = Some(value);
-    }
-    run.nodes(0..graph.nodes.len(), weights, device)?;
-    run.outputs()
+    let outputs = match weights.tapes() {
+        Some(tapes) => tapes.run(graph, weights, inputs, device)?,
+        None => {
+            let mut run = Run::new(graph);
+            for (input, value) in graph.inputs.iter().zip(inputs) {
+                run.values[input.value.index()] = Some(value);
+            }
+            run.nodes(0..graph.nodes.len(), weights, device)?;
+            run.outputs()?
+        }
+    };
+    Ok(outputs.into_iter().map(|output| output.cast(FloatDType::F32)).collect())
 }
 
 /// A graph of which some nodes have run.

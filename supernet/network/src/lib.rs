@@ -3,6 +3,7 @@
 //! [`Parameters`] holds weights by their checkpoint names; [`execute`] runs a [`tnas_graph::Graph`] with them. Nothing
 //! here knows what a UNet is: training, sampling and measuring all run whatever graph they are given.
 
+mod compute;
 mod device;
 mod execute;
 mod fused;
@@ -16,6 +17,7 @@ mod tensor_file;
 mod value;
 
 pub use burn::tensor::Device;
+pub use compute::{Compute, ComputeError};
 pub use device::{DeviceError, open_device};
 pub use execute::{WeightSource, execute};
 pub use fused::{AdamWStep, adamw, squares};

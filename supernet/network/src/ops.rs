@@ -1,19 +1,50 @@
 //! Each semantic operation as Burn operations.
 
 use burn::tensor::{
-    Device, Tensor, activation, module,
+    Device, FloatDType, Tensor, activation, module,
     ops::{InterpolateMode, InterpolateOptions},
 };
 use tnas_graph::{Op, RuntimeError, Weight, WeightError};
 
 use crate::{
-    Value, WeightSource,
+    Compute, Value, WeightSource,
     fused::{self, attention, conv2d, gelu, group_norm, layer_norm, linear, permute, silu, softmax},
     value::with_rank,
 };
 
-/// Runs one operation; `with_silu` fuses a SiLU behind a GroupNorm.
+/// Runs one operation in the weights' precision; `with_silu` fuses a SiLU behind a GroupNorm.
 pub(crate) fn run(
+    op: &Op,
+    with_silu: bool,
+    inputs: Vec<Value>,
+    weights: &dyn WeightSource,
+    device: &Device,
+) -> Result<Value, RuntimeError> {
+    let compute = weights.compute();
+    if compute == Compute::F32 {
+        return run_as_given(op, with_silu, inputs, weights, device);
+    }
+    // Sums of many squares and exponentials, and angles of many turns, are nothing for few bits.
+    let precise = matches!(
+        op,
+        Op::GroupNorm { .. } | Op::LayerNorm { .. } | Op::Softmax | Op::Sinusoid { .. } | Op::Mean { .. }
+    );
+    let dtype = if precise { FloatDType::F32 } else { compute.dtype() };
+    let inputs = inputs.into_iter().map(|input| input.cast(dtype)).collect();
+    let result = run_as_given(op, with_silu, inputs, &In(weights, dtype), device)?;
+    Ok(result.cast(compute.dtype()))
+}
+
+/// Weights in another precision.
+struct In<'a>(&'a dyn WeightSource, FloatDType);
+
+impl WeightSource for In<'_> {
+    fn flat(&self, name: &str) -> Option<(&[usize], Tensor<1>)> {
+        self.0.flat(name).map(|(shape, flat)| (shape, flat.cast(self.1)))
+    }
+}
+
+fn run_as_given(
     op: &Op,
     with_silu: bool,
     mut inputs: Vec<Value>,

@@ -5,7 +5,7 @@ use rand::RngExt;
 use thiserror::Error;
 use tnas_graph::{Graph, Init, RuntimeError, Weight, WeightError, Weights};
 
-use crate::{Value, WeightSource, normal_vec, segmented::Tapes, stream};
+use crate::{Compute, Value, WeightSource, normal_vec, segmented::Tapes, stream};
 
 /// Weights by checkpoint name, on the plain device. A supernet is a `Parameters` that holds every choice's weights.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ impl Parameters {
             let flat = if trains(name) { flat.require_grad() } else { flat };
             (name.clone(), Parameter { shape: parameter.shape.clone(), flat })
         };
-        Leaves { device, tensors: self.tensors.iter().map(leaf).collect(), tapes: None }
+        Leaves { device, tensors: self.tensors.iter().map(leaf).collect(), tapes: None, compute: Compute::F32 }
     }
 }
 
@@ -172,6 +172,7 @@ pub struct Leaves {
     device: Device,
     tensors: BTreeMap<String, Parameter>,
     tapes: Option<Tapes>,
+    compute: Compute,
 }
 
 impl Leaves {
@@ -185,6 +186,11 @@ impl Leaves {
     /// that depends on the weights through both.
     pub fn in_segments(self) -> Self {
         Self { tapes: Some(Tapes::default()), ..self }
+    }
+
+    /// Runs operations in this precision over the f32 weights, whose gradients are f32 again.
+    pub fn computing(self, compute: Compute) -> Self {
+        Self { compute, ..self }
     }
 
     /// Takes the gradients out by name; weights that no path used have none.
@@ -216,13 +222,17 @@ impl Leaves {
             Some((name.to_string(), Parameter { shape: shape.clone(), flat }))
         };
         let tensors = names.into_iter().filter_map(leaf).collect();
-        Self { device: self.device.clone(), tensors, tapes: None }
+        Self { device: self.device.clone(), tensors, tapes: None, compute: self.compute }
     }
 }
 
 impl WeightSource for Leaves {
     fn flat(&self, name: &str) -> Option<(&[usize], Tensor<1>)> {
         self.tensors.get(name).map(|p| (&p.shape[..], p.flat.clone()))
+    }
+
+    fn compute(&self) -> Compute {
+        self.compute
     }
 
     fn tapes(&self) -> Option<&Tapes> {

@@ -8,7 +8,7 @@ use std::{
 use burn::tensor::{Device, Gradients, Tensor};
 use tnas_graph::{Graph, RuntimeError, Segment};
 
-use crate::{Leaves, Value, WeightSource, accumulate, execute::Run, ops};
+use crate::{Compute, Leaves, Value, WeightSource, accumulate, execute::Run, ops};
 
 /// The runs of a step that the backward pass will do again, in order.
 #[doc(hidden)]
@@ -36,6 +36,10 @@ struct Plain<'a>(&'a dyn WeightSource);
 impl WeightSource for Plain<'_> {
     fn flat(&self, name: &str) -> Option<(&[usize], Tensor<1>)> {
         self.0.flat(name).map(|(shape, flat)| (shape, flat.inner()))
+    }
+
+    fn compute(&self) -> Compute {
+        self.0.compute()
     }
 }
 

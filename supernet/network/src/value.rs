@@ -1,4 +1,4 @@
-use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Gradients, Int, Tensor, TensorData};
 use tnas_graph::{HostData, HostTensor};
 
 /// A tensor whose rank is known at run time only.
@@ -103,6 +103,11 @@ impl Value {
             Self::F5(x) => any(x, shape),
             ids => ids,
         }
+    }
+
+    /// Floats in another precision, with gradients; integers pass through.
+    pub(crate) fn cast(self, dtype: FloatDType) -> Self {
+        with_rank!(self, x => x.cast(dtype))
     }
 
     /// As rank 1.

@@ -6,8 +6,8 @@ use tnas_network::{Parameters, Value, WeightSource, execute, stream};
 use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
 
 use crate::{
-    AdamWSettings, CaptionTokens, Checkpointing, FlowSettings, LatentSet, LatentSource, LoopSettings, Observer,
-    StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
+    AdamWSettings, CaptionTokens, Checkpointing, Compute, FlowSettings, LatentSet, LatentSource, LoopSettings,
+    Observer, StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
     defaults::is_one,
     denoise::on,
     flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
@@ -36,6 +36,9 @@ pub struct BackboneSettings {
     /// Devices that share each micro-batch's clips, a copy of the weights on each; the command's own where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
+    /// What the network computes in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32.
+    #[serde(skip_serializing_if = "Compute::is_f32")]
+    pub compute: Compute,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -54,6 +57,7 @@ impl Default for BackboneSettings {
             flow: FlowSettings::default(),
             accumulate: 1,
             devices: Vec::new(),
+            compute: Compute::F32,
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -75,7 +79,7 @@ pub fn train_backbone(
 ) -> Result<(), TrainError> {
     data.check(captions.ids.len())?;
     set.checkpointing = settings.checkpointing;
-    set.spread(&settings.devices)?;
+    set.spread(&settings.devices, settings.compute)?;
     let cut = Cut::new(settings.batch, settings.accumulate, &settings.devices, 1, 0.0);
     let length = captions.length;
     let [channels, frames, height, width] = data.shape();

@@ -20,6 +20,9 @@ pub enum TrainError {
     /// A device of the settings cannot be had.
     #[error(transparent)]
     Device(#[from] tnas_network::DeviceError),
+    /// A device does not compute in the precision of the settings.
+    #[error(transparent)]
+    Compute(#[from] tnas_network::ComputeError),
     /// The user asked to stop; a checkpoint holds the state.
     #[error("finish {stage}: interrupted after step {step}; run the same command again to go on")]
     Interrupted {

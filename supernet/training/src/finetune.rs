@@ -3,8 +3,8 @@ use tnas_network::stream;
 use tnas_space::{Backbone, DenoiserShape, Genotype};
 
 use crate::{
-    AdamWSettings, Checkpointing, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer, StabilitySettings,
-    StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
+    AdamWSettings, Checkpointing, Compute, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer,
+    StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
     defaults::{is_nothing, is_one, is_zero},
     denoise::on,
     flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
@@ -45,6 +45,9 @@ pub struct FinetuneSettings {
     /// Devices that share each micro-batch's clips, a copy of the weights on each; the command's own where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
+    /// What the network computes in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32.
+    #[serde(skip_serializing_if = "Compute::is_f32")]
+    pub compute: Compute,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -67,6 +70,7 @@ impl Default for FinetuneSettings {
             first_frame: 0.0,
             accumulate: 1,
             devices: Vec::new(),
+            compute: Compute::F32,
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -89,7 +93,7 @@ pub fn finetune(
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
     set.checkpointing = settings.checkpointing;
-    set.spread(&settings.devices)?;
+    set.spread(&settings.devices, settings.compute)?;
     let [_, frames, height, width] = data.shape();
     let cut = Cut::new(settings.batch, settings.accumulate, &settings.devices, frames, settings.images);
     let graphs = HalfGraphs::new(&cut, |batch, frames| {

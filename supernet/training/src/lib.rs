@@ -52,5 +52,6 @@ pub use schedule::learning_rate;
 pub use shift::Shift;
 pub use stability::{LoopRecord, StabilitySettings, Turn};
 pub use supernet::{SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, richest, train_supernet, twins};
+pub use tnas_network::Compute;
 pub use train_set::{Checkpointing, PartLoss, StepReport, TrainSet};
 pub use weighting::Weighting;

@@ -7,8 +7,8 @@ use tnas_network::{Device, Parameters, Value, side_by_side, stream};
 use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
 
 use crate::{
-    AdamWSettings, Checkpointing, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer,
-    StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
+    AdamWSettings, Checkpointing, Compute, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings,
+    Observer, StabilitySettings, StepOutcome, TextFeatures, TrainError, TrainSet, Turn,
     defaults::{is_nothing, is_one},
     denoise::on,
     flow_loss::{Cut, FlowBatch, HalfGraphs, mean_squared, part_loss},
@@ -69,6 +69,9 @@ pub struct SupernetSettings {
     /// Devices that share each micro-batch's clips, a copy of the weights on each; the command's own where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
+    /// What the network computes in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32.
+    #[serde(skip_serializing_if = "Compute::is_f32")]
+    pub compute: Compute,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -94,6 +97,7 @@ impl Default for SupernetSettings {
             images: 0.0,
             accumulate: 1,
             devices: Vec::new(),
+            compute: Compute::F32,
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -122,7 +126,7 @@ pub fn train_supernet(
 ) -> Result<(), TrainError> {
     data.check(text.context.len())?;
     set.checkpointing = settings.checkpointing;
-    set.spread(&settings.devices)?;
+    set.spread(&settings.devices, settings.compute)?;
     let [_, frames, height, width] = data.shape();
     let cut = Cut::new(settings.batch, settings.accumulate, &settings.devices, frames, settings.images);
     let shape = DenoiserShape { batch: 1, frames, height, width, tokens: text.tokens };

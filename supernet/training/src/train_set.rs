@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use tnas_network::{Device, Leaves, Parameters, accumulate, open_device, side_by_side};
+use tnas_network::{Compute, Device, Leaves, Parameters, accumulate, open_device, side_by_side};
 
 use crate::{AdamWSettings, Adapters, Ema, Optimizer, TrainError};
 
@@ -29,6 +29,8 @@ pub struct TrainSet {
     pub adapters: Adapters,
     /// Where the groups of a step's clips are computed, one at a time each; on the weights' own device where there are none.
     pub devices: Vec<Device>,
+    /// What the network computes in during a step.
+    pub compute: Compute,
 }
 
 /// What a training step keeps of its forward pass.
@@ -80,6 +82,7 @@ impl TrainSet {
             notes: BTreeMap::new(),
             adapters: Adapters::default(),
             devices: Vec::new(),
+            compute: Compute::F32,
         }
     }
 
@@ -90,6 +93,7 @@ impl TrainSet {
 
     fn leaves_of(&self, weights: &Parameters) -> Leaves {
         let leaves = weights.leaves(|name| self.trained.contains(name) || self.adapters.contains(name));
+        let leaves = leaves.computing(self.compute);
         match self.checkpointing {
             Checkpointing::Off => leaves,
             Checkpointing::Blocks => leaves.in_segments(),
@@ -126,6 +130,7 @@ impl TrainSet {
             self.optimizer.step(&mut self.parameters, gradients, gradient_norm, rate);
             self.ema.update(&self.parameters, step);
         }
+        self.adjust_loss_scale(!gradient_norm.is_finite());
         StepReport { gradient_norm, moved }
     }
 
@@ -136,10 +141,12 @@ impl TrainSet {
         self.adapters.merged(&parameters)
     }
 
-    /// Opens the devices, by name, that the groups of a step's clips are computed on.
-    pub fn spread(&mut self, devices: &[String]) -> Result<(), TrainError> {
+    /// Opens the devices, by name, that the groups of a step's clips are computed on, and says in what precision.
+    pub fn spread(&mut self, devices: &[String], compute: Compute) -> Result<(), TrainError> {
         self.devices = devices.iter().map(|name| open_device(name)).collect::<Result<_, _>>()?;
-        Ok(())
+        self.compute = compute;
+        let own = self.devices.is_empty().then(|| self.parameters.device());
+        Ok(self.devices.iter().chain(own).try_for_each(|device| compute.check(device))?)
     }
 }
 
@@ -175,11 +182,12 @@ impl TrainSet {
             [] => vec![weights],
             devices => devices.iter().map(|device| weights.on_device(device)).collect(),
         };
+        let scale = self.loss_scale();
         let group = |weights: &Parameters, parts: Vec<J>| {
             side_by_side(weights.device(), parts, |part| {
                 let leaves = self.leaves_of(weights);
                 let PartLoss { loss, value } = loss(&leaves, part)?;
-                Ok::<_, TrainError>((value, leaves.backward(loss)?))
+                Ok::<_, TrainError>((value, backward_scaled(&leaves, loss, scale)?))
             })
         };
         let (mut value, mut sum) = (0.0, BTreeMap::new());
@@ -196,6 +204,50 @@ impl TrainSet {
         self.adapters.split(&self.parameters, &mut sum);
         Ok((value, sum))
     }
+}
+
+/// Factor of a loss in f16 at first, and the largest.
+const LOSS_SCALE: u64 = 1 << 14;
+
+/// Steps without overflow after which it is doubled again.
+const SCALE_GROWS_AFTER: u64 = 200;
+
+/// The notes that keep it, and the steps since it last changed.
+const SCALE: &str = "loss scale";
+const SINCE: &str = "steps at this loss scale";
+
+impl TrainSet {
+    /// What losses are multiplied by before the backward pass, and gradients divided by after it: in f16 small gradients would
+    /// vanish (Micikevicius et al. 2018, §3.2).
+    fn loss_scale(&self) -> u64 {
+        if self.compute == Compute::F16 { self.notes.get(SCALE).copied().unwrap_or(LOSS_SCALE) } else { 1 }
+    }
+
+    /// Halves it where gradients overflowed, doubles it after many steps where none did.
+    fn adjust_loss_scale(&mut self, overflowed: bool) {
+        if self.compute != Compute::F16 {
+            return;
+        }
+        let (scale, since) = (self.loss_scale(), self.notes.get(SINCE).copied().unwrap_or(0) + 1);
+        let (scale, since) = match (overflowed, since) {
+            (true, _) => ((scale / 2).max(1), 0),
+            (false, SCALE_GROWS_AFTER..) => ((scale * 2).min(LOSS_SCALE), 0),
+            (false, _) => (scale, since),
+        };
+        self.notes.extend([(SCALE.into(), scale), (SINCE.into(), since)]);
+    }
+}
+
+fn backward_scaled(
+    leaves: &Leaves,
+    loss: Tensor<1>,
+    scale: u64,
+) -> Result<BTreeMap<String, Tensor<1>>, TrainError> {
+    if scale == 1 {
+        return Ok(leaves.backward(loss)?);
+    }
+    let gradients = leaves.backward(loss.mul_scalar(scale as f64))?;
+    Ok(gradients.into_iter().map(|(name, x)| (name, x.div_scalar(scale as f64))).collect())
 }
 
 /// Does jobs at the same time, a thread each; one alone in this thread. Results come in the jobs' order.

@@ -9,9 +9,9 @@ use tnas_graph::Weights;
 use tnas_network::{Parameters, Value, WeightSource, execute, normal_vec, stream};
 use tnas_space::{Choice, DenoiserShape, Genotype, OPERATORS};
 use tnas_training::{
-    AdamWSettings, AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, HeldOut, LoopSettings,
-    Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet, Weighting, finetune,
-    train_supernet,
+    AdamWSettings, AdversarialSettings, BackboneSettings, Checkpointing, Compute, FinetuneSettings, FlowSettings,
+    HeldOut, LoopSettings, Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet,
+    Weighting, finetune, train_supernet,
 };
 use world::{World, adversarial_settings, bits, finetune_settings, supernet_settings};
 
@@ -180,7 +180,7 @@ fn defaults_are_written_as_before() {
         keys(serde_json::to_value(FinetuneSettings::default()).unwrap()),
         keys(serde_json::to_value(AdversarialSettings::default()).unwrap()),
     ] {
-        for new in ["accumulate", "devices", "images", "lora_rank", "feature_distillation"] {
+        for new in ["accumulate", "compute", "devices", "images", "lora_rank", "feature_distillation"] {
             assert!(!settings.iter().any(|key| key == new), "{new} in {settings:?}");
         }
     }
@@ -188,6 +188,25 @@ fn defaults_are_written_as_before() {
     assert_eq!(flow, r#"{"time":{"mean":0.0,"deviation":1.0},"shift":1.0,"caption_dropout":0.0}"#);
     let auto: FlowSettings = serde_json::from_str(r#"{"shift": "auto", "weighting": {"min_snr": 5.0}}"#).unwrap();
     assert_eq!((auto.shift, auto.weighting), (Shift::Auto, Weighting::MinSnr(5.0)));
+}
+
+#[test]
+fn half_precision_finds_nearly_what_f32_finds() {
+    let world = World::new();
+    let settings = FinetuneSettings { batch: 4, ..finetune_settings() };
+    let exact = figures(&world, &settings, 1);
+    for (compute, tolerance) in [(Compute::Bf16, 3e-2), (Compute::F16, 4e-3)] {
+        for checkpointing in [Checkpointing::Off, Checkpointing::Blocks] {
+            let settings = FinetuneSettings { compute, checkpointing, ..settings.clone() };
+            let found = figures(&world, &settings, 8);
+            for name in ["loss", "gradient_norm"] {
+                let (x, y) = (found[name][0], exact[name][0]);
+                println!("{compute:?} {checkpointing:?} {name}: {x} {y}");
+                assert!(x != y && (x - y).abs() <= tolerance * y, "{compute:?} {checkpointing:?} {name}: {x} {y}");
+            }
+            assert!(found["loss"].iter().all(|x| x.is_finite()));
+        }
+    }
 }
 
 fn adapted(world: &World, rank: usize) -> TrainSet {

@@ -57,7 +57,7 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
             judge_sha256: hash_path(&path)?,
             training_split_sha256: bench.train.content_hash()?,
             training_clips: bench.train.len(),
-            labels: labels[..settings.labels.len()].to_vec(),
+            labels: labels[..labels.len() - settings.unseen().len()].to_vec(),
             network: network.clone(),
             settings: settings.clone(),
         };
@@ -137,7 +137,7 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
     let (network, labels) = Judge::network(&bench.train, &bench.study.judge)?;
     let mine = &bench.study.judge;
     anyhow::ensure!(
-        published.network == network && published.labels == labels[..mine.labels.len()],
+        published.network == network && published.labels == labels[..labels.len() - mine.unseen().len()],
         "failed to use the judge {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
          {}×{}, width {}, and labels {}; {again}",
         weights.display(),

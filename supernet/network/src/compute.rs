@@ -21,7 +21,7 @@ pub enum Compute {
 
 /// A device does not compute so.
 #[derive(Debug, Error)]
-#[error("compute in {compute} on the device {device}: it does not support that; set compute = \"f32\"")]
+#[error("compute in {compute} on the device {device}: it lacks that arithmetic; set compute = \"f32\"")]
 pub struct ComputeError {
     /// What was asked.
     pub compute: &'static str,

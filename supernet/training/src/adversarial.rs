@@ -9,8 +9,8 @@ use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 use crate::{
-    AdamWSettings, Checkpoint, Checkpointing, LatentSource, LoopRecord, LoopSettings, Observer, StabilitySettings,
-    StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
+    AdamWSettings, Checkpoint, Checkpointing, Compute, LatentSource, LoopRecord, LoopSettings, Observer,
+    StabilitySettings, StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
     defaults::is_nothing,
     denoise::{Denoise, by_clip, column, on},
@@ -63,6 +63,9 @@ pub struct AdversarialSettings {
     /// Share of the steps that train on single frames of the clips.
     #[serde(skip_serializing_if = "is_nothing")]
     pub images: f64,
+    /// What the networks that train compute in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32.
+    #[serde(skip_serializing_if = "Compute::is_f32")]
+    pub compute: Compute,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
     #[serde(skip_serializing_if = "Checkpointing::is_off")]
     pub checkpointing: Checkpointing,
@@ -92,6 +95,7 @@ impl Default for AdversarialSettings {
             heads: adam(3e-3),
             scores: ScoreSettings::default(),
             images: 0.0,
+            compute: Compute::F32,
             checkpointing: Checkpointing::Off,
             stability: StabilitySettings::default(),
         }
@@ -194,6 +198,9 @@ pub fn train_student(
     data.check(text.context.len())?;
     student.generator.checkpointing = settings.checkpointing;
     student.score.checkpointing = settings.checkpointing;
+    for set in [&mut student.generator, &mut student.discriminator, &mut student.score] {
+        set.spread(&[], settings.compute)?;
+    }
     let [_, frames, height, width] = data.shape();
     let shape = DenoiserShape { batch: settings.batch, frames, height, width, tokens: text.tokens };
     let rows = |batch, frames| DenoiserShape { batch, frames, ..shape };

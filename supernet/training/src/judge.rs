@@ -1,4 +1,5 @@
 mod spoiling;
+mod words;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,11 +10,15 @@ use tnas_clips::{Clip, ClipSet, blend, cell_means};
 use tnas_network::{Parameters, Value, execute, side_by_side, stream};
 use tnas_space::JudgeNetwork;
 
-use self::spoiling::{Alike, OUT_OF_ORDER, disturbed, kind_of_spoilt, out_of_order};
+pub use self::words::label_value;
+use self::{
+    spoiling::{Alike, OUT_OF_ORDER, disturbed, kind_of_spoilt, out_of_order},
+    words::telling_words,
+};
 
 use crate::{
     AdamWSettings, Loading, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, Turn,
-    denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
+    defaults::is_zero, denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
 };
 
 /// A video classifier trained on real clips: its accuracy and features judge generated ones.
@@ -34,8 +39,11 @@ pub type JudgeLabels = Vec<(String, Vec<String>)>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JudgeSettings {
-    /// Labels that it tells, e.g. `action`.
+    /// Labels that it tells, e.g. `action`; `word:left` is whether the caption holds that word.
     pub labels: Vec<String>,
+    /// So many of the captions' words are told too: those that most nearly half of the clips have.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub words: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Clips a step.
@@ -60,6 +68,7 @@ impl Default for JudgeSettings {
     fn default() -> Self {
         Self {
             labels: Vec::new(),
+            words: 0,
             steps: 300,
             batch: 16,
             width: 16,
@@ -127,6 +136,11 @@ impl JudgeSettings {
         self.appearance.as_ref().is_some_and(|appearance| appearance.blends)
     }
 
+    /// Labels that features see and nobody is told.
+    pub fn unseen(&self) -> &[String] {
+        self.appearance.as_ref().map_or(&[], |appearance| &appearance.labels)
+    }
+
     /// Cells along each side whose colours are told; none without.
     fn colour_cells(&self) -> usize {
         self.appearance
@@ -155,15 +169,20 @@ impl Judge {
         }
         let [frames, size, _] = clips.shape();
         let values = |label: &String| {
-            let found: std::collections::BTreeSet<&String> =
-                clips.labels().filter_map(|labels| labels.get(label)).collect();
+            let found: std::collections::BTreeSet<_> = clips
+                .captions()
+                .zip(clips.labels())
+                .filter_map(|(caption, labels)| label_value(label, caption, labels))
+                .collect();
             if found.len() < 2 {
                 return Err(TrainError::Data(format!("label {label} has {} values, a judge needs 2", found.len())));
             }
-            Ok((label.clone(), found.into_iter().cloned().collect::<Vec<_>>()))
+            Ok((label.clone(), found.into_iter().map(|value| value.into_owned()).collect::<Vec<_>>()))
         };
-        let unseen = settings.appearance.iter().flat_map(|appearance| &appearance.labels);
-        let labels: JudgeLabels = settings.labels.iter().chain(unseen).map(values).collect::<Result<_, _>>()?;
+        let words = telling_words(clips.captions(), settings.words);
+        let words = words.iter().filter(|word| !settings.labels.contains(word));
+        let labels = settings.labels.iter().chain(words).chain(settings.unseen());
+        let labels: JudgeLabels = labels.map(values).collect::<Result<_, _>>()?;
         let colours = 3 * settings.colour_cells().pow(2);
         let classes = labels.iter().map(|(_, values)| values.len()).chain([settings.kinds()]).collect();
         let network = JudgeNetwork { size, frames, width: settings.width, classes, colours };
@@ -222,9 +241,13 @@ impl Judge {
 
 /// Share of the clips with this label of which it is told rightly.
 fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f64 {
-    let pairs = clips.iter().zip(told).filter_map(|(clip, told)| Some((clip.labels.get(label)?, told.get(label)?)));
-    let (right, all) =
-        pairs.fold((0usize, 0usize), |(right, all), (truth, told)| (right + usize::from(truth == told), all + 1));
+    let pairs = clips
+        .iter()
+        .zip(told)
+        .filter_map(|(clip, told)| Some((label_value(label, &clip.caption, &clip.labels)?, told.get(label)?)));
+    let (right, all) = pairs.fold((0usize, 0usize), |(right, all), (truth, told)| {
+        (right + usize::from(truth == told.as_str()), all + 1)
+    });
     right as f64 / all.max(1) as f64
 }
 
@@ -282,7 +305,8 @@ pub fn train_judge(
             let mut start = 0;
             for (label, values) in labels.iter().filter(|_| real) {
                 let truth = |clip: &Clip| {
-                    values.iter().position(|value| Some(value) == clip.labels.get(label)).unwrap_or(0) as i64
+                    let value = label_value(label, &clip.caption, &clip.labels);
+                    values.iter().position(|known| Some(known.as_str()) == value.as_deref()).unwrap_or(0) as i64
                 };
                 loss = loss + cross_entropy(&logits, start, values.len(), picked.iter().map(truth).collect());
                 start += values.len();
@@ -408,6 +432,27 @@ mod tests {
         let told = Value::from_f32(vec![0.0; 24], &[2, 12], &device);
         let loss = targets.loss(told, &of, &device).into_scalar::<f32>();
         assert!((loss - 1.0).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
+    fn words_of_captions_are_labels_between_those_told_and_those_seen() {
+        let clips = ["a red dog", "a red cat", "a blue dog", "a blue cat"].into_iter().zip(["x", "y", "z", "x"]);
+        let clips = clips.map(|(caption, who)| {
+            let labels = [("who".to_string(), who.to_string()), ("n".to_string(), (who == "x").to_string())].into();
+            Clip { caption: caption.into(), labels, ..clip() }
+        });
+        let clips = ClipSet::of(clips.collect()).unwrap();
+        let appearance = Some(AppearanceSettings { labels: vec!["who".into()], ..AppearanceSettings::default() });
+        let labels = vec!["n".into(), "word:dog".into()];
+        let settings = JudgeSettings { labels, words: 3, appearance, ..JudgeSettings::default() };
+        let (network, labels) = Judge::network(&clips, &settings).unwrap();
+        let names: Vec<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["n", "word:dog", "word:blue", "word:cat", "who"]);
+        assert_eq!(labels[1].1, ["no", "yes"]);
+        assert_eq!(network.classes, [2, 2, 2, 2, 3, 3]);
+        let none = JudgeSettings { labels: vec!["word:bird".into()], ..JudgeSettings::default() };
+        let message = Judge::network(&clips, &none).unwrap_err().to_string();
+        assert!(message.contains("word:bird has 1 values"), "{message}");
     }
 
     #[test]

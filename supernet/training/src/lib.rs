@@ -43,7 +43,7 @@ pub use fair::FairSampler;
 pub use finetune::{FinetuneSettings, finetune};
 pub use flow_loss::{FlowSettings, TimeLaw};
 pub use generate::{GenerateSettings, generate};
-pub use judge::{AppearanceSettings, Judge, JudgeLabels, JudgeSettings, JudgedClips, train_judge};
+pub use judge::{AppearanceSettings, Judge, JudgeLabels, JudgeSettings, JudgedClips, label_value, train_judge};
 pub use loader::{LoadTimes, Loading};
 pub use lora::Adapters;
 pub use optimizer::{AdamWSettings, Optimizer};

@@ -13,7 +13,7 @@ use tnas_training::{
     HeldOut, LoopSettings, Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet,
     Weighting, finetune, train_supernet,
 };
-use world::{World, adversarial_settings, bits, finetune_settings, supernet_settings};
+use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings};
 
 /// Figures of every step by name.
 #[derive(Default)]
@@ -205,6 +205,30 @@ fn half_precision_finds_nearly_what_f32_finds() {
                 assert!(x != y && (x - y).abs() <= tolerance * y, "{compute:?} {checkpointing:?} {name}: {x} {y}");
             }
             assert!(found["loss"].iter().all(|x| x.is_finite()));
+        }
+    }
+}
+
+/// The first losses of both methods' networks lie by those in f32: heads, scores and student all compute in few bits.
+#[test]
+fn students_train_in_half_precision() {
+    let world = World::new();
+    for (method, settings) in [("adversarial", adversarial_settings()), ("dmd2", score_settings())] {
+        let run = |compute| {
+            let mut figures = Figures::default();
+            let settings = AdversarialSettings { compute, ..settings.clone() };
+            world.adversarial(&settings, &LoopSettings::new("test", 6), &mut figures).unwrap();
+            figures.0.into_inner()
+        };
+        let exact = run(Compute::F32);
+        for compute in [Compute::Bf16, Compute::F16] {
+            let found = run(compute);
+            for (name, values) in found.iter().filter(|(name, _)| name.starts_with("loss")) {
+                let (x, y) = (values[0], exact[name][0]);
+                assert!(values.iter().all(|x| x.is_finite()), "{method} {compute:?} {name}: {values:?}");
+                assert!((x - y).abs() <= 3e-2 * y.abs(), "{method} {compute:?} {name}: {x} {y}");
+                assert!(*name == "loss_student" || x != y, "{method} {compute:?} {name}: {x}");
+            }
         }
     }
 }

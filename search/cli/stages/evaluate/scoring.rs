@@ -8,7 +8,7 @@ use tnas_clips::{
     BlockMatching, Clip, ClipError, ScoredClips, Whitening, mean_frame_difference, nearest_neighbours, thumbnail,
     warp_error,
 };
-use tnas_training::Judge;
+use tnas_training::{Judge, label_value};
 
 use super::{
     super::judge::read_whitening,
@@ -101,7 +101,10 @@ impl<'a> Scorer<'a> {
         let nearest = nearest_neighbours(&thumbnails, &self.training)?;
         let right = |label: &String| {
             let told = clips.iter().zip(&judged.told);
-            told.map(|(clip, told)| Some(clip.labels.get(label)? == told.get(label)?)).collect()
+            told.map(|(clip, told)| {
+                Some(label_value(label, &clip.caption, &clip.labels)? == told.get(label)?.as_str())
+            })
+            .collect()
         };
         Ok(ScoredClips {
             right: judged.accuracy.keys().map(|label| (label.clone(), right(label))).collect(),

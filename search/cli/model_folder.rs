@@ -70,15 +70,14 @@ pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbo
 }
 
 /// Share of the noise's variance that frames of a clip have in common, as a folder's genotype.json says; 0 where it does not.
-fn shared_noise(folder: &Path) -> anyhow::Result<f32> {
+fn shared_noise(folder: &Path) -> anyhow::Result<f64> {
     let Some(share) = read_json(&folder.join(GENOTYPE))?.and_then(|json| json.get(SHARED_NOISE).cloned()) else {
         return Ok(0.0);
     };
     let number = share.as_f64().filter(|share| (0.0..=1.0).contains(share));
-    let number = number.with_context(|| {
+    number.with_context(|| {
         format!("failed to use {}: {SHARED_NOISE} = {share} must be of 0 to 1", folder.join(GENOTYPE).display())
-    })?;
-    Ok(number as f32)
+    })
 }
 
 /// A file's JSON; none where there is no file.
@@ -168,7 +167,7 @@ pub fn write_genotype(
     genotype: &Genotype,
     layer: TextLayer,
     first_frame: bool,
-    shared_noise: f32,
+    shared_noise: f64,
 ) -> anyhow::Result<()> {
     let mut json = serde_json::json!({
         "format_version": 1,

@@ -79,7 +79,7 @@ pub struct Study {
 pub struct NoiseSettings {
     /// Share of its variance that the frames of a clip have in common, of 0 to 1 (Ge et al. 2023, arXiv 2305.10474): frames that
     /// begin alike flicker less.
-    pub shared: f32,
+    pub shared: f64,
 }
 
 impl NoiseSettings {

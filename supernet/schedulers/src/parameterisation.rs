@@ -6,7 +6,7 @@ use crate::{Prediction, SchedulerConfig, SchedulerError, config::Settings, euler
 pub struct Parameterisation {
     config: SchedulerConfig,
     told: Told,
-    shared_noise: f32,
+    shared_noise: f64,
 }
 
 /// What the network is told of time.
@@ -84,12 +84,12 @@ impl Parameterisation {
     }
 
     /// With noise of which the frames of a clip share so much of the variance, of 0 to 1.
-    pub fn sharing_noise(self, share: f32) -> Self {
+    pub fn sharing_noise(self, share: f64) -> Self {
         Self { shared_noise: share, ..self }
     }
 
     /// Share of the noise's variance that the frames of a clip have in common.
-    pub fn shared_noise(&self) -> f32 {
+    pub fn shared_noise(&self) -> f64 {
         self.shared_noise
     }
 
@@ -151,8 +151,7 @@ impl Parameterisation {
         match self.shared_noise {
             0.0 => process,
             share => format!(
-                "{process}, noise of a frame = sqrt({share}) a + sqrt({}) b with a drawn once for the clip and b for the frame",
-                1.0 - share
+                "{process}, noise of a frame = sqrt(s) a + sqrt(1 - s) b, a drawn for the clip and b for the frame, s = {share}"
             ),
         }
     }

@@ -134,12 +134,12 @@ struct Clips {
     clips: Vec<Vec<f32>>,
     streams: Vec<Stream>,
     /// Share of the noise's variance that their frames have in common.
-    shared: f32,
+    shared: f64,
 }
 
 impl Clips {
     /// Noise for the clips from the `first` on.
-    fn drawn(network: &Guided, shared: f32, seed: u64, first: usize) -> Self {
+    fn drawn(network: &Guided, shared: f64, seed: u64, first: usize) -> Self {
         let [batch, clip @ ..] = network.shape;
         let mut streams: Vec<Stream> =
             (0..batch).map(|row| stream(seed, "generate", (first + row) as u64)).collect();

@@ -13,7 +13,7 @@ fn frames_from_one_noise_are_one_frame() {
     let world = World::new();
     let shape @ [_, frames, height, width] = world.data.shape;
     let area = height * width;
-    let sample = |share: f32, sampler, scheduler: Option<&str>| {
+    let sample = |share: f64, sampler, scheduler: Option<&str>| {
         let process = Parameterisation::default().sharing_noise(share);
         let backbone = world.backbone.clone().parameterised(process);
         let scheduler = scheduler.map(|json| SchedulerConfig::from_json(json).unwrap());
@@ -37,7 +37,7 @@ fn frames_from_one_noise_are_one_frame() {
 #[test]
 fn losses_are_taken_under_the_noise_of_the_process() {
     let world = World::new();
-    let loss = |share: f32| {
+    let loss = |share: f64| {
         let process = std::sync::Arc::new(Parameterisation::default().sharing_noise(share));
         let held_out = HeldOut::new(&world.data, &process, &world.text, 6, 3, &FlowSettings::default(), 1).unwrap();
         let graph = |shape| Ok(world.backbone.denoiser(&world.genotype(), shape)?);

@@ -1,129 +1,27 @@
+mod settings;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor, activation};
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_network::{Leaves, Parameters, Stream, Value, WeightSource, execute, normal_vec, stream};
 use tnas_schedulers::{Parameterisation, euler_times, interpolate};
 use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
+pub use self::settings::AdversarialSettings;
 use crate::{
-    AdamWSettings, Checkpoint, Checkpointing, Compute, LatentSource, LoopRecord, LoopSettings, Observer,
-    StabilitySettings, StepOutcome, StepReport, TextFeatures, TimeLaw, TrainError, TrainSet, Turn,
+    Checkpoint, LatentSource, LoopRecord, LoopSettings, Observer, StepOutcome, StepReport, TextFeatures,
+    TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
-    defaults::is_nothing,
     denoise::{Denoise, by_clip, column, on},
-    distribution_matching::{DistillMethod, Path as NoisePath, ScoreSettings},
+    distribution_matching::{DistillMethod, Path as NoisePath},
     flow_loss::{Cut, FlowBatch, HalfGraphs, part_loss},
     learning_rate,
     loader::beside,
     stills::Stills,
     train_loop,
 };
-
-/// Fine-tuning to few steps: adversarially (SF-V, arXiv 2406.04324, written for rectified flow), or by scores.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdversarialSettings {
-    /// `adversarial`, or `dmd2`.
-    #[serde(skip_serializing_if = "DistillMethod::is_default")]
-    pub method: DistillMethod,
-    /// Denoising steps of the student.
-    pub student_steps: usize,
-    /// Generator updates.
-    pub steps: u64,
-    /// Clips a step.
-    pub batch: usize,
-    /// Shift of the student's times towards noise.
-    pub shift: f32,
-    /// Discriminator-only updates at the start.
-    pub head_warmup_steps: u64,
-    /// Discriminator updates per generator update.
-    pub head_updates: u64,
-    /// λ, weight of the distance to the data.
-    pub reconstruction: f64,
-    /// c of the pseudo-Huber distance.
-    pub huber: f64,
-    /// γ, weight of the approximate R1 penalty.
-    pub r1: f64,
-    /// σ of the noise that approximates it.
-    pub r1_noise: f32,
-    /// Law of the times at which the discriminator looks.
-    pub noise: TimeLaw,
-    /// Decay of the average of the student's weights.
-    pub ema_decay: f64,
-    /// Optimiser of the student.
-    pub generator: AdamWSettings,
-    /// Optimiser of the heads.
-    pub heads: AdamWSettings,
-    /// What `dmd2` does.
-    #[serde(skip_serializing_if = "ScoreSettings::is_default")]
-    pub scores: ScoreSettings,
-    /// Share of the steps that train on single frames of the clips.
-    #[serde(skip_serializing_if = "is_nothing")]
-    pub images: f64,
-    /// What the networks that train compute in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32.
-    #[serde(skip_serializing_if = "Compute::is_f32")]
-    pub compute: Compute,
-    /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.
-    #[serde(skip_serializing_if = "Checkpointing::is_off")]
-    pub checkpointing: Checkpointing,
-    /// What happens to bad steps.
-    #[serde(skip_serializing_if = "StabilitySettings::is_default")]
-    pub stability: StabilitySettings,
-}
-
-impl Default for AdversarialSettings {
-    fn default() -> Self {
-        let adam = |learning_rate| AdamWSettings { learning_rate, warmup_steps: 10, ..AdamWSettings::default() };
-        Self {
-            method: DistillMethod::Adversarial,
-            student_steps: 4,
-            steps: 200,
-            batch: 4,
-            shift: 1.0,
-            head_warmup_steps: 60,
-            head_updates: 2,
-            reconstruction: 0.1,
-            huber: 0.01,
-            r1: 0.1,
-            r1_noise: 0.05,
-            noise: TimeLaw { mean: -1.0, deviation: 1.0 },
-            ema_decay: 0.95,
-            generator: adam(1e-5),
-            heads: adam(3e-3),
-            scores: ScoreSettings::default(),
-            images: 0.0,
-            compute: Compute::F32,
-            checkpointing: Checkpointing::Off,
-            stability: StabilitySettings::default(),
-        }
-    }
-}
-
-impl AdversarialSettings {
-    /// The figure that tells how the stage goes: the loss of what the student is trained against.
-    pub fn watched(&self) -> &'static str {
-        match self.method {
-            DistillMethod::Adversarial => "loss_heads",
-            DistillMethod::Dmd2 => "loss_score",
-        }
-    }
-
-    /// What is wrong with the settings, if anything.
-    pub fn check(&self) -> Result<(), String> {
-        if self.student_steps == 0 {
-            return Err("student_steps = 0: a student takes at least one step".into());
-        }
-        self.scores.check().map_err(|message| format!("scores: {message}"))
-    }
-
-    /// Whether there are heads to train.
-    fn has_heads(&self) -> bool {
-        self.method == DistillMethod::Adversarial || self.scores.adversarial > 0.0
-    }
-}
 
 /// The networks of the stage: the student, and those that teach it.
 #[derive(Clone)]

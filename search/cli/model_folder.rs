@@ -70,7 +70,7 @@ pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbo
 }
 
 /// Share of the noise's variance that frames of a clip have in common, as a folder's genotype.json says; 0 where it does not.
-fn shared_noise(folder: &Path) -> anyhow::Result<f64> {
+pub fn shared_noise(folder: &Path) -> anyhow::Result<f64> {
     let Some(share) = read_json(&folder.join(GENOTYPE))?.and_then(|json| json.get(SHARED_NOISE).cloned()) else {
         return Ok(0.0);
     };
@@ -265,4 +265,22 @@ pub fn read_parameters(folder: &Path, stem: &str, device: &Device) -> anyhow::Re
 pub fn save_parameters(path: &Path, parameters: &Parameters) -> anyhow::Result<()> {
     parameters.save(path, &BTreeMap::from([("format".to_string(), "pt".to_string())]))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_says_what_noise_its_model_knows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(shared_noise(folder.path()).expect("nothing said"), 0.0);
+        for share in [0.0, 0.8] {
+            write_genotype(folder.path(), &Genotype::none(), TextLayer::Last, false, share).expect("written");
+            assert_eq!(shared_noise(folder.path()).expect("a share"), share);
+        }
+        fs::write(folder.path().join(GENOTYPE), r#"{"genotype": "", "shared_noise": 1.5}"#).expect("written");
+        let message = format!("{:#}", shared_noise(folder.path()).expect_err("above 1"));
+        assert!(message.contains("shared_noise = 1.5") && message.contains(GENOTYPE), "{message}");
+    }
 }

@@ -239,6 +239,17 @@ impl Workbench {
         })
     }
 
+    /// An error where a model was trained on other noise than this study's; `again` trains it anew.
+    pub fn check_noise(&self, folder: &Path, again: &str) -> anyhow::Result<()> {
+        let (own, asked) = (model_folder::shared_noise(folder)?, self.study.noise.shared);
+        anyhow::ensure!(
+            (own - asked).abs() < 1e-6,
+            "failed to use {}: it was trained on noise of which frames share {own}, and noise.shared = {asked}; set noise.shared              = {own}, or train anew: {again}",
+            folder.display()
+        );
+        Ok(())
+    }
+
     /// What clips are and what covers them, for the inputs of stages that train or score on noised clips.
     pub fn noised_data(&self) -> Value {
         match self.study.noise.shared {
@@ -251,6 +262,9 @@ impl Workbench {
     pub fn image_model(&self) -> anyhow::Result<ImageModel> {
         let folder = self.run.backbone();
         let mut pipeline = Pipeline::read(&folder)?;
+        if pipeline.backbone.parameterisation.shared_noise() > 0.0 {
+            self.check_noise(&folder, "`tnas run` with a backbone that was not")?;
+        }
         let process = (*pipeline.backbone.parameterisation).clone().sharing_noise(self.study.noise.shared);
         pipeline.backbone = pipeline.backbone.parameterised(process);
         let unet = model_folder::read_unet(&folder, &self.device)?;

@@ -57,7 +57,7 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
 pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) -> anyhow::Result<Value> {
     let settings = &variant.settings;
     let teacher = bench.run.model(&winner.arch_id().to_string());
-    let inputs = json!([settings, hash_path(&teacher)?, bench.data_key, bench.study.seed]);
+    let inputs = json!([settings, hash_path(&teacher)?, bench.noised_data(), bench.study.seed]);
     let folder = bench.run.model(&variant.folder(winner));
     let outputs = [folder.join("unet/diffusion_pytorch_model.safetensors")];
     let stage = format!("distill{}", variant.suffix);
@@ -152,5 +152,7 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow
 
 /// The weights of the study's own student.
 pub fn read_student(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Parameters> {
-    read_unet(&bench.run.model(&Variant::own(bench).folder(winner)), &bench.device)
+    let folder = bench.run.model(&Variant::own(bench).folder(winner));
+    bench.check_noise(&folder, "`tnas distill`")?;
+    read_unet(&folder, &bench.device)
 }

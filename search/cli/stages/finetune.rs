@@ -151,5 +151,7 @@ pub fn write_pipeline(
 
 /// The trained winner's weights.
 pub fn read_winner(bench: &Workbench, winner: &Genotype) -> anyhow::Result<tnas_network::Parameters> {
-    read_unet(&bench.run.model(&winner.arch_id().to_string()), &bench.device)
+    let folder = bench.run.model(&winner.arch_id().to_string());
+    bench.check_noise(&folder, "`tnas finetune`")?;
+    read_unet(&folder, &bench.device)
 }

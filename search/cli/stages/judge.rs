@@ -150,7 +150,7 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
         network.size,
         network.size,
         network.width,
-        in_words(&labels[..mine.labels.len()])
+        in_words(&labels[..labels.len() - mine.unseen().len()])
     );
     let split = bench.train.content_hash()?;
     anyhow::ensure!(

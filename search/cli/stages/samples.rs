@@ -38,7 +38,7 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let inputs = json!([
         bench.study.samples,
-        bench.data_key,
+        bench.noised_data(),
         bench.study.seed,
         hash_path(bench.run.model(&id))?,
         hash_path(bench.run.model(&format!("{id}-student")))?,

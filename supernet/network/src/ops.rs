@@ -12,7 +12,7 @@ use crate::{
     value::with_rank,
 };
 
-/// Runs one operation in the weights' precision; `with_silu` fuses a SiLU behind a GroupNorm.
+/// Runs one operation in the precision that the source of the weights asks for; `with_silu` fuses a SiLU behind a GroupNorm.
 pub(crate) fn run(
     op: &Op,
     with_silu: bool,
@@ -24,10 +24,15 @@ pub(crate) fn run(
     if compute == Compute::F32 {
         return run_as_given(op, with_silu, inputs, weights, device);
     }
-    // Sums of many squares and exponentials, and angles of many turns, are nothing for few bits.
+    // Sums of many squares, exponentials and gradients of one token, and angles of many turns, are nothing for few bits.
     let precise = matches!(
         op,
-        Op::GroupNorm { .. } | Op::LayerNorm { .. } | Op::Softmax | Op::Sinusoid { .. } | Op::Mean { .. }
+        Op::GroupNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Softmax
+            | Op::Sinusoid { .. }
+            | Op::Mean { .. }
+            | Op::Embedding { .. }
     );
     let dtype = if precise { FloatDType::F32 } else { compute.dtype() };
     let inputs = inputs.into_iter().map(|input| input.cast(dtype)).collect();

@@ -11,7 +11,7 @@ use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
 
 pub use self::settings::AdversarialSettings;
 use crate::{
-    Checkpoint, LatentSource, LoopRecord, LoopSettings, Observer, StepOutcome, StepReport, TextFeatures,
+    Checkpoint, Compute, LatentSource, LoopRecord, LoopSettings, Observer, StepOutcome, StepReport, TextFeatures,
     TrainError, TrainSet, Turn,
     checkpoint::{load_sets, save_sets},
     denoise::{Denoise, by_clip, column, on},
@@ -96,7 +96,10 @@ pub fn train_student(
     data.check(text.context.len())?;
     student.generator.checkpointing = settings.checkpointing;
     student.score.checkpointing = settings.checkpointing;
-    for set in [&mut student.generator, &mut student.discriminator, &mut student.score] {
+    // The penalty divides a small difference of logits by a smaller number: few bits would leave their rounding alone.
+    let of_heads = if settings.r1 > 0.0 { Compute::F32 } else { settings.compute };
+    student.discriminator.spread(&[], of_heads)?;
+    for set in [&mut student.generator, &mut student.score] {
         set.spread(&[], settings.compute)?;
     }
     let [_, frames, height, width] = data.shape();
@@ -137,7 +140,7 @@ pub fn train_student(
         let step = turn.step;
         let (mut figures, mut good) = (Vec::new(), true);
         let mut done = |names: [&'static str; 2], (loss, report): (f64, StepReport)| {
-            good &= report.moved;
+            good &= report.good();
             [(names[0], loss), (names[1], report.gradient_norm)]
         };
         let mut last = [("loss_heads", 0.0), ("gradient_norm_heads", 0.0)];

@@ -118,7 +118,7 @@ pub fn train_backbone(
         let report =
             set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
         let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok(StepOutcome::new(figures, report.moved))
+        Ok(StepOutcome::new(figures, report.good()))
     };
     beside(data.loading(), run, observer, make, |loader, observer| {
         train_loop(run, &settings.stability, set, observer, |set, turn| train(loader.take(turn.step)?, set, turn))

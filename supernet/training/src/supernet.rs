@@ -200,7 +200,7 @@ pub fn train_supernet(
         } else {
             None
         };
-        Ok(StepOutcome { held_out, ..StepOutcome::new(figures, report.moved) })
+        Ok(StepOutcome { held_out, ..StepOutcome::new(figures, report.good()) })
     };
     beside(data.loading(), run, observer, make, |loader, observer| {
         train_loop(run, &settings.stability, set, observer, |set, turn| train(loader.take(turn.step)?, set, turn))

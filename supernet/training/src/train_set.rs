@@ -59,6 +59,15 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// Whether the weights moved: not where the step was bad.
     pub moved: bool,
+    /// Whether gradients overflowed in f16 under a scaled loss: the next step's loss is scaled less.
+    pub overflowed: bool,
+}
+
+impl StepReport {
+    /// Whether nothing is wrong with the training: the search for a loss scale is no fault of it.
+    pub fn good(&self) -> bool {
+        self.moved || self.overflowed
+    }
 }
 
 impl TrainSet {
@@ -102,7 +111,7 @@ impl TrainSet {
 
     /// All weights as constants of a step.
     pub fn frozen_leaves(&self) -> Leaves {
-        self.adapters.merged(&self.parameters).leaves(|_| false)
+        self.adapters.merged(&self.parameters).leaves(|_| false).computing(self.compute)
     }
 
     /// Steps the optimiser with summed gradients, then the average, where the gradients are finite.
@@ -130,8 +139,9 @@ impl TrainSet {
             self.optimizer.step(&mut self.parameters, gradients, gradient_norm, rate);
             self.ema.update(&self.parameters, step);
         }
-        self.adjust_loss_scale(!gradient_norm.is_finite());
-        StepReport { gradient_norm, moved }
+        let overflowed = !gradient_norm.is_finite() && self.loss_scale() > 1;
+        self.adjust_loss_scale(overflowed);
+        StepReport { gradient_norm, moved, overflowed }
     }
 
     /// All weights with the trained ones averaged and adapters merged: what is evaluated and shipped.

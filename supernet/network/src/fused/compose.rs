@@ -1,6 +1,6 @@
 //! The compositions: what other devices run, and what the fused operations are tested against.
 
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::{DType, FloatDType, Int, Tensor, activation};
 
 /// GroupNorm (Wu & He 2018, eq. 1 and 6).
 pub(crate) fn group_norm(
@@ -31,9 +31,17 @@ pub(crate) fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: 
 
 /// Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 pub(crate) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, causal: bool) -> Tensor<4> {
-    let scores = q.matmul(k.transpose()).mul_scalar(scale);
-    let scores = if causal { mask_future(scores) } else { scores };
-    activation::softmax(scores, 3).matmul(v)
+    let dtype = q.dtype();
+    if matches!(dtype, DType::F16 | DType::BF16) {
+        // Products before their scale may pass f16's largest number, and a row's exponentials are many.
+        let scores = q.mul_scalar(scale).matmul(k.transpose()).cast(FloatDType::F32);
+        return shares(scores, causal).cast(FloatDType::from(dtype)).matmul(v);
+    }
+    shares(q.matmul(k.transpose()).mul_scalar(scale), causal).matmul(v)
+}
+
+fn shares(scores: Tensor<4>, causal: bool) -> Tensor<4> {
+    activation::softmax(if causal { mask_future(scores) } else { scores }, 3)
 }
 
 fn mask_future(scores: Tensor<4>) -> Tensor<4> {

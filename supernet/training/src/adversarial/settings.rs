@@ -47,7 +47,8 @@ pub struct AdversarialSettings {
     /// Share of the steps that train on single frames of the clips.
     #[serde(skip_serializing_if = "is_nothing")]
     pub images: f64,
-    /// What the networks that train compute in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32.
+    /// What the networks that train compute in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32; the discriminator in f32 where
+    /// `r1` is above 0.
     #[serde(skip_serializing_if = "Compute::is_f32")]
     pub compute: Compute,
     /// What a step keeps for its backward pass, `"off"` (all) or `"blocks"`.

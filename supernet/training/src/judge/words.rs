@@ -18,8 +18,12 @@ pub fn label_value<'a>(label: &str, caption: &str, labels: &'a BTreeMap<String, 
 }
 
 /// Labels of the words that tell captions apart best: those that most nearly half of the clips have, the first by the alphabet
-/// of those that part the clips alike.
-pub(super) fn telling_words<'a>(captions: impl Iterator<Item = &'a str>, count: usize) -> Vec<String> {
+/// of those that part the clips alike. Words of known labels are left out, and those that part the clips as they do.
+pub(super) fn telling_words<'a>(
+    captions: impl Iterator<Item = &'a str>,
+    count: usize,
+    known: &[&String],
+) -> Vec<String> {
     if count == 0 {
         return Vec::new();
     }
@@ -31,14 +35,17 @@ pub(super) fn telling_words<'a>(captions: impl Iterator<Item = &'a str>, count: 
         }
         clips += 1;
     }
-    let mut kinds: BTreeSet<BTreeSet<usize>> = BTreeSet::new();
+    // What parts the clips alike tells nothing more.
+    let kind = |of: &BTreeSet<usize>| -> BTreeSet<usize> {
+        if of.contains(&0) { (0..clips).filter(|clip| !of.contains(clip)).collect() } else { of.clone() }
+    };
+    let known = known.iter().filter_map(|label| held.get(&label.strip_prefix(PREFIX)?.to_lowercase()));
+    let mut kinds: BTreeSet<BTreeSet<usize>> = known.map(kind).collect();
     let mut found: Vec<(usize, String)> = Vec::new();
-    for (word, of) in held {
+    for (word, of) in &held {
         let share = of.len().min(clips - of.len());
-        // What parts the clips alike tells nothing more.
-        let kind = if of.contains(&0) { (0..clips).filter(|clip| !of.contains(clip)).collect() } else { of };
-        if share > 0 && kinds.insert(kind) {
-            found.push((share, word));
+        if share > 0 && kinds.insert(kind(of)) {
+            found.push((share, word.clone()));
         }
     }
     found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
@@ -68,10 +75,13 @@ mod tests {
     #[test]
     fn words_that_part_the_clips_most_evenly_are_told() {
         let captions = ["a red cat runs left", "a red dog runs left", "a dog sits up", "a red dog sits up"];
-        let found = |count| telling_words(captions.into_iter(), count);
+        let found = |count| telling_words(captions.into_iter(), count, &[]);
         // "left" and "runs" have the same clips, "up" and "sits" the others, as "dog" those without "cat"; "a" has all.
         assert_eq!(found(9), ["word:left", "word:cat", "word:red"]);
         assert_eq!(found(1), ["word:left"]);
-        assert!(found(0).is_empty() && telling_words(["", ""].into_iter(), 3).is_empty());
+        assert!(found(0).is_empty() && telling_words(["", ""].into_iter(), 3, &[]).is_empty());
+        let known = ["word:Runs".to_string(), "word:bird".to_string()];
+        let found = telling_words(captions.into_iter(), 9, &known.iter().collect::<Vec<_>>());
+        assert_eq!(found, ["word:cat", "word:red"]);
     }
 }

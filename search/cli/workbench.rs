@@ -244,7 +244,8 @@ impl Workbench {
         let (own, asked) = (model_folder::shared_noise(folder)?, self.study.noise.shared);
         anyhow::ensure!(
             (own - asked).abs() < 1e-6,
-            "failed to use {}: it was trained on noise of which frames share {own}, and noise.shared = {asked}; set noise.shared              = {own}, or train anew: {again}",
+            "failed to use {}: it was trained on noise of which frames share {own}, and noise.shared = {asked}; set noise.shared \
+             = {own}, or train anew: {again}",
             folder.display()
         );
         Ok(())

@@ -57,7 +57,7 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
             judge_sha256: hash_path(&path)?,
             training_split_sha256: bench.train.content_hash()?,
             training_clips: bench.train.len(),
-            labels: labels[..labels.len() - settings.unseen().len()].to_vec(),
+            labels: settings.told(&labels).to_vec(),
             network: network.clone(),
             settings: settings.clone(),
         };
@@ -137,7 +137,7 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
     let (network, labels) = Judge::network(&bench.train, &bench.study.judge)?;
     let mine = &bench.study.judge;
     anyhow::ensure!(
-        published.network == network && published.labels == labels[..labels.len() - mine.unseen().len()],
+        published.network == network && published.labels == mine.told(&labels),
         "failed to use the judge {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
          {}×{}, width {}, and labels {}; {again}",
         weights.display(),
@@ -150,7 +150,7 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
         network.size,
         network.size,
         network.width,
-        in_words(&labels[..labels.len() - mine.unseen().len()])
+        in_words(mine.told(&labels))
     );
     let split = bench.train.content_hash()?;
     anyhow::ensure!(

@@ -137,8 +137,13 @@ impl JudgeSettings {
     }
 
     /// Labels that features see and nobody is told.
-    pub fn unseen(&self) -> &[String] {
+    fn unseen(&self) -> &[String] {
         self.appearance.as_ref().map_or(&[], |appearance| &appearance.labels)
+    }
+
+    /// Those of a network's labels that are told: the first.
+    pub fn told<'a>(&self, labels: &'a [(String, Vec<String>)]) -> &'a [(String, Vec<String>)] {
+        &labels[..labels.len() - self.unseen().len()]
     }
 
     /// Cells along each side whose colours are told; none without.

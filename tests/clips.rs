@@ -1,4 +1,4 @@
-//! The clips of a study: any mixture of formats, broken ones up to a share, and nothing encoded twice.
+//! The clips of a study: any mixture of formats, broken ones up to a fraction, and nothing encoded twice.
 
 use std::{
     collections::BTreeMap,
@@ -105,7 +105,7 @@ fn films_of_all_formats_are_encoded_once_for_all_studies() {
     assert_eq!((encoded.len(), told.len()), (5 + 2, 1));
     // Times waited are kept apart from the figures that every run repeats.
     let times = fs::read_to_string(scene.path("runs/one/times.jsonl")).unwrap();
-    assert!(times.contains("waited_share"), "{times}");
+    assert!(times.contains("waited_fraction"), "{times}");
     assert!(!fs::read_to_string(scene.path("runs/one/metrics.jsonl")).unwrap().contains("waited"));
 
     let text = run("two");

@@ -28,5 +28,5 @@ mod pipelines;
 /// Any mixture of films serves a study; broken ones are named, and what was encoded once is not encoded again.
 mod clips;
 
-/// Clips are judged beside real ones, by a judge that is itself tried.
-mod judging;
+/// Clips are evaluated beside real ones, by an evaluator that is itself tried.
+mod evaluation;

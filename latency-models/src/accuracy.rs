@@ -18,9 +18,9 @@ pub struct Accuracy {
     pub spearman: f64,
     /// Kendall's τ-b.
     pub kendall: f64,
-    /// Share of the variance that is explained; below 0, worse than the mean.
+    /// Fraction of the variance that is explained; below 0, worse than the mean.
     pub r2: f64,
-    /// Share of measurements inside their intervals, where there are intervals.
+    /// Fraction of measurements inside their intervals, where there are intervals.
     pub coverage: Option<f64>,
 }
 

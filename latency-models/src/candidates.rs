@@ -8,7 +8,7 @@ pub struct CandidatePredictor<'a> {
     base_prior_ms: f64,
     /// By slot and choice.
     entries: Vec<Vec<Entry>>,
-    /// Share of each source, and the source.
+    /// Fraction of each source, and the source.
     sources: Vec<(f64, CandidatePredictor<'a>)>,
 }
 
@@ -34,7 +34,11 @@ impl<'a> CandidatePredictor<'a> {
         Self { sources, ..of_blocks }
     }
 
-    fn of(predictor: &'a LatencyPredictor, blocks: &SpaceBlocks, told_ms: impl Fn(usize, usize) -> f64) -> Self {
+    fn of(
+        predictor: &'a LatencyPredictor,
+        blocks: &SpaceBlocks,
+        reported_ms: impl Fn(usize, usize) -> f64,
+    ) -> Self {
         let prior_ms = |features: &ArchFeatures| predictor.prior().predict_ms(features);
         let base_prior_ms = prior_ms(blocks.base());
         let entry = |slot: usize, choice: usize| {
@@ -42,7 +46,7 @@ impl<'a> CandidatePredictor<'a> {
             features.add(&blocks.blocks()[slot][choice]);
             let table = predictor.table().get(slot).and_then(|row| row.get(choice));
             Entry {
-                prior_ms: prior_ms(&features) - base_prior_ms + told_ms(slot, choice),
+                prior_ms: prior_ms(&features) - base_prior_ms + reported_ms(slot, choice),
                 table_ms: table.copied().unwrap_or(0.0),
             }
         };

@@ -13,7 +13,7 @@ pub struct Drift {
     points: Vec<DriftPoint>,
 }
 
-/// An anchor's time as a share of its usual one.
+/// An anchor's time as a fraction of its usual one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DriftPoint {
     /// When: position in the plan.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// How alike two architectures' residuals are, as a function of the number of slots in which they differ.
 ///
-/// `table²` times the share of equal slots is Bayesian ridge regression on one-hot (slot, choice) (Rasmussen & Williams
+/// `table²` times the fraction of equal slots is Bayesian ridge regression on one-hot (slot, choice) (Rasmussen & Williams
 /// 2006, §2.1); `pairs²` times a curve of it speaks of slots together; `alike²` times the mean likeness of their blocks, where
 /// blocks are known, lets the table's entries learn from each other. In units of the noise, which is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,11 +19,11 @@ pub(crate) struct Kernel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Shape {
-    /// Share of equal slots, squared: all pairs, nothing higher.
+    /// Fraction of equal slots, squared: all pairs, nothing higher.
     Pairs,
     /// exp(−differences/2): interactions of any order, near architectures alike.
     Near,
-    /// exp(−2·share of different slots): smoother.
+    /// exp(−2·fraction of different slots): smoother.
     Smooth,
 }
 

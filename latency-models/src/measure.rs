@@ -18,7 +18,7 @@ pub struct MeasurePolicy {
     pub max_runs: u32,
     /// Seconds after which no further run starts, warm-up included, once there are [`MeasurePolicy::FEWEST_RUNS`].
     pub max_seconds: f64,
-    /// The clock by which the warm-up is judged.
+    /// The clock by which the warm-up is evaluated.
     pub quantity: Quantity,
     /// Warm-up ends when the medians of two successive windows of so many runs agree …
     pub warmup_window: u32,
@@ -253,7 +253,7 @@ impl MeasurePolicy {
 
 impl Timing {
     /// A time at the device's usual speed, which the reference tells; as it was measured where there is none.
-    pub fn told_ms(&self, quantity: Quantity, usual_reference_ms: Option<f64>) -> Option<f64> {
+    pub fn reported_ms(&self, quantity: Quantity, usual_reference_ms: Option<f64>) -> Option<f64> {
         match (usual_reference_ms, &self.reference) {
             (Some(usual), Some(reference)) => Some(usual * reference.ratio(quantity)),
             _ => self.median_ms(quantity),

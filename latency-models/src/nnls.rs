@@ -29,7 +29,7 @@ pub(crate) fn nnls(a: &DMatrix<f64>, b: &DVector<f64>) -> DVector<f64> {
 fn solve(gram: &DMatrix<f64>, moment: &DVector<f64>, used: &[usize]) -> Option<DVector<f64>> {
     let n = used.len();
     let cholesky = DMatrix::from_fn(n, n, |i, j| gram[(used[i], used[j])]).cholesky()?;
-    // Squared pivots of unit columns: the share of a column that the ones before it do not explain.
+    // Squared pivots of unit columns: the fraction of a column that the ones before it do not explain.
     const LEAST_PIVOT: f64 = 1e-5;
     let independent = cholesky.l_dirty().diagonal().iter().all(|&pivot| pivot > LEAST_PIVOT);
     independent.then(|| cholesky.solve(&DVector::from_fn(n, |i, _| moment[used[i]])))

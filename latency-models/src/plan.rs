@@ -42,14 +42,14 @@ pub struct PlanSettings {
     /// An anchor comes after so many runs.
     pub anchor_every: usize,
     /// This share is measured twice …
-    pub repeat_share: f64,
+    pub repeat_fraction: f64,
     /// … but so many at least.
     pub min_repeats: usize,
 }
 
 impl Default for PlanSettings {
     fn default() -> Self {
-        Self { train: 48, test: 24, anchor_every: 20, repeat_share: 0.05, min_repeats: 3 }
+        Self { train: 48, test: 24, anchor_every: 20, repeat_fraction: 0.05, min_repeats: 3 }
     }
 }
 
@@ -178,7 +178,7 @@ fn order(
 ) -> Vec<PlannedRun> {
     let mut once: Vec<usize> = train.iter().chain(test).copied().collect();
     once.shuffle(rng);
-    let repeats = ((settings.repeat_share * once.len() as f64).round() as usize).max(settings.min_repeats);
+    let repeats = ((settings.repeat_fraction * once.len() as f64).round() as usize).max(settings.min_repeats);
     let mut again = once.clone();
     again.shuffle(rng);
     again.truncate(repeats);
@@ -201,8 +201,8 @@ fn check(candidates: &[Vec<u16>], choices_per_slot: &[usize], settings: &PlanSet
     if settings.train < 2 || settings.anchor_every == 0 {
         return fail(format!("train = {} (≥ 2), anchor_every = {} (≥ 1)", settings.train, settings.anchor_every));
     }
-    if !(0.0..=1.0).contains(&settings.repeat_share) {
-        return fail(format!("repeat_share = {} must be from 0 to 1", settings.repeat_share));
+    if !(0.0..=1.0).contains(&settings.repeat_fraction) {
+        return fail(format!("repeat_fraction = {} must be from 0 to 1", settings.repeat_fraction));
     }
     if candidates.len() < 2 {
         return fail(format!("{} candidate(s), at least 2 are needed", candidates.len()));

@@ -31,7 +31,7 @@ pub struct Prediction {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitSettings {
-    /// Share of new architectures whose measurement the interval should hold.
+    /// Fraction of new architectures whose measurement the interval should hold.
     pub coverage: f64,
     /// Parts of the data that are left out in turn to find the interval.
     pub folds: usize,
@@ -46,7 +46,7 @@ impl Default for FitSettings {
 /// Fewer teach nothing.
 const LEAST_ROWS: usize = 4;
 
-/// A prior that says less is not believed: a share of the measured mean.
+/// A prior that says less is not believed: a fraction of the measured mean.
 const LEAST_SCALE: f64 = 0.05;
 
 impl LatencyPredictor {
@@ -117,7 +117,7 @@ impl LatencyPredictor {
         self.residual.slots()
     }
 
-    /// Share of measurements that its intervals should hold.
+    /// Fraction of measurements that its intervals should hold.
     pub fn coverage(&self) -> f64 {
         self.coverage
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::{ArchFeatures, nnls::nnls};
 
 /// Latency from counted work, in the manner of a roofline (Williams et al. 2009): each kind of work at its own speed, memory
-/// traffic and launches on top, and what other measurements tell as a share. No term can make a network faster.
+/// traffic and launches on top, and what other measurements tell as a fraction. No term can make a network faster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RooflinePrior {

@@ -42,7 +42,7 @@ pub struct Quality {
     pub drift_percent: f64,
     /// What neighbouring anchors do not tell of an anchor: a drift that no correction reaches.
     pub scatter: f64,
-    /// Share of wall time that went to others, in the slow runs of one-threaded measurements; 0 where it cannot be told.
+    /// Fraction of wall time that went to others, in the slow runs of one-threaded measurements; 0 where it cannot be told.
     pub taken_by_others: f64,
 }
 
@@ -199,7 +199,7 @@ impl Profile {
         let times = Times::new(self);
         let mut by_arch: BTreeMap<&str, (Sample, u32, Vec<f64>)> = BTreeMap::new();
         for measurement in self.measurements.iter().filter(|m| m.kind == MeasurementKind::Whole) {
-            let Some(ms) = times.told_ms(measurement) else { continue };
+            let Some(ms) = times.reported_ms(measurement) else { continue };
             let new = || {
                 let Measurement { arch_id, genotype, .. } = measurement.clone();
                 let sample = Sample { arch_id, genotype, latency_ms: ms, peak_memory_bytes: None, held_out: false };
@@ -227,7 +227,7 @@ impl Profile {
     pub fn blocks_ms(&self) -> BTreeMap<String, f64> {
         let times = Times::new(self);
         let blocks = self.measurements.iter().filter(|m| m.kind == MeasurementKind::Block);
-        blocks.filter_map(|m| Some((m.genotype.clone(), times.told_ms(m)?))).collect()
+        blocks.filter_map(|m| Some((m.genotype.clone(), times.reported_ms(m)?))).collect()
     }
 
     /// Architectures that need more memory than there is.
@@ -239,7 +239,7 @@ impl Profile {
     /// First and second time of each architecture that was measured twice, as they are learned from.
     pub fn repeats(&self) -> Vec<(f64, f64)> {
         let times = Times::new(self);
-        noise::repeats(&self.measurements, |m| times.told_ms(m))
+        noise::repeats(&self.measurements, |m| times.reported_ms(m))
     }
 
     /// Median relative difference of architectures measured twice: what no predictor can be better than.
@@ -250,7 +250,7 @@ impl Profile {
     /// How the device changed meanwhile, beyond what the reference tells.
     pub fn drift(&self) -> Drift {
         let usual = self.usual_reference_ms();
-        Drift::new(&self.measurements, |m| m.timing()?.told_ms(self.quantity, usual))
+        Drift::new(&self.measurements, |m| m.timing()?.reported_ms(self.quantity, usual))
     }
 
     /// The reference's usual time, where every measurement that ran had one: a ratio to the reference times this is a time
@@ -267,7 +267,7 @@ impl Profile {
         self.measurements.iter().find(|m| m.anchor).map(|m| m.genotype.as_str())
     }
 
-    /// Median over one-threaded measurements of the share of their slow runs' time in which the process did not run.
+    /// Median over one-threaded measurements of the fraction of their slow runs' time in which the process did not run.
     fn taken_by_others(&self) -> f64 {
         if self.fingerprint.threads != 1 || self.quantity != Quantity::Cpu {
             return 0.0;
@@ -334,8 +334,8 @@ impl Times {
         }
     }
 
-    fn told_ms(&self, measurement: &Measurement) -> Option<f64> {
-        let ms = measurement.timing()?.told_ms(self.quantity, self.usual_reference_ms)?;
+    fn reported_ms(&self, measurement: &Measurement) -> Option<f64> {
+        let ms = measurement.timing()?.reported_ms(self.quantity, self.usual_reference_ms)?;
         Some(self.drift.as_ref().map_or(ms, |drift| drift.corrected_ms(measurement.order, ms)))
     }
 }

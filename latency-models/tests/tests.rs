@@ -16,7 +16,7 @@ mod predictor;
 mod profile;
 
 /// A device measured elsewhere: what is filled into a table is a profile, or an error that names the cell.
-mod elsewhere;
+mod remote_profile;
 
 /// A space whose blocks are known: alike blocks teach each other, and genomes are predicted without graphs.
 mod space;

@@ -40,21 +40,21 @@ pub(crate) fn section(html: &mut String, record: &RunRecord, plots: &[Plot]) {
 }
 
 fn head(html: &mut String, found: &Value) {
-    let judge = &found["judge"];
+    let evaluator = &found["evaluator"];
     let _ = write!(
         html,
         "<h2>Evaluation</h2><p>{} clips an arm, {} real clips as reference ({}), {} resamples. Distances are on the {} features \
-         of this run's own judge, whitened by the training split, <code>{}</code>, trained on the training split <code>{}</code>; they are no FVD or KID, and \
-         compare under this judge alone. Kernel MMD is the unbiased squared MMD under (x·y/d + 1)³ (Gretton et al. 2012, eq. 3; \
+         of this run's own evaluator, whitened by the training split, <code>{}</code>, trained on the training split <code>{}</code>; they are no FVD or KID, and \
+         compare under this evaluator alone. Kernel MMD is the unbiased squared MMD under (x·y/d + 1)³ (Gretton et al. 2012, eq. 3; \
          Bińkowski et al. 2018); Fréchet is biased upwards by few clips, the floor as much. In brackets 95 % intervals: bootstrap \
          over clips and reference, for shares of clips Wilson's.</p>",
         found["clips"],
         found["reference"]["clips"],
         text(&found["reference"]["of"]),
         found["resamples"],
-        judge["features"],
-        short(&judge["judge_sha256"]),
-        short(&judge["training_split_sha256"])
+        evaluator["features"],
+        short(&evaluator["evaluator_sha256"]),
+        short(&evaluator["training_split_sha256"])
     );
     for warning in found["warnings"].as_array().into_iter().flatten() {
         let _ = write!(html, "<p class=\"note\"><b>Warning:</b> {}.</p>", text(warning));
@@ -176,7 +176,7 @@ mod tests {
         };
         let evaluation = json!({
             "format_version": 1, "clips": 64, "reference": {"clips": 64, "of": "held-out clips"}, "resamples": 100,
-            "judge": {"judge_sha256": "abc", "training_split_sha256": "def", "features": 64},
+            "evaluator": {"evaluator_sha256": "abc", "training_split_sha256": "def", "features": 64},
             "warnings": ["few <clips>"], "floor": row("real", 0.0, false), "held_out": null,
             "arms": [row("4 steps", 1.5, true)], "controls": [row("real, frozen", 9.0, false)],
             "few_steps": [{"steps": 4, "gap": spread(2.0), "beyond_2_errors": true,

@@ -35,7 +35,7 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     for plot in plots.iter().filter(|plot| plot.name != "pareto") {
         figure(&mut html, plot);
     }
-    looks(&mut html, record);
+    previews(&mut html, record);
     figures(&mut html, record);
     html.push_str("</body></html>\n");
     html
@@ -189,16 +189,16 @@ fn clips(html: &mut String, record: &RunRecord) {
 }
 
 /// What the networks made while they trained.
-fn looks(html: &mut String, record: &RunRecord) {
-    if record.looks.is_empty() {
+fn previews(html: &mut String, record: &RunRecord) {
+    if record.previews.is_empty() {
         return;
     }
     html.push_str(
-        "<h2>Samples over time</h2><p>The same captions and noise at each look: a row is a clip. The supernet's are those of \
+        "<h2>Samples over time</h2><p>The same captions and noise at each preview: a row is a clip. The supernet's are those of \
          its teacher.</p>",
     );
     let mut stage = "";
-    for (name, step, bytes) in &record.looks {
+    for (name, step, bytes) in &record.previews {
         if stage != name {
             let _ = write!(html, "<h3>{}</h3>", escape(name));
             stage = name;

@@ -29,14 +29,14 @@ pub struct RunRecord {
     /// Pictures: file name and bytes.
     pub pictures: Vec<(String, Vec<u8>)>,
     /// Sheets of clips sampled while a stage trained: stage, step and bytes.
-    pub looks: Vec<(String, u64, Vec<u8>)>,
+    pub previews: Vec<(String, u64, Vec<u8>)>,
     /// Captions of the sampled clips, and what their columns are.
     pub captions: Vec<String>,
     /// Columns of a sampled clip's picture.
     pub columns: Vec<String>,
     /// What `evaluate` found; null where it did not run.
     pub evaluation: Value,
-    /// Contact sheets of the sets that it judged: file name and bytes.
+    /// Contact sheets of the sets that it evaluated: file name and bytes.
     pub sheets: Vec<(String, Vec<u8>)>,
 }
 
@@ -142,7 +142,7 @@ impl RunRecord {
                 .unwrap_or_default(),
             metrics: metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             pictures: pictures?,
-            looks: looks(&run.join("samples/during"))?,
+            previews: previews(&run.join("samples/during"))?,
             captions: words("captions"),
             columns: words("columns"),
             evaluation: optional_json(&run.join("evaluation/evaluation.json"))?.unwrap_or(Value::Null),
@@ -195,19 +195,19 @@ fn pictures(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
 }
 
 /// Sheets `STAGE/STEP.png`, by stage and step.
-fn looks(folder: &Path) -> Result<Vec<(String, u64, Vec<u8>)>, ReportError> {
+fn previews(folder: &Path) -> Result<Vec<(String, u64, Vec<u8>)>, ReportError> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut looks = Vec::new();
+    let mut previews = Vec::new();
     for stage in entries.filter(|path| path.is_dir()) {
         let name = stage.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         for (file, bytes) in pictures(&stage)? {
             if let Some(step) = file.strip_suffix(".png").and_then(|step| step.parse().ok()) {
-                looks.push((name.clone(), step, bytes));
+                previews.push((name.clone(), step, bytes));
             }
         }
     }
-    looks.sort();
-    Ok(looks)
+    previews.sort();
+    Ok(previews)
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-//! The figures that a run is judged by, as tables of their own.
+//! The figures that a run is evaluated by, as tables of their own.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -103,7 +103,7 @@ pub(crate) fn local_scores(html: &mut String, record: &RunRecord) {
     html.push_str("</table></details>");
 }
 
-/// Sampling in many and in few steps, by the judge.
+/// Sampling in many and in few steps, by the evaluator.
 pub(crate) fn few_steps(html: &mut String, record: &RunRecord) {
     let Some(arms) = arms(record, "samples") else { return };
     let labels: BTreeSet<&String> =
@@ -112,8 +112,8 @@ pub(crate) fn few_steps(html: &mut String, record: &RunRecord) {
     let clips = record.figure("samples", "clips").map_or("–".into(), Value::to_string);
     let _ = write!(
         html,
-        "<h2>Few steps</h2><p>{clips} clips an arm, same captions and noise. Fréchet distance on the judge's features to \
-         held-out real clips (not FVD: the judge is this run's own classifier); in brackets the 95 % bootstrap interval, \
+        "<h2>Few steps</h2><p>{clips} clips an arm, same captions and noise. Fréchet distance on the evaluator's features to \
+         held-out real clips (not FVD: the evaluator is this run's own classifier); in brackets the 95 % bootstrap interval, \
          which small samples bias upwards; the difference to plain Euler at the same steps is paired over clips.</p>\
          <table><tr><th>sampling<th>Fréchet distance<th>student − plain{names}<th>mean frame difference</tr>"
     );
@@ -143,7 +143,7 @@ pub(crate) fn sweep(html: &mut String, record: &RunRecord) {
     let Some(rows) = record.figure("sweep", "rows").and_then(Value::as_array) else { return };
     let _ = write!(
         html,
-        "<h2>Sweep of the noise</h2><p>Students of {} steps ({}), one for each law of the times at which discriminator or scores \
+        "<h2>Sweep of the noise</h2><p>Students of {} steps ({}), one for each distribution of the times at which discriminator or scores \
          look: logit-normal with this mean and deviation.</p><table><tr><th>mean<th>deviation<th>kernel MMD<th>Fréchet \
          distance</tr>",
         record.figure("sweep", "student_steps").unwrap_or(&Value::Null),
@@ -158,17 +158,17 @@ pub(crate) fn sweep(html: &mut String, record: &RunRecord) {
     html.push_str("</table>");
 }
 
-/// What the judge says of real clips that were spoilt.
+/// What the evaluator says of real clips that were corrupted.
 fn controls(html: &mut String, record: &RunRecord) {
-    let Some(rows) = record.figure("judge", "controls").and_then(Value::as_array) else { return };
+    let Some(rows) = record.figure("evaluator", "controls").and_then(Value::as_array) else { return };
     let distances: Vec<String> = rows
         .iter()
         .map(|row| format!("{} {}", row["clips"].as_str().unwrap_or("?"), number(&row["frechet"], 2)))
         .collect();
-    let floor = record.figure("judge", "floor").map_or("–".into(), |floor| number(floor, 2));
+    let floor = record.figure("evaluator", "floor").map_or("–".into(), |floor| number(floor, 2));
     let _ = write!(
         html,
-        "<p class=\"note\">The judge on real clips and on spoilt ones: {}; real against real {floor}.</p>",
+        "<p class=\"note\">The evaluator on real clips and on corrupted ones: {}; real against real {floor}.</p>",
         escape(&distances.join(", "))
     );
 }

@@ -57,10 +57,10 @@ pub enum Command {
     Distill(DistillArgs),
     /// Sample clips from captions with a trained model.
     Generate(GenerateArgs),
-    /// The classifier that judges clips.
-    #[command(subcommand)]
-    Judge(TrainCommand),
-    /// Judge models and folders of films beside real clips, and the judge by spoilt real clips.
+    /// The classifier that evaluates clips.
+    #[command(subcommand, alias = "judge")]
+    Evaluator(TrainCommand),
+    /// Evaluate models and folders of films beside real clips, and the evaluator by corrupted real clips.
     Evaluate(EvaluateArgs),
     /// Write the winner for other runtimes, and prove the files.
     Export(StudyArgs),

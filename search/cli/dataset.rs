@@ -117,7 +117,7 @@ fn folder(
     let folder_settings = FolderSettings {
         caption: settings.caption.clone(),
         background: settings.background,
-        broken_share: settings.max_broken,
+        broken_fraction: settings.max_broken,
         fps: settings.fps,
         source_fps: settings.source_fps,
         short: settings.short,

@@ -34,7 +34,7 @@ pub struct LatencyBenchArgs {
     /// Repetitions, each with measurements of its own.
     #[arg(long, default_value_t = 10)]
     pub seeds: usize,
-    /// Share of the fastest and of the slowest test rows that trimmed figures leave out.
+    /// Fraction of the fastest and of the slowest test rows that trimmed figures leave out.
     #[arg(long, default_value_t = 0.1)]
     pub trim: f64,
     /// Folder for the predictor of each target (of the first seed).

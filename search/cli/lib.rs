@@ -7,11 +7,11 @@ mod dataset;
 mod import;
 mod latency_bench;
 mod latents;
-mod looks;
 mod measuring;
 mod model;
 mod model_folder;
 mod motion_weights;
+mod previews;
 mod progress;
 mod run;
 pub mod settings;
@@ -119,10 +119,10 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
-            with(&args.study_args(), "profile plan", |bench| stages::elsewhere::plan_elsewhere(bench, &args))
+            with(&args.study_args(), "profile plan", |bench| stages::remote_profile::plan_remote(bench, &args))
         }
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Import(args)), .. }) => {
-            with(&args.study_args(), "profile import", |bench| stages::elsewhere::import(bench, &args))
+            with(&args.study_args(), "profile import", |bench| stages::remote_profile::import(bench, &args))
         }
         Command::Profile(ProfileArgs { study, .. }) => {
             let args = study.context("failed to profile: no study was given")?;
@@ -160,9 +160,9 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             let study = args.study.clone();
             with(&study, "generate", |bench| stages::samples::generate_captions(bench, &args))
         }
-        Command::Judge(TrainCommand::Train(args)) => with(&args, "judge", |bench| {
-            let figures = stages::judge::judge(bench)?;
-            stages::judge::print(&figures, args.json);
+        Command::Evaluator(TrainCommand::Train(args)) => with(&args, "evaluator", |bench| {
+            let figures = stages::evaluator::evaluator(bench)?;
+            stages::evaluator::print(&figures, args.json);
             Ok(figures)
         }),
         Command::Evaluate(args) => {
@@ -187,7 +187,7 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     let winner = stages::front::winner(bench)?;
     done("finetune", stages::finetune::finetune(bench, &winner)?);
     done("distill", stages::distill::distill(bench, &winner)?);
-    done("judge", stages::judge::judge(bench)?);
+    done("evaluator", stages::evaluator::evaluator(bench)?);
     done("samples", stages::samples::samples(bench, &winner)?);
     done("export", stages::export::export(bench, &winner)?);
     done("report", stages::report::report(&bench.run, &bench.study)?);

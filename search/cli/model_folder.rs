@@ -27,7 +27,7 @@ const TEXT_LAYER: &str = "text_layer";
 /// What it calls that its UNet was trained to go on from a given first frame.
 const FIRST_FRAME: &str = "first_frame";
 
-/// What it calls the share of the noise's variance that the frames of its clips have in common.
+/// What it calls the fraction of the noise's variance that the frames of its clips have in common.
 const SHARED_NOISE: &str = "shared_noise";
 
 /// What the sampler of a pipeline is.
@@ -69,7 +69,7 @@ pub fn parameterised(backbone: Backbone, folder: &Path) -> anyhow::Result<Backbo
     Ok(backbone.parameterised(parameterisation.sharing_noise(shared_noise(folder)?)))
 }
 
-/// Share of the noise's variance that frames of a clip have in common, as a folder's genotype.json says; 0 where it does not.
+/// Fraction of the noise's variance that frames of a clip have in common, as a folder's genotype.json says; 0 where it does not.
 pub fn shared_noise(folder: &Path) -> anyhow::Result<f64> {
     let Some(share) = read_json(&folder.join(GENOTYPE))?.and_then(|json| json.get(SHARED_NOISE).cloned()) else {
         return Ok(0.0);
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(shared_noise(folder.path()).expect("nothing said"), 0.0);
         for share in [0.0, 0.8] {
             write_genotype(folder.path(), &Genotype::none(), TextLayer::Last, false, share).expect("written");
-            assert_eq!(shared_noise(folder.path()).expect("a share"), share);
+            assert_eq!(shared_noise(folder.path()).expect("a fraction"), share);
         }
         fs::write(folder.path().join(GENOTYPE), r#"{"genotype": "", "shared_noise": 1.5}"#).expect("written");
         let message = format!("{:#}", shared_noise(folder.path()).expect_err("above 1"));

@@ -9,7 +9,7 @@ use tnas_network::Parameters;
 use tnas_study::{EventLog, MetricsLog};
 use tnas_training::{LoadTimes, Observer};
 
-use crate::{looks::Looks, run::Run};
+use crate::{previews::Previews, run::Run};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
@@ -89,7 +89,7 @@ pub struct Watch<'a> {
     batch: usize,
     /// When the process began the loop, and at which step.
     begun: Option<(Instant, u64)>,
-    looks: Option<Looks<'a>>,
+    previews: Option<Previews<'a>>,
 }
 
 impl<'a> Watch<'a> {
@@ -107,26 +107,26 @@ impl<'a> Watch<'a> {
             figure,
             batch,
             begun: None,
-            looks: None,
+            previews: None,
         })
     }
 
     /// Looks at what the network makes while it trains.
-    pub fn looking(self, looks: Looks<'a>) -> Self {
-        Self { looks: Some(looks), ..self }
+    pub fn previewing(self, previews: Previews<'a>) -> Self {
+        Self { previews: Some(previews), ..self }
     }
 
     /// Says what loading cost since the process began the loop, and gives it as a stage's figure.
     pub fn loading(&self) -> Value {
         if let (Some(bar), LoadTimes { batches: 1.., .. }) = (&self.bar, self.loading) {
-            let (share, seconds) = (100.0 * self.loading.waited_share(), self.loading.elapsed.as_secs_f64());
+            let (share, seconds) = (100.0 * self.loading.waited_fraction(), self.loading.elapsed.as_secs_f64());
             eprintln!("{:>16} waited for clips {share:.1} % of {seconds:.1} s", bar.stage);
         }
         json!({
             "batches": self.loading.batches,
             "seconds": self.loading.elapsed.as_secs_f64(),
             "waited_seconds": self.loading.waited.as_secs_f64(),
-            "waited_share": self.loading.waited_share(),
+            "waited_fraction": self.loading.waited_fraction(),
         })
     }
 
@@ -137,8 +137,8 @@ impl<'a> Watch<'a> {
     }
 
     fn draw_sheet(&mut self, stage: &str, step: u64, weights: &Parameters) -> anyhow::Result<()> {
-        let Some(looks) = &self.looks else { return Ok(()) };
-        let (sheet, size) = looks.sheet(weights)?;
+        let Some(previews) = &self.previews else { return Ok(()) };
+        let (sheet, size) = previews.sheet(weights)?;
         self.run.write(&format!("{}/{step:06}.png", sheets(stage)), &sheet)?;
         if let Some(events) = &mut self.events {
             events.image(step, "samples", size, &sheet)?;
@@ -204,15 +204,16 @@ impl Observer for Watch<'_> {
     fn loaded(&mut self, stage: &str, step: u64, times: LoadTimes) {
         self.loading = times;
         let (seconds, waited) = (times.elapsed.as_secs_f64(), times.waited.as_secs_f64());
-        let values = [("seconds", seconds), ("waited_seconds", waited), ("waited_share", times.waited_share())];
+        let values =
+            [("seconds", seconds), ("waited_seconds", waited), ("waited_fraction", times.waited_fraction())];
         let _ = self.times.append(stage, step, values);
     }
 
-    fn looks(&self, step: u64, steps: u64) -> bool {
-        self.looks.as_ref().is_some_and(|looks| looks.due(step, steps))
+    fn preview_due(&self, step: u64, steps: u64) -> bool {
+        self.previews.as_ref().is_some_and(|previews| previews.due(step, steps))
     }
 
-    fn look(&mut self, stage: &str, step: u64, weights: &Parameters) {
+    fn preview(&mut self, stage: &str, step: u64, weights: &Parameters) {
         if let Err(error) = self.draw_sheet(stage, step, weights) {
             eprintln!("{stage:>16} step {step}: no samples drawn: {error:#}");
         }

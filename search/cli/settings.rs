@@ -9,7 +9,8 @@ use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_space::{Limits, TextLayer};
 use tnas_training::{
-    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, JudgeSettings, Loading, SupernetSettings,
+    AdversarialSettings, BackboneSettings, EvaluatorSettings, FinetuneSettings, FlowSettings, Loading,
+    SupernetSettings,
 };
 
 /// A study as written in TOML: the question that a run answers.
@@ -62,9 +63,9 @@ pub struct Study {
     /// The few-step stage.
     #[serde(default)]
     pub distill: AdversarialSettings,
-    /// The classifier that judges clips.
-    #[serde(default)]
-    pub judge: JudgeSettings,
+    /// The classifier that evaluates clips.
+    #[serde(default, alias = "judge")]
+    pub evaluator: EvaluatorSettings,
     /// Sampling.
     #[serde(default)]
     pub samples: SampleSettings,
@@ -77,7 +78,7 @@ pub struct Study {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoiseSettings {
-    /// Share of its variance that the frames of a clip have in common, of 0 to 1 (Ge et al. 2023, arXiv 2305.10474): frames that
+    /// Fraction of its variance that the frames of a clip have in common, of 0 to 1 (Ge et al. 2023, arXiv 2305.10474): frames that
     /// begin alike flicker less.
     pub shared: f64,
 }
@@ -118,7 +119,7 @@ pub struct DataSettings {
     /// Red, green and blue behind transparent pixels and around padded pictures.
     #[serde(default = "white")]
     pub background: [u8; 3],
-    /// A larger share of broken files stops the run; up to it they are named and left out.
+    /// A larger fraction of broken files stops the run; up to it they are named and left out.
     #[serde(default = "one_in_a_hundred")]
     pub max_broken: f64,
     /// Clips to train on; all of a folder's where not given.
@@ -248,8 +249,9 @@ pub struct ProfileSettings {
     pub seconds_each: f64,
     /// The anchor, which shows drift, is measured after so many others.
     pub anchor_every: usize,
-    /// Share of the architectures that is measured twice, to tell the noise.
-    pub repeat_share: f64,
+    /// Fraction of the architectures that is measured twice, to tell the noise.
+    #[serde(alias = "repeat_share")]
+    pub repeat_fraction: f64,
     /// A profile whose repeats differ by more than this share (in the median), or whose anchors jump by more, is refused.
     pub max_noise: f64,
     /// ONNX Runtime's library, or the folder of a Python environment that has it; looked for where not given.
@@ -285,7 +287,7 @@ impl Default for ProfileSettings {
             seconds: 1.0,
             seconds_each: 20.0,
             anchor_every: 20,
-            repeat_share: 0.05,
+            repeat_fraction: 0.05,
             max_noise: 0.1,
             onnxruntime: None,
             from: None,
@@ -313,7 +315,7 @@ impl ProfileSettings {
             train,
             test: self.held_out,
             anchor_every: self.anchor_every,
-            repeat_share: self.repeat_share,
+            repeat_fraction: self.repeat_fraction,
             ..PlanSettings::default()
         }
     }
@@ -374,7 +376,7 @@ pub struct CompareSettings {
     pub steps: Option<u64>,
     /// Random architectures of the winner's size.
     pub random: usize,
-    /// Share of the winner's parameters that an arm may differ by and still be of its size.
+    /// Fraction of the winner's parameters that an arm may differ by and still be of its size.
     pub size_tolerance: f64,
     /// Genotypes of one's own by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -443,14 +445,15 @@ pub enum WinnerRule {
     Best,
 }
 
-/// Clips for eyes and for the judge.
+/// Clips for eyes and for the evaluator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SampleSettings {
     /// Clips on sheets.
     pub shown: usize,
-    /// Clips per judged arm.
-    pub judged: usize,
+    /// Clips per evaluated arm.
+    #[serde(alias = "judged")]
+    pub evaluated: usize,
     /// Steps of the many-step sampler.
     pub many_steps: usize,
     /// Shift of its times.
@@ -466,7 +469,7 @@ pub struct SampleSettings {
 
 impl Default for SampleSettings {
     fn default() -> Self {
-        Self { shown: 8, judged: 128, many_steps: 50, shift: 1.0, guidance: 1.0, batch: 16, upscale: 4 }
+        Self { shown: 8, evaluated: 128, many_steps: 50, shift: 1.0, guidance: 1.0, batch: 16, upscale: 4 }
     }
 }
 
@@ -474,9 +477,10 @@ impl Default for SampleSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WatchSettings {
-    /// Looks in a stage, evenly spread, the last at its end; 0 for none.
-    pub looks: u64,
-    /// Clips a look.
+    /// Previews in a stage, evenly spread, the last at its end; 0 for none.
+    #[serde(alias = "looks")]
+    pub previews: u64,
+    /// Clips of a preview.
     pub clips: usize,
     /// Denoising steps; a student takes its own.
     pub steps: usize,
@@ -484,6 +488,6 @@ pub struct WatchSettings {
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { looks: 4, clips: 4, steps: 10 }
+        Self { previews: 4, clips: 4, steps: 10 }
     }
 }

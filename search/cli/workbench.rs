@@ -192,9 +192,9 @@ impl Workbench {
         Ok(clip)
     }
 
-    /// Some of the real clips as the judge meets them: through the autoencoder where there is one, for sampled clips
+    /// Some of the real clips as the evaluator meets them: through the autoencoder where there is one, for sampled clips
     /// come through it too and its traces are no fault of theirs. `latents` are those of the clips.
-    pub fn seen_by_judge(
+    pub fn seen_by_evaluator(
         &self,
         latents: &ClipLatents,
         statistics: &[(f32, f32)],

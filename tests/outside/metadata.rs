@@ -47,7 +47,7 @@ pub fn read_as(name: &str, bytes: &[u8]) -> Result<(), String> {
             fs::write(root.join("secret.gif"), gif()).map_err(told)?;
         }
         fs::write(folder.join(name), bytes).map_err(told)?;
-        let settings = FolderSettings { broken_share: 1.0, fps: Some(8.0), ..Default::default() };
+        let settings = FolderSettings { broken_fraction: 1.0, fps: Some(8.0), ..Default::default() };
         let clips = VideoFolder::open_with(&folder, settings).map_err(told)?;
         let first = clips.clip(0, 2, 4).map_err(told)?;
         assert_eq!(first.shape(), [2, 4, 4]);

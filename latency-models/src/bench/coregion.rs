@@ -9,7 +9,7 @@ pub(crate) struct Coregion {
     choices: DMatrix<f64>,
 }
 
-/// Share of each covariance that is kept on its diagonal only: there are few devices.
+/// Fraction of each covariance that is kept on its diagonal only: there are few devices.
 const SHRINKAGE: f64 = 0.15;
 const ROUNDS: usize = 8;
 

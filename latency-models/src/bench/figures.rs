@@ -105,7 +105,7 @@ pub struct DeviceFigures {
     /// Spearman of each source with the measured rows, on average.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub agreement: BTreeMap<String, f64>,
-    /// Share of the seeds in which some source agreed.
+    /// Fraction of the seeds in which some source agreed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similar_source: Option<f64>,
     /// By kind of operation, where rows are operations.

@@ -3,7 +3,6 @@
 //! A [`Table`] is read with what its [`Card`] says of the columns; a [`Protocol`] names devices and rows; [`run`] learns each
 //! target from few of its rows and from other devices, and gives a [`Report`].
 
-mod beliefs;
 mod card;
 mod choose;
 mod coregion;
@@ -13,6 +12,7 @@ mod figures;
 mod model;
 mod operators;
 mod predictor;
+mod priors;
 mod process;
 mod protocol;
 mod run;

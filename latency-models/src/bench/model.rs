@@ -1,14 +1,14 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::{
-    beliefs::Beliefs,
     encoding::{Column, Encoding, Group},
     predictor::{NearRows, Sum, TablePredictor},
+    priors::Priors,
     process::{Amplitudes, Missed, Process},
     source::Linear,
 };
 
-/// A device's latency, learned from some of its rows and beliefs.
+/// A device's latency, learned from some of its rows and priors.
 pub(crate) struct Model {
     /// Typical milliseconds: the median of what was measured.
     unit_ms: f64,
@@ -18,7 +18,7 @@ pub(crate) struct Model {
     near: Near,
     drift: Option<Drift>,
     process: Process,
-    beliefs: Beliefs,
+    priors: Priors,
     learned: DMatrix<f64>,
     /// Relative latency that measurements are expected to have, for the size of their errors.
     level: Level,
@@ -48,7 +48,7 @@ struct Drift {
 /// Where errors of measurement grow with latency.
 enum Level {
     /// As the first belief says.
-    Believed,
+    Prior,
     /// By weights of a first fit.
     Fitted { constant: f64, weights: DVector<f64> },
 }
@@ -89,7 +89,7 @@ const LEAPS: f64 = 0.01;
 const COVERAGE: f64 = 0.9;
 /// 90 % of a t distribution with 8 degrees of freedom.
 const FEW_QUANTILE: f64 = 1.86;
-/// Errors do not become smaller than those of a network that takes this share of a typical latency.
+/// Errors do not become smaller than those of a network that takes this fraction of a typical latency.
 pub(crate) const LEAST_LEVEL: f64 = 0.3;
 /// Fewest rows from which interactions of any order are learned.
 const NEAR_FROM: usize = 40;
@@ -110,7 +110,7 @@ pub(crate) struct Measured<'a> {
 
 impl Model {
     /// Learns; `None` where numbers cannot be inverted.
-    pub(crate) fn fit(encoding: &Encoding, beliefs: Beliefs, measured: &Measured<'_>) -> Option<Self> {
+    pub(crate) fn fit(encoding: &Encoding, priors: Priors, measured: &Measured<'_>) -> Option<Self> {
         let n = measured.rows.len();
         let unit_ms = median(measured.latency_ms);
         let base = Base::new(measured.base.as_ref(), encoding.width(), unit_ms);
@@ -118,12 +118,12 @@ impl Model {
         let y = relative - (&measured.x * &base.weights).add_scalar(base.constant);
         let level = match measured.base {
             Some(_) => Level::Fitted { constant: base.constant, weights: base.weights.clone() },
-            None => Level::new(&beliefs, encoding, &measured.x, &y)?,
+            None => Level::new(&priors, encoding, &measured.x, &y)?,
         };
-        let scale = level.of(&beliefs, &measured.x);
+        let scale = level.of(&priors, &measured.x);
         let mut kernels = vec![DMatrix::from_element(n, n, 1.0)];
         let mut expected = Amplitudes { kernels: vec![1.0], noise: 0.02 };
-        for part in &beliefs.parts {
+        for part in &priors.parts {
             let h = &measured.x * &part.root;
             kernels.push(&h * h.transpose());
             expected.kernels.push(part.expected);
@@ -160,10 +160,10 @@ impl Model {
         let amplitudes = &process.settings.kernels;
         let mut weights = base.weights;
         let pulled = measured.x.tr_mul(&process.alpha);
-        for (part, amplitude) in beliefs.parts.iter().zip(&amplitudes[1..]) {
+        for (part, amplitude) in priors.parts.iter().zip(&amplitudes[1..]) {
             weights += &part.root * part.root.tr_mul(&pulled) * *amplitude;
         }
-        let mut rest = amplitudes[1 + beliefs.parts.len()..].to_vec();
+        let mut rest = amplitudes[1 + priors.parts.len()..].to_vec();
         if n >= NEAR_FROM {
             let others = rest.split_off(LENGTHS.len());
             near.amplitudes = std::mem::replace(&mut rest, others);
@@ -172,7 +172,7 @@ impl Model {
         let drift = measured.in_order.then(|| Drift {
             rows: measured.rows.to_vec(),
             amplitudes: rest,
-            // A slower device is slower by a share of each row's latency.
+            // A slower device is slower by a fraction of each row's latency.
             alpha: process.alpha.component_mul(&DVector::from_column_slice(&scale)),
         });
         let quantile = quantile(&process, measured.in_order);
@@ -184,7 +184,7 @@ impl Model {
             near,
             drift,
             process,
-            beliefs,
+            priors,
             learned: measured.x.clone(),
             level,
             quantile,
@@ -199,7 +199,7 @@ impl Model {
             relative += self.near.of(x, &self.learned);
         }
         if let Some(drift) = &self.drift {
-            let scale = self.level.of(&self.beliefs, x);
+            let scale = self.level.of(&self.priors, x);
             let drifts = rows.iter().zip(scale).map(|(&row, scale)| scale * drift.of(row));
             relative.iter_mut().zip(drifts).for_each(|(sum, drift)| *sum += drift);
         }
@@ -238,7 +238,7 @@ impl Model {
     pub(crate) fn predict(&self, x: &DMatrix<f64>, rows: &[usize]) -> Vec<Guess> {
         let (cross, own) = self.kernels(x, rows);
         let known = self.process.variance(&cross, &own);
-        let scale = self.level.of(&self.beliefs, x);
+        let scale = self.level.of(&self.priors, x);
         let noise = self.process.settings.noise;
         let means = self.mean_ms(x, rows);
         let guess = |((mean_ms, variance), scale): ((f64, f64), f64)| {
@@ -257,7 +257,7 @@ impl Model {
         let drift = self.drift.as_ref().map(|drift| {
             let now = drift.rows.iter().max().map_or(0.0, |&last| drift.of(last + 1));
             let level = match &self.level {
-                Level::Believed => sum(0.0, &self.beliefs.parts[0].root.column(0).clone_owned()),
+                Level::Prior => sum(0.0, &self.priors.parts[0].root.column(0).clone_owned()),
                 Level::Fitted { constant, weights } => sum(*constant, weights),
             };
             (now, level)
@@ -293,7 +293,7 @@ impl Model {
         let amplitudes = &self.process.settings.kernels;
         let mut cross = DMatrix::from_element(self.learned.nrows(), x.nrows(), amplitudes[0]);
         let mut own = vec![amplitudes[0]; x.nrows()];
-        for (part, amplitude) in self.beliefs.parts.iter().zip(&amplitudes[1..]) {
+        for (part, amplitude) in self.priors.parts.iter().zip(&amplitudes[1..]) {
             let (learned, new) = (&self.learned * &part.root, x * &part.root);
             cross += learned * new.transpose() * *amplitude;
             own.iter_mut().zip(new.row_iter()).for_each(|(own, row)| *own += amplitude * row.norm_squared());
@@ -304,7 +304,7 @@ impl Model {
             own.iter_mut().for_each(|own| *own += self.near.amplitudes.iter().sum::<f64>());
         }
         if let Some(path) = &self.drift {
-            let (learned, new) = (self.level.of(&self.beliefs, &self.learned), self.level.of(&self.beliefs, x));
+            let (learned, new) = (self.level.of(&self.priors, &self.learned), self.level.of(&self.priors, x));
             for (j, &row) in rows.iter().enumerate() {
                 for (i, &other) in path.rows.iter().enumerate() {
                     cross[(i, j)] += learned[i] * new[j] * path.kernel(other, row);
@@ -373,27 +373,27 @@ fn drift(a: usize, b: usize, length: f64) -> f64 {
 }
 
 impl Level {
-    fn new(beliefs: &Beliefs, encoding: &Encoding, x: &DMatrix<f64>, y: &DVector<f64>) -> Option<Self> {
-        if beliefs.parts.first().is_some_and(|part| part.root.ncols() == 1) {
-            return Some(Self::Believed);
+    fn new(priors: &Priors, encoding: &Encoding, x: &DMatrix<f64>, y: &DVector<f64>) -> Option<Self> {
+        if priors.parts.first().is_some_and(|part| part.root.ncols() == 1) {
+            return Some(Self::Prior);
         }
         const RIDGE: f64 = 1.0;
-        let h = beliefs.features(x);
+        let h = priors.features(x);
         let mut kernel = &h * h.transpose();
         (0..x.nrows()).for_each(|i| kernel[(i, i)] += RIDGE * 0.01);
         let alpha = kernel.cholesky()?.solve(y);
         let pulled = x.tr_mul(&alpha);
         let mut weights = DVector::zeros(encoding.width());
-        for part in &beliefs.parts {
+        for part in &priors.parts {
             weights += &part.root * part.root.tr_mul(&pulled) * part.expected;
         }
         Some(Self::Fitted { constant: alpha.sum(), weights })
     }
 
     /// Relative latency, never near 0.
-    fn of(&self, beliefs: &Beliefs, x: &DMatrix<f64>) -> Vec<f64> {
+    fn of(&self, priors: &Priors, x: &DMatrix<f64>) -> Vec<f64> {
         let (relative, constant) = match self {
-            Self::Believed => (x * beliefs.parts[0].root.column(0), 0.0),
+            Self::Prior => (x * priors.parts[0].root.column(0), 0.0),
             Self::Fitted { constant, weights } => (x * weights, *constant),
         };
         relative.iter().map(|relative| (1.0 + constant + relative).max(LEAST_LEVEL)).collect()
@@ -428,7 +428,7 @@ fn quantile(process: &Process, in_order: bool) -> f64 {
     conformal(missed.map(|missed| (in_usual(&missed), weight(missed.row))).collect())
 }
 
-/// The deviation that the wanted share of errors, each with its weight, does not exceed; a further one counts 1.
+/// The deviation that the wanted fraction of errors, each with its weight, does not exceed; a further one counts 1.
 fn conformal(mut errors: Vec<(f64, f64)>) -> f64 {
     errors.sort_by(|a, b| a.0.total_cmp(&b.0));
     let wanted = COVERAGE * (1.0 + errors.iter().map(|error| error.1).sum::<f64>());

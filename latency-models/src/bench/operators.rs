@@ -76,7 +76,7 @@ struct Learned {
 type Classes = BTreeMap<&'static str, Learned>;
 
 const GROWTH: Growth = Growth { trees: 250, depth: 6, rate: 0.12 };
-/// Share of the rows, the largest one in so many, whose errors give the intervals.
+/// Fraction of the rows, the largest one in so many, whose errors give the intervals.
 const CALIBRATION: usize = 10;
 /// Rows of a class from which cards that are left out are told: errors need no more.
 const MOST_WITHOUT_CARD: usize = 6000;

@@ -21,7 +21,7 @@ pub struct TablePredictor {
     pub(crate) floor_ms: f64,
     pub(crate) encoding: Encoding,
     pub(crate) relative: Sum,
-    /// Share by which the device was slower when it was last measured, and what it is a share of.
+    /// Share by which the device was slower when it was last measured, and what it is a fraction of.
     pub(crate) drift: Option<(f64, Sum)>,
     pub(crate) near: Option<NearRows>,
 }

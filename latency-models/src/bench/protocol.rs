@@ -22,7 +22,7 @@ pub struct Asked {
     pub test_rows: Option<String>,
     /// Repetitions.
     pub seeds: usize,
-    /// Share of the fastest and of the slowest test rows that trimmed figures leave out.
+    /// Fraction of the fastest and of the slowest test rows that trimmed figures leave out.
     pub trim: f64,
 }
 
@@ -41,7 +41,7 @@ pub struct Protocol {
     pub test: Rows,
     /// Repetitions.
     pub seeds: usize,
-    /// Share of the fastest and of the slowest test rows that trimmed figures leave out.
+    /// Fraction of the fastest and of the slowest test rows that trimmed figures leave out.
     pub trim: f64,
 }
 

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::{
     BenchError, Protocol, Table, TablePredictor,
-    beliefs::Beliefs,
     choose::choose,
     encoding::Encoding,
     figures::{Both, DeviceFigures, Figures, trimmed},
     model::{Guess, Measured, Model},
+    priors::Priors,
     source::{self, Linear, pick},
     table::Device,
 };
@@ -170,14 +170,14 @@ impl<'a> Bench<'a> {
     /// The rows of a target that are measured.
     fn choose(&self, train: &[usize], count: usize, seed: u64) -> Result<Vec<usize>, BenchError> {
         let encode = |rows: &[usize]| self.encoding.encode(&self.table.features, rows);
-        let beliefs = if self.sources.is_empty() {
+        let priors = if self.sources.is_empty() {
             let every: Vec<usize> = train.iter().step_by(train.len().div_ceil(500)).copied().collect();
-            Beliefs::alone(&self.encoding, &encode(&every))
+            Priors::alone(&self.encoding, &encode(&every))
         } else {
             let equal = vec![1.0; self.sources.len()];
-            Beliefs::from_sources(&self.encoding, &self.sources, &equal).ok_or_else(|| singular("the sources"))?
+            Priors::from_sources(&self.encoding, &self.sources, &equal).ok_or_else(|| singular("the sources"))?
         };
-        Ok(choose(train, count, seed, |rows| beliefs.features(&encode(rows))))
+        Ok(choose(train, count, seed, |rows| priors.features(&encode(rows))))
     }
 
     fn trial(
@@ -215,19 +215,19 @@ impl<'a> Bench<'a> {
         let latency_ms = latency(device, rows);
         let agreement: Vec<f64> =
             self.sources.iter().map(|source| spearman(source.predict(&x).as_slice(), &latency_ms)).collect();
-        let beliefs = if agreement.iter().any(|&a| a >= similar_from(rows.len())) {
+        let priors = if agreement.iter().any(|&a| a >= similar_from(rows.len())) {
             // One that disagrees says nothing of this device.
             let weights: Vec<f64> = agreement.iter().map(|a| a.max(0.05)).collect();
-            Beliefs::from_sources(&self.encoding, &self.sources, &weights).ok_or_else(|| singular("the sources"))?
+            Priors::from_sources(&self.encoding, &self.sources, &weights).ok_or_else(|| singular("the sources"))?
         } else {
-            Beliefs::alone(&self.encoding, &x)
+            Priors::alone(&self.encoding, &x)
         };
         let model = if rows.len() > MOST_LEARNED {
-            self.of_many(beliefs, &x, rows, &latency_ms)
+            self.of_many(priors, &x, rows, &latency_ms)
         } else {
             let in_order = self.table.card.in_order;
             let measured = Measured { x, rows, latency_ms: &latency_ms, in_order, base: None };
-            Model::fit(&self.encoding, beliefs, &measured)
+            Model::fit(&self.encoding, priors, &measured)
         };
         let model = model.ok_or_else(|| singular(name))?;
         Ok((model, agreement))
@@ -235,7 +235,7 @@ impl<'a> Bench<'a> {
 
     /// Of many rows. What they leave of themselves is less than what they leave of others: a model without every fifth of them
     /// (without the last fifth, where the device drifts) tells how wide intervals are.
-    fn of_many(&self, beliefs: Beliefs, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
+    fn of_many(&self, priors: Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
         const FOLD: usize = 5;
         let n = rows.len();
         let in_order = self.table.card.in_order;
@@ -247,19 +247,19 @@ impl<'a> Bench<'a> {
         };
         let (kept_x, kept_rows, kept_ms) = of(&kept);
         let (held_x, held_rows, held_ms) = of(&held);
-        let trial = self.thinned(beliefs.clone(), &kept_x, &kept_rows, &kept_ms)?;
+        let trial = self.thinned(priors.clone(), &kept_x, &kept_rows, &kept_ms)?;
         let trial = trial.calibrated(&held_x, &held_rows, &held_ms);
-        Some(self.thinned(beliefs, x, rows, latency_ms)?.with_width_of(&trial))
+        Some(self.thinned(priors, x, rows, latency_ms)?.with_width_of(&trial))
     }
 
     /// A linear fit to all rows, and a process on what it leaves at every so many.
-    fn thinned(&self, beliefs: Beliefs, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
+    fn thinned(&self, priors: Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
         let base = source::fit(x, self.encoding.columns(), &[latency_ms.to_vec()])?.pop();
         let some: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(MOST_LEARNED)).collect();
         let (places, latency_ms) = (some.iter().map(|&i| rows[i]).collect::<Vec<_>>(), pick(latency_ms, &some));
         let in_order = self.table.card.in_order;
         let x = x.select_rows(&some);
-        Model::fit(&self.encoding, beliefs, &Measured { x, rows: &places, latency_ms: &latency_ms, in_order, base })
+        Model::fit(&self.encoding, priors, &Measured { x, rows: &places, latency_ms: &latency_ms, in_order, base })
     }
 
     /// From all training rows, without sources: what the noise of the table leaves to reach.
@@ -298,9 +298,9 @@ impl<'a> Bench<'a> {
         rows.sort_unstable();
         let x = self.encoding.encode(&self.table.features, &rows);
         let latency_ms = latency(device, &rows);
-        let beliefs = Beliefs::alone(&self.encoding, &x);
+        let priors = Priors::alone(&self.encoding, &x);
         let measured = Measured { x, rows: &rows, latency_ms: &latency_ms, in_order: true, base: None };
-        let model = Model::fit(&self.encoding, beliefs, &measured).ok_or_else(|| singular(name))?;
+        let model = Model::fit(&self.encoding, priors, &measured).ok_or_else(|| singular(name))?;
         let guesses = model.left_out(&latency_ms);
         let of_test: Vec<Guess> =
             test.iter().filter_map(|row| Some(guesses[rows.binary_search(row).ok()?])).collect();

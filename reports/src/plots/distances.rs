@@ -26,7 +26,7 @@ struct Row {
 /// Pixels of a row's name at most.
 const NAME_WIDTH: u32 = 250;
 
-/// Both distances with their intervals, where the run was evaluated. Controls are beside the arms: they tell how far spoilt
+/// Both distances with their intervals, where the run was evaluated. Controls are beside the arms: they tell how far corrupted
 /// real clips are.
 pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     let mut plots = Vec::new();

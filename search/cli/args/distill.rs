@@ -17,13 +17,13 @@ pub struct DistillArgs {
     #[arg(long, value_enum)]
     pub method: Option<DistillMethodChoice>,
     /// Instead, a student for each of these means of distill.noise (of distill.scores.noise for dmd2), e.g. `-2,-1,0,1`, all
-    /// judged beside real clips: the times at which a student is looked at are what the stage is most sensitive to.
+    /// evaluated beside real clips: the times at which a student is looked at are what the stage is most sensitive to.
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "MEANS")]
     pub sweep_mean: Vec<f32>,
     /// With each of these deviations, e.g. `0.5,1,2`; the study's where not given.
     #[arg(long, value_delimiter = ',', value_name = "DEVIATIONS", requires = "sweep_mean")]
     pub sweep_deviation: Vec<f32>,
-    /// Clips that a student of a sweep is judged by; samples.judged where not given.
+    /// Clips that a student of a sweep is evaluated by; samples.evaluated where not given.
     #[arg(long, requires = "sweep_mean")]
     pub sweep_clips: Option<usize>,
 }

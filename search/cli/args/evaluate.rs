@@ -8,7 +8,7 @@ use super::{StudyArgs, steps};
 /// Resamples of an evaluation's intervals.
 const RESAMPLES: usize = 400;
 
-/// What is judged, and by what.
+/// What is evaluated, and by what.
 #[derive(Args, Clone)]
 pub struct EvaluateArgs {
     /// The study and its run.
@@ -25,7 +25,7 @@ pub struct EvaluateArgs {
     /// Folder of films with a metadata.jsonl; may be given again.
     #[arg(long = "folder", value_name = "DIR")]
     pub folders: Vec<PathBuf>,
-    /// Clips of each arm, of the reference and of the floor; `samples.judged` where not given.
+    /// Clips of each arm, of the reference and of the floor; `samples.evaluated` where not given.
     #[arg(long)]
     pub clips: Option<usize>,
     /// Numbers of few steps, e.g. `4,2,1`; `distill.student_steps` where not given.
@@ -111,6 +111,6 @@ pub enum SamplerChoice {
 pub enum Reference {
     /// Of those that nothing was trained on.
     HeldOut,
-    /// Of those that the models and the judge were trained on: where held-out ones are too few.
+    /// Of those that the models and the evaluator were trained on: where held-out ones are too few.
     Train,
 }

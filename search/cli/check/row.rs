@@ -61,7 +61,7 @@ impl Row {
         self.modules.iter().find(|module| !module.passes()).map(|module| module.name.as_str())
     }
 
-    /// The output that uses the largest share of what is allowed.
+    /// The output that uses the largest fraction of what is allowed.
     fn worst(&self) -> Option<&Compared> {
         let share = |c: &Compared| if c.error.is_finite() { c.error / c.allowed } else { f32::INFINITY };
         self.outputs.iter().max_by(|a, b| share(a).total_cmp(&share(b)))

@@ -21,7 +21,7 @@ impl Study {
             return fail("data.path is missing: the folder of MNIST's files, e.g. --set data.path=DIR".into());
         }
         if !(0.0..=1.0).contains(&self.data.max_broken) {
-            return fail(format!("data.max_broken = {} must be a share, of 0 to 1", self.data.max_broken));
+            return fail(format!("data.max_broken = {} must be a fraction, of 0 to 1", self.data.max_broken));
         }
         for (name, value) in [("loading.ahead", self.loading.ahead), ("loading.workers", self.loading.workers)] {
             if !(1..=1024).contains(&value) {
@@ -38,10 +38,10 @@ impl Study {
                 "profile.samples = {samples} leaves less than 2 beside profile.held_out = {held_out}"
             ));
         }
-        if !(profile.max_noise > 0.0 && (0.0..=1.0).contains(&profile.repeat_share) && profile.threads > 0) {
+        if !(profile.max_noise > 0.0 && (0.0..=1.0).contains(&profile.repeat_fraction) && profile.threads > 0) {
             return fail(format!(
-                "profile.max_noise = {} must be above 0, profile.repeat_share = {} from 0 to 1, profile.threads = {} above 0",
-                profile.max_noise, profile.repeat_share, profile.threads
+                "profile.max_noise = {} must be above 0, profile.repeat_fraction = {} from 0 to 1, profile.threads = {} above 0",
+                profile.max_noise, profile.repeat_fraction, profile.threads
             ));
         }
         for (name, value) in [
@@ -86,7 +86,7 @@ impl Study {
         if let Err(message) = self.distill.check() {
             return fail(format!("distill: {message}"));
         }
-        if let Err(message) = self.judge.check() {
+        if let Err(message) = self.evaluator.check() {
             return fail(message);
         }
         if let Some(point) = self.search.reference_point
@@ -133,15 +133,18 @@ impl Study {
             ("distill", self.distill.images),
         ] {
             if !(0.0..=1.0).contains(&images) {
-                return Err(format!("{name}.images = {images} must be a share of the steps, of 0 to 1"));
+                return Err(format!("{name}.images = {images} must be a fraction of the steps, of 0 to 1"));
             }
         }
         if !(0.0..=1.0).contains(&self.noise.shared) {
-            return Err(format!("noise.shared = {} must be a share of the variance, of 0 to 1", self.noise.shared));
+            return Err(format!(
+                "noise.shared = {} must be a fraction of the variance, of 0 to 1",
+                self.noise.shared
+            ));
         }
         if !(0.0..=1.0).contains(&finetune.first_frame) {
             return Err(format!(
-                "finetune.first_frame = {} must be a share of the clips, of 0 to 1",
+                "finetune.first_frame = {} must be a fraction of the clips, of 0 to 1",
                 finetune.first_frame
             ));
         }

@@ -21,7 +21,7 @@ const ROUNDS: usize = 3;
 /// Genotypes tried for each random arm of the winner's size.
 const DRAWS: usize = 20_000;
 
-/// Standard errors to either side of a difference that counts as none: 95 % of the normal law.
+/// Standard errors to either side of a difference that counts as none: 95 % of the normal distribution.
 const SIGMAS: f64 = 1.96;
 
 /// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention

@@ -1,18 +1,18 @@
 use serde_json::{Value, json};
 use tnas_network::Parameters;
 use tnas_space::Genotype;
-use tnas_training::{AdversarialSettings, DistillMethod, Student, TimeLaw, train_student};
+use tnas_training::{AdversarialSettings, DistillMethod, Student, TimeDistribution, train_student};
 
 use super::{
     evaluate::evaluate_into,
+    evaluator::evaluator,
     finetune::{read_winner, write_pipeline},
-    judge::judge,
     loop_settings, staged,
 };
 use crate::{
     args::{DistillArgs, EvaluateArgs, SamplerChoice, StudentArm},
-    looks::Looks,
     model_folder::read_unet,
+    previews::Previews,
     progress::Watch,
     workbench::Workbench,
 };
@@ -68,8 +68,8 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) 
         let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
         let run = loop_settings(&bench.run, &stage, settings.steps);
-        let looks = Looks::new(bench, &model, &latents, winner).of_student(settings);
-        let mut watch = Watch::open(&bench.run, settings.watched(), settings.batch)?.looking(looks);
+        let previews = Previews::new(bench, &model, &latents, winner).of_student(settings);
+        let mut watch = Watch::open(&bench.run, settings.watched(), settings.batch)?.previewing(previews);
         train_student(
             backbone,
             winner,
@@ -89,7 +89,7 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) 
     })
 }
 
-/// A student for each law of the times at which it is looked at, and what the judge says of their clips.
+/// A student for each distribution of the times at which it is looked at, and what the evaluator says of their clips.
 pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow::Result<Value> {
     let base = Variant::asked(bench, args);
     let method = base.settings.method;
@@ -101,29 +101,29 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow
         [] => vec![of(&base.settings).deviation],
         given => given.to_vec(),
     };
-    let mut laws = Vec::new();
+    let mut distributions = Vec::new();
     for &mean in &args.sweep_mean {
         for &deviation in &deviations {
             anyhow::ensure!(
                 mean.is_finite() && deviation > 0.0 && deviation.is_finite(),
                 "failed to sweep mean {mean} with deviation {deviation}: numbers are needed, deviations above 0"
             );
-            laws.push(TimeLaw { mean, deviation });
+            distributions.push(TimeDistribution { mean, deviation });
         }
     }
     let mut students = Vec::new();
-    for &law in &laws {
+    for &distribution in &distributions {
         let mut settings = base.settings.clone();
         match method {
-            DistillMethod::Adversarial => settings.noise = law,
-            DistillMethod::Dmd2 => settings.scores.noise = law,
+            DistillMethod::Adversarial => settings.noise = distribution,
+            DistillMethod::Dmd2 => settings.scores.noise = distribution,
         }
-        let suffix = format!("{}-noise_{}_{}", base.suffix, law.mean, law.deviation);
+        let suffix = format!("{}-noise_{}_{}", base.suffix, distribution.mean, distribution.deviation);
         let variant = Variant { settings, suffix };
         distill_variant(bench, winner, &variant)?;
         students.push(StudentArm { path: bench.run.model(&variant.folder(winner)), steps: None });
     }
-    judge(bench)?;
+    evaluator(bench)?;
     let sampler = if base.settings.student_steps > 1 { SamplerChoice::Renoise } else { SamplerChoice::Euler };
     let asked = EvaluateArgs {
         students,
@@ -134,11 +134,11 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &DistillArgs) -> anyhow
     };
     let found = evaluate_into(bench, &asked, "evaluation/sweep")?;
     let arms = found["arms"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Value> = laws
+    let rows: Vec<Value> = distributions
         .iter()
         .zip(&arms)
-        .map(|(law, arm)| {
-            json!({"mean": law.mean, "deviation": law.deviation, "kernel_mmd": arm["metrics"]["kernel_mmd"],
+        .map(|(distribution, arm)| {
+            json!({"mean": distribution.mean, "deviation": distribution.deviation, "kernel_mmd": arm["metrics"]["kernel_mmd"],
                 "frechet": arm["metrics"]["frechet"]})
         })
         .collect();

@@ -1,4 +1,4 @@
-//! Models and folders of films beside real clips, by the run's judge.
+//! Models and folders of films beside real clips, by the run's evaluator.
 
 mod arms;
 mod figures;
@@ -19,7 +19,7 @@ use self::{
     real::RealSets,
     scoring::{Scored, Scorer},
 };
-use super::{judge::read_judge, staged};
+use super::{evaluator::read_evaluator, staged};
 use crate::{args::EvaluateArgs, workbench::Workbench};
 
 /// What a stored evaluation means; raise where it changes.
@@ -28,16 +28,16 @@ const FORMAT_VERSION: u32 = 1;
 /// Where the evaluation of a run lies.
 const FOLDER: &str = "evaluation";
 
-/// Deviation of the noise of noisy real clips, as where the judge is trained.
+/// Deviation of the noise of noisy real clips, as where the evaluator is trained.
 const NOISE: f32 = 0.3;
 
-/// The ways in which real clips are spoilt to judge the metrics.
+/// The ways in which real clips are corrupted to evaluate the metrics.
 const CONTROLS: [&str; 6] = ["shuffled frames", "frozen", "noisy", "independent frames", "blended", "blurred"];
 
 /// Clips for each feature below which distances are said to be uncertain.
 const CLIPS_PER_FEATURE: usize = 8;
 
-/// Judges models and folders of films beside real clips, and the judge by spoilt real clips.
+/// Evaluates models and folders of films beside real clips, and the evaluator by corrupted real clips.
 pub fn evaluate(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Value> {
     evaluate_into(bench, args, FOLDER)
 }
@@ -47,17 +47,17 @@ pub fn evaluate_into(bench: &Workbench, args: &EvaluateArgs, folder: &str) -> an
     args.check()?;
     let file = bench.run.path(&format!("{folder}/evaluation.json"));
     let stage = if folder == FOLDER { "evaluate".to_string() } else { folder.replace('/', "-") };
-    let judge = read_judge(bench)?;
+    let evaluator = read_evaluator(bench)?;
     let arms = arms::planned(bench, args)?;
-    let clips = args.clips.unwrap_or(bench.study.samples.judged);
+    let clips = args.clips.unwrap_or(bench.study.samples.evaluated);
     let seeds = if args.seeds.is_empty() { vec![bench.study.seed] } else { args.seeds.clone() };
-    let judge_hash = hash_path(bench.run.path("judge"))?;
+    let evaluator_hash = hash_path(bench.run.path("evaluator"))?;
     let held_out = bench.held_out(2 * clips)?;
     let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
     let named: Vec<Value> = arms.iter().map(Arm::settings).collect();
     let inputs = json!([
         FORMAT_VERSION,
-        judge_hash,
+        evaluator_hash,
         bench.data_key,
         unseen,
         bench.study.seed,
@@ -68,12 +68,12 @@ pub fn evaluate_into(bench: &Workbench, args: &EvaluateArgs, folder: &str) -> an
     ]);
     staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
         let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
-        let scorer = Scorer::new(bench, &judge, &judge_hash)?;
+        let scorer = Scorer::new(bench, &evaluator, &evaluator_hash)?;
         let evaluation = Evaluation { bench, args, scorer, sets, seeds, folder };
         let found = evaluation.found(&arms)?;
         bench.run.write_json(&format!("{folder}/evaluation.json"), &found)?;
         Ok(json!({
-            "judge_hash": judge_hash,
+            "evaluator_hash": evaluator_hash,
             "clips": clips,
             "arms": arms.len(),
             "unfit": found["fitness"].as_array().into_iter().flatten().filter(|row| row["fit"] == false)
@@ -113,7 +113,8 @@ impl Evaluation<'_> {
         let reference = self.scorer.real(&sets.reference_name, &sets.reference, 0)?.seeds.remove(0);
         let yardstick = Yardstick::new(&reference, self.args.resamples, bench.study.seed)?;
         let row = |name: String, settings: Value, scored: Scored| -> anyhow::Result<Row> {
-            let measures = yardstick.measure(&scored.seeds).with_context(|| format!("failed to judge {name}"))?;
+            let measures =
+                yardstick.measure(&scored.seeds).with_context(|| format!("failed to evaluate {name}"))?;
             Ok(Row { name, settings, scored, measures })
         };
         let shown = bench.study.samples.shown;
@@ -164,7 +165,7 @@ impl Evaluation<'_> {
         let pairs = (0..rows.len()).flat_map(|a| (a + 1..rows.len()).map(move |b| (a, b)));
         Ok(json!({
             "format_version": FORMAT_VERSION,
-            "judge": self.scorer.described()?,
+            "evaluator": self.scorer.described()?,
             "clips": sets.floor.len(),
             "reference": {"clips": sets.reference.len(), "of": sets.reference_name},
             "seeds": self.seeds,
@@ -182,11 +183,11 @@ impl Evaluation<'_> {
         }))
     }
 
-    /// Real clips spoilt in one way each.
+    /// Real clips corrupted in one way each.
     fn controls(&self, row: &impl Fn(String, Value, Scored) -> anyhow::Result<Row>) -> anyhow::Result<Vec<Row>> {
         let real = &self.sets.floor;
         let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
-        let spoilt: [Vec<Clip>; CONTROLS.len()] = [
+        let corrupted: [Vec<Clip>; CONTROLS.len()] = [
             real.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect(),
             real.iter().map(tnas_clips::frozen).collect(),
             real.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, NOISE)).collect(),
@@ -197,7 +198,7 @@ impl Evaluation<'_> {
         let one = |(name, clips): (&str, Vec<Clip>)| {
             row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)
         };
-        CONTROLS.into_iter().zip(spoilt).map(one).collect()
+        CONTROLS.into_iter().zip(corrupted).map(one).collect()
     }
 
     /// What a reader should know before the figures.
@@ -220,7 +221,7 @@ impl Evaluation<'_> {
             ));
         }
         if self.sets.reference_trained {
-            warnings.push("the reference is of clips that the judge was trained on".into());
+            warnings.push("the reference is of clips that the evaluator was trained on".into());
         }
         warnings
     }

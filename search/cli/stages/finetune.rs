@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     codec::LatentStatistics,
-    looks::Looks,
     model_folder::{self, read_unet, save_parameters},
+    previews::Previews,
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -111,7 +111,7 @@ pub fn train_arm(
     let run = loop_settings(&bench.run, stage, settings.steps);
     let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
     if stage == "finetune-winner" {
-        watch = watch.looking(Looks::new(bench, model, latents, genotype));
+        watch = watch.previewing(Previews::new(bench, model, latents, genotype));
     }
     train(
         backbone,

@@ -116,7 +116,7 @@ impl Here {
     pub fn time(&mut self, genotype: &Genotype) -> anyhow::Result<Option<(f64, Timing)>> {
         let outcome = self.measurer.measure(MeasurementKind::Whole, genotype)?;
         let Outcome::Ran { timing, .. } = outcome else { return Ok(None) };
-        let value = timing.told_ms(self.quantity, self.usual_reference_ms);
+        let value = timing.reported_ms(self.quantity, self.usual_reference_ms);
         Ok(value.map(|value| (value, timing)))
     }
 

@@ -3,15 +3,15 @@
 pub mod backbone;
 pub mod compare;
 pub mod distill;
-pub mod elsewhere;
 pub mod evaluate;
+pub mod evaluator;
 pub mod export;
 pub mod finetune;
 pub mod front;
-pub mod judge;
 pub mod latency;
 pub mod latency_eval;
 pub mod profile;
+pub mod remote_profile;
 pub mod report;
 pub mod samples;
 pub mod search;

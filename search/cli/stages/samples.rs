@@ -9,9 +9,9 @@ use tnas_clips::{
 use tnas_network::Parameters;
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
 use tnas_space::{Backbone, Genotype};
-use tnas_training::{GenerateSettings, Judge, JudgedClips, generate};
+use tnas_training::{EvaluatedClips, Evaluator, GenerateSettings, generate};
 
-use super::{distill::read_student, finetune::read_winner, judge::read_judge, staged};
+use super::{distill::read_student, evaluator::read_evaluator, finetune::read_winner, staged};
 use crate::{
     args::{GenerateArgs, SchedulerChoice},
     codec::LatentStatistics,
@@ -33,7 +33,7 @@ struct Arm {
     shift: f32,
 }
 
-/// Samples clips from validation captions many-step and few-step, judges them, and writes sheets and GIFs.
+/// Samples clips from validation captions many-step and few-step, evaluates them, and writes sheets and GIFs.
 pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let inputs = json!([
@@ -42,28 +42,34 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         bench.study.seed,
         hash_path(bench.run.model(&id))?,
         hash_path(bench.run.model(&format!("{id}-student")))?,
-        hash_path(bench.run.path("judge"))?,
+        hash_path(bench.run.path("evaluator"))?,
     ]);
     let outputs = [bench.run.path("samples/sheet.png")];
     staged(&bench.run, "samples", &inputs, &outputs, &[], || {
         let scene = Scene::open(bench, winner)?;
         let mut figures = Vec::new();
         let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
-        figures.push(scene.figures("real", &scene.real, &scene.judge.judge(&scene.real)?)?);
+        figures.push(scene.figures("real", &scene.real, &scene.evaluator.evaluate(&scene.real)?)?);
         if bench.codec.is_some() {
             let decoded = &scene.decoded;
-            figures.push(scene.figures("real, through the autoencoder", decoded, &scene.judge.judge(decoded)?)?);
+            figures.push(scene.figures(
+                "real, through the autoencoder",
+                decoded,
+                &scene.evaluator.evaluate(decoded)?,
+            )?);
         }
         let mut plain = None;
         let mut told = serde_json::Map::new();
         for arm in arms(bench) {
             let clips = scene.sample(&arm)?;
-            let judged = scene.judge.judge(&clips)?;
-            told.insert(arm.name.clone(), json!(judged.told));
-            let mut figure = scene.figures(&arm.name, &clips, &judged)?;
+            let evaluated = scene.evaluator.evaluate(&clips)?;
+            told.insert(arm.name.clone(), json!(evaluated.told));
+            let mut figure = scene.figures(&arm.name, &clips, &evaluated)?;
             match &plain {
-                Some(plain) if arm.student => figure["frechet_minus_plain"] = scene.difference(&judged, plain)?,
-                _ => plain = Some(judged),
+                Some(plain) if arm.student => {
+                    figure["frechet_minus_plain"] = scene.difference(&evaluated, plain)?
+                }
+                _ => plain = Some(evaluated),
             }
             figure["steps"] = json!(arm.steps);
             figure["shift"] = json!(arm.shift);
@@ -75,8 +81,8 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let chosen = chosen_sampler(&figures, bench.study.distill.student_steps);
         let asked: Vec<Value> =
             scene.real.iter().map(|clip| json!({"caption": clip.caption, "labels": clip.labels})).collect();
-        let judged = json!({"format_version": 1, "asked": asked, "told": told});
-        bench.run.write_json("samples/judged.json", &judged)?;
+        let evaluated = json!({"format_version": 1, "asked": asked, "told": told});
+        bench.run.write_json("samples/evaluated.json", &evaluated)?;
         write_pictures(bench, &shown, chosen)?;
         Ok(json!({
             "clips": scene.real.len(),
@@ -128,7 +134,7 @@ fn chosen_sampler(figures: &[Value], steps: usize) -> Sampler {
     if distance("renoise") < distance("euler") { Sampler::Renoise } else { Sampler::Euler }
 }
 
-/// What sampling and judging need.
+/// What sampling and evaluating need.
 struct Scene<'a> {
     bench: &'a Workbench,
     winner: &'a Genotype,
@@ -136,25 +142,25 @@ struct Scene<'a> {
     latents: Latents,
     weights: Parameters,
     student: Parameters,
-    judge: Judge,
+    evaluator: Evaluator,
     real: Vec<Clip>,
-    /// The same as the judge meets them.
+    /// The same as the evaluator meets them.
     decoded: Vec<Clip>,
-    reference: JudgedClips,
+    reference: EvaluatedClips,
     shown: usize,
 }
 
 impl<'a> Scene<'a> {
     fn open(bench: &'a Workbench, winner: &'a Genotype) -> anyhow::Result<Self> {
         let settings = &bench.study.samples;
-        let (judge, model, latents) = (read_judge(bench)?, bench.image_model()?, bench.latents()?);
-        let count = settings.judged.min(bench.validation.len() / 2).max(2);
-        // Real clips to be judged are not the ones that distances are taken to.
+        let (evaluator, model, latents) = (read_evaluator(bench)?, bench.image_model()?, bench.latents()?);
+        let count = settings.evaluated.min(bench.validation.len() / 2).max(2);
+        // Real clips to be evaluated are not the ones that distances are taken to.
         let real = bench.validation.clips(0..count)?;
         let all = bench.validation.len();
         let mut decoded =
-            bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, 0..all)?;
-        let reference = judge.judge(&decoded.split_off(count))?;
+            bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..all)?;
+        let reference = evaluator.evaluate(&decoded.split_off(count))?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
         Ok(Self {
             bench,
@@ -163,7 +169,7 @@ impl<'a> Scene<'a> {
             latents,
             weights,
             student,
-            judge,
+            evaluator,
             reference,
             shown: settings.shown.min(count),
             real,
@@ -199,27 +205,27 @@ impl<'a> Scene<'a> {
     }
 
     /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
-    fn figures(&self, name: &str, clips: &[Clip], judged: &JudgedClips) -> anyhow::Result<Value> {
-        let distance = |picked: &[usize]| self.distance(judged, picked);
+    fn figures(&self, name: &str, clips: &[Clip], evaluated: &EvaluatedClips) -> anyhow::Result<Value> {
+        let distance = |picked: &[usize]| self.distance(evaluated, picked);
         let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, clips.len(), distance)?;
         let motion = clips.iter().map(mean_frame_difference).sum::<f64>() / clips.len() as f64;
         Ok(json!({
             "arm": name,
             "frechet": {"estimate": interval.estimate, "low": interval.low, "high": interval.high},
-            "accuracy": judged.accuracy,
+            "accuracy": evaluated.accuracy,
             "mean_frame_difference": motion,
         }))
     }
 
     /// Fréchet distance of one arm less another's, resampled together: clip by clip both have one caption and one noise.
-    fn difference(&self, judged: &JudgedClips, plain: &JudgedClips) -> anyhow::Result<Value> {
-        let distance = |picked: &[usize]| self.distance(judged, picked) - self.distance(plain, picked);
+    fn difference(&self, evaluated: &EvaluatedClips, plain: &EvaluatedClips) -> anyhow::Result<Value> {
+        let distance = |picked: &[usize]| self.distance(evaluated, picked) - self.distance(plain, picked);
         let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, self.real.len(), distance)?;
         Ok(json!({"estimate": interval.estimate, "low": interval.low, "high": interval.high}))
     }
 
-    fn distance(&self, judged: &JudgedClips, picked: &[usize]) -> f64 {
-        let features: Vec<Vec<f64>> = picked.iter().map(|&i| judged.features[i].clone()).collect();
+    fn distance(&self, evaluated: &EvaluatedClips, picked: &[usize]) -> f64 {
+        let features: Vec<Vec<f64>> = picked.iter().map(|&i| evaluated.features[i].clone()).collect();
         frechet_distance(&features, &self.reference.features).unwrap_or(f64::NAN)
     }
 
@@ -344,7 +350,7 @@ fn first_frame(
         if args.student {
             "leave --student or --image out"
         } else {
-            "train it anew with finetune.first_frame, the share of clips whose first frame is given, e.g. --set \
+            "train it anew with finetune.first_frame, the fraction of clips whose first frame is given, e.g. --set \
              finetune.first_frame=0.3, or leave --image out"
         }
     );
@@ -387,7 +393,7 @@ fn scheduler(backbone: &Backbone, choice: SchedulerChoice, shift: f32) -> anyhow
     Ok(Some(wanted.with_context(|| format!("failed to sample by {}", class.name()))?))
 }
 
-/// The sampler that judged best for the student.
+/// The sampler that evaluated best for the student.
 fn student_sampler(bench: &Workbench) -> Option<Sampler> {
     serde_json::from_value(bench.run.summary("samples")?.get("student_sampler")?.clone()).ok()
 }

@@ -5,8 +5,8 @@ use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest,
 
 use super::{loop_settings, staged};
 use crate::{
-    looks::Looks,
     model_folder::{read_parameters, save_parameters},
+    previews::Previews,
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
@@ -42,8 +42,8 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         }
         let probe = held_out(bench, &model, &latents, 32)?;
         let run = loop_settings(&bench.run, "supernet", settings.steps);
-        let looks = Looks::new(bench, &model, &latents, &teacher);
-        let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?.looking(looks);
+        let previews = Previews::new(bench, &model, &latents, &teacher);
+        let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?.previewing(previews);
         train_supernet(
             backbone,
             &space,

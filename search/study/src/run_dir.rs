@@ -98,9 +98,9 @@ impl RunDir {
         self.path.join("samples")
     }
 
-    /// `judge/`: the judging network and its statistics.
-    pub fn judge_folder(&self) -> PathBuf {
-        self.path.join("judge")
+    /// `evaluator/`: the evaluating network and its statistics.
+    pub fn evaluator_folder(&self) -> PathBuf {
+        self.path.join("evaluator")
     }
 
     /// `metrics.jsonl`: what the stages log that is the same on every machine.

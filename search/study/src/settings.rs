@@ -21,7 +21,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String])
     if overrides.is_empty() {
         return original.map_err(|e| at(path, text, &e));
     }
-    // Positions are lost in what overrides make, so the text is judged by itself too.
+    // Positions are lost in what overrides make, so the text is evaluated by itself too.
     let mut table: Table = toml::from_str(text).map_err(|e| at(path, text, &e))?;
     let mut result = original.map_err(|e| (message(&e), at(path, text, &e)));
     for text in overrides {

@@ -119,7 +119,7 @@ pub fn resample_counts(seed: u64, resamples: usize, items: usize) -> Vec<Vec<u32
     (0..resamples as u64).into_par_iter().map(counts).collect()
 }
 
-/// The score interval of a share, 95 % (Wilson 1927); it does not shrink to a point where all are right.
+/// The score interval of a fraction, 95 % (Wilson 1927); it does not shrink to a point where all are right.
 pub fn wilson_interval(share: f64, count: usize) -> Interval {
     const Z: f64 = 1.959_963_984_540_054;
     let n = count.max(1) as f64;

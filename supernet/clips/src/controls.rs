@@ -1,4 +1,4 @@
-//! Negative controls: real clips spoilt in one way. A measure of quality that does not score them worse is no measure.
+//! Negative controls: real clips corrupted in one way. A measure of quality that does not score them worse is no measure.
 
 use rand::{Rng, RngExt};
 

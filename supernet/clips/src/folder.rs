@@ -33,7 +33,7 @@ pub struct FolderSettings {
     /// Red, green and blue behind transparent pixels and around what does not fill a clip.
     pub background: [u8; 3],
     /// More broken files than this share are an error.
-    pub broken_share: f64,
+    pub broken_fraction: f64,
     /// Which frames of some clips are taken; all frames of the others.
     pub frame_ranges: Vec<FrameRange>,
     /// Frames of a clip that are a second of its film; where not given, a clip's frames are spread over all of it.
@@ -90,7 +90,7 @@ impl Default for FolderSettings {
         Self {
             caption: CaptionPolicy::Full,
             background: [255; 3],
-            broken_share: 0.01,
+            broken_fraction: 0.01,
             frame_ranges: vec![walk],
             fps: None,
             source_fps: None,
@@ -136,13 +136,13 @@ impl VideoFolder {
             }
         }
         if let Some(first) = broken.first()
-            && (broken.len() as f64 > settings.broken_share * total as f64 || entries.is_empty())
+            && (broken.len() as f64 > settings.broken_fraction * total as f64 || entries.is_empty())
         {
             return Err(ClipError::TooManyBroken {
                 path: path.to_owned(),
                 broken: broken.len(),
                 total,
-                limit_percent: settings.broken_share * 100.0,
+                limit_percent: settings.broken_fraction * 100.0,
                 first: format!("{}: {}", first.file_name, first.reason),
             });
         }
@@ -292,8 +292,8 @@ impl FolderSettings {
     fn check(&self) -> Result<(), ClipError> {
         let refuse =
             |name, value: String, reason: &str| Err(ClipError::Setting { name, value, reason: reason.to_owned() });
-        if !(0.0..=1.0).contains(&self.broken_share) {
-            return refuse("broken_share", self.broken_share.to_string(), "a share is of 0 to 1");
+        if !(0.0..=1.0).contains(&self.broken_fraction) {
+            return refuse("broken_fraction", self.broken_fraction.to_string(), "a fraction is of 0 to 1");
         }
         for (name, fps) in [("fps", self.fps), ("source_fps", self.source_fps)] {
             if let Some(fps) = fps.filter(|fps| !(0.001..=1000.0).contains(fps)) {
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn broken_files_are_named_and_counted_up_to_a_share() {
         let folder = folder(9, 1);
-        let lenient = FolderSettings { broken_share: 0.1, ..Default::default() };
+        let lenient = FolderSettings { broken_fraction: 0.1, ..Default::default() };
         let opened = VideoFolder::open_with(folder.path(), lenient).expect("one in ten is allowed");
         assert_eq!((opened.len(), opened.broken().len()), (9, 1));
         assert_eq!(opened.broken()[0].file_name, "9.gif");
@@ -420,7 +420,7 @@ mod tests {
             let settings = FolderSettings { frame_ranges: vec![range], ..Default::default() };
             assert!(VideoFolder::open_with(folder.path(), settings).is_err());
         }
-        let settings = FolderSettings { broken_share: f64::NAN, ..Default::default() };
+        let settings = FolderSettings { broken_fraction: f64::NAN, ..Default::default() };
         assert!(VideoFolder::open_with(folder.path(), settings).is_err());
         let settings = FolderSettings { frame_ranges: vec![range(1, 1, 2)], ..Default::default() };
         let clip = VideoFolder::open_with(folder.path(), settings).expect("opens").clip(0, 2, 4).expect("a clip");

@@ -6,7 +6,7 @@ use crate::{Clip, ClipError, Interval, wilson_interval};
 /// Rows and columns of a thumbnail at most.
 const THUMBNAIL: usize = 16;
 
-/// More than this share of clips below what one held-out clip in a hundred is below were copied.
+/// More than this fraction of clips below what one held-out clip in a hundred is below were copied.
 const COPIED_SHARE: f64 = 0.05;
 
 /// How near clips are to training clips, beside real clips that were not trained on.
@@ -20,7 +20,7 @@ pub struct Memorisation {
     pub held_out_median: f64,
     /// The first over the second: below 1 is nearer.
     pub ratio: f64,
-    /// Share of clips nearer than one in a hundred held-out clips is.
+    /// Fraction of clips nearer than one in a hundred held-out clips is.
     pub below_1st: f64,
     /// Its 95 % interval (Wilson).
     pub below_1st_interval: [f64; 2],

@@ -44,7 +44,7 @@ pub struct MovingMnistSettings {
 /// A digit takes so much of a side.
 const DIGIT_SHARE: f64 = 28.0 / 64.0;
 
-/// A digit moves by this share of its way across from frame to frame.
+/// A digit moves by this fraction of its way across from frame to frame.
 const STEP: f64 = 0.1;
 
 /// Digits to learn from; the rest is held out.
@@ -151,9 +151,9 @@ impl MovingMnist {
         for (row, row_cover) in &rows {
             for (column, column_cover) in &columns {
                 let mut level = 0.0;
-                for &(i, row_share) in row_cover {
-                    for &(j, column_share) in column_cover {
-                        level += row_share * column_share * f32::from(digit[i * SIDE + j]);
+                for &(i, row_fraction) in row_cover {
+                    for &(j, column_fraction) in column_cover {
+                        level += row_fraction * column_fraction * f32::from(digit[i * SIDE + j]);
                     }
                 }
                 let there = &mut levels[row * size + column];

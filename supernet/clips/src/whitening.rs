@@ -17,7 +17,7 @@ pub struct Whitening {
     rows: Vec<Vec<f64>>,
 }
 
-/// Least eigenvalue, as a share of their mean. Of 0, 0.001 and 0.01, the last set spoilt clips furthest apart from real ones
+/// Least eigenvalue, as a fraction of their mean. Of 0, 0.001 and 0.01, the last set corrupted clips furthest apart from real ones
 /// in standard errors; without one, a few extreme values in all but dead features decide.
 const LEAST_SHARE: f64 = 0.01;
 

@@ -113,7 +113,7 @@ fn a_folder_counts_its_broken_files_of_every_kind() {
     let rows: Vec<String> = files.iter().map(|(name, _)| format!("{name},a clip")).collect();
     write("metadata.csv", format!("file_name,text\n{}\nmissing.gif,a clip\n", rows.join("\n")).as_bytes());
     let cache = folder.path().join("cache");
-    let settings = FolderSettings { broken_share: 0.7, cache: Some(cache.clone()), ..Default::default() };
+    let settings = FolderSettings { broken_fraction: 0.7, cache: Some(cache.clone()), ..Default::default() };
     // Twice: what was found out is the same when it is read from the cache.
     for _ in 0..2 {
         let opened = VideoFolder::open_with(folder.path(), settings.clone()).expect("opens");
@@ -125,18 +125,19 @@ fn a_folder_counts_its_broken_files_of_every_kind() {
         }
         assert_eq!(entries(&cache.join("films")).len(), 7, "all that could be read");
     }
-    let strict = FolderSettings { broken_share: 0.5, ..settings.clone() };
+    let strict = FolderSettings { broken_fraction: 0.5, ..settings.clone() };
     let message = VideoFolder::open_with(folder.path(), strict).expect_err("too many").to_string();
     assert!(message.contains("5 of 8 files are broken, more than 50 %; the first: cut.webp"), "{message}");
     // A file that changes later is an error that names it, never other pixels.
-    let opened = VideoFolder::open_with(folder.path(), FolderSettings { broken_share: 0.7, ..Default::default() });
+    let opened =
+        VideoFolder::open_with(folder.path(), FolderSettings { broken_fraction: 0.7, ..Default::default() });
     write("whole.gif", &small(FilmFormat::Gif)[..40]);
     let message = opened.expect("opens").clip(0, 4, 8).expect_err("changed").to_string();
     assert!(message.contains("whole.gif"), "{message}");
 
     // The cache learns of the changed file alone.
     let before = entries(&cache.join("films"));
-    VideoFolder::open_with(folder.path(), FolderSettings { broken_share: 0.8, ..settings }).expect("opens");
+    VideoFolder::open_with(folder.path(), FolderSettings { broken_fraction: 0.8, ..settings }).expect("opens");
     let after = entries(&cache.join("films"));
     assert!(after.is_superset(&before) && after.len() == before.len() + 1);
 }

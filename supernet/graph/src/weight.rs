@@ -11,7 +11,7 @@ pub struct Weight {
     pub elastic: Elastic,
 }
 
-/// The law by which a fresh weight is drawn.
+/// The distribution that a fresh weight is drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// All zeros: an insertion that starts as the identity.

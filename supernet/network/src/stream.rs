@@ -20,7 +20,7 @@ pub fn normal_vec(count: usize, rng: &mut Stream) -> Vec<f32> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// Standard normal numbers of a clip `[C, F, H, W]` whose frames have a share of their variance in common, of 0 to 1: the mixed
+/// Standard normal numbers of a clip `[C, F, H, W]` whose frames have a fraction of their variance in common, of 0 to 1: the mixed
 /// noise of Ge et al. 2023 (arXiv 2305.10474), who write α²/(1 + α²) for the share.
 pub fn clip_noise([channels, frames, height, width]: [usize; 4], shared: f64, rng: &mut Stream) -> Vec<f32> {
     let area = height * width;

@@ -20,7 +20,7 @@ pub enum Prediction {
 /// ᾱ by training timestep, and what the model predicts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Diffusion {
-    /// ᾱ_t: the data's share of the variance.
+    /// ᾱ_t: the data's fraction of the variance.
     pub alphas: Vec<f32>,
     pub prediction: Prediction,
     /// By the cosine law, whose fractional timesteps are kept.

@@ -88,7 +88,7 @@ impl Parameterisation {
         Self { shared_noise: share, ..self }
     }
 
-    /// Share of the noise's variance that the frames of a clip have in common.
+    /// Fraction of the noise's variance that the frames of a clip have in common.
     pub fn shared_noise(&self) -> f64 {
         self.shared_noise
     }

@@ -123,13 +123,13 @@ fn beta_quantile(share: f64) -> f64 {
     let (mut low, mut high) = (0.0f64, 1.0f64);
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        if beta_share(middle) < share { low = middle } else { high = middle }
+        if beta_cdf(middle) < share { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }
 
 /// Its distribution function: symmetric, and below the middle half of S(x)/S(½), S being the incomplete beta integral.
-fn beta_share(x: f64) -> f64 {
+fn beta_cdf(x: f64) -> f64 {
     const A: f64 = 0.6;
     // ∫₀ˣ u^(a−1)·(1 − u)^(a−1) du by the binomial series of the second factor.
     let integral = |x: f64| {
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_of_the_beta_law() {
+    fn quantiles_of_the_beta_distribution() {
         // scipy.stats.beta.ppf(p, 0.6, 0.6)
         for (share, x) in
             [(0.0, 0.0), (0.1, 0.039_584_4), (0.25, 0.175_680), (0.5, 0.5), (0.9, 0.960_416), (1.0, 1.0)]

@@ -331,8 +331,8 @@ impl Game<'_> {
     ) -> Result<Tensor<1>, TrainError> {
         let Round { look, noise, .. } = round;
         let noise = on(noise.clone(), &batch.shape, device);
-        let judged = mix_values(fake, noise, on(look.clone(), &[look.len()], device));
-        Ok(self.logits(&discriminator.frozen_leaves(), judged, batch, look, device)?.mean().neg())
+        let evaluated = mix_values(fake, noise, on(look.clone(), &[look.len()], device));
+        Ok(self.logits(&discriminator.frozen_leaves(), evaluated, batch, look, device)?.mean().neg())
     }
 
     /// Steps the student by a loss and its gradients. The loss of a game hovers about nothing: its gradient alone can explode.

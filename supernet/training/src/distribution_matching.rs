@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tnas_network::{Parameters, Stream, WeightSource};
 
 use crate::{
-    AdamWSettings, EMPTY_CAPTION, StepReport, Student, TimeLaw, TrainError, Turn,
+    AdamWSettings, EMPTY_CAPTION, StepReport, Student, TimeDistribution, TrainError, Turn,
     adversarial::{Game, Round},
     denoise::on,
     flow_loss::{FlowBatch, clips_noise, mean_squared, part_loss},
@@ -51,7 +51,7 @@ pub struct ScoreSettings {
     /// Guidance of the teacher's score; 1 asks for no second call.
     pub guidance: f32,
     /// Law of the times at which the scores are compared and learnt.
-    pub noise: TimeLaw,
+    pub noise: TimeDistribution,
     /// Weight of −D(ŷ), with the heads of the adversarial stage and as many updates of them; 0 leaves them out.
     pub adversarial: f64,
     /// Optimiser of the network that learns the student's score.
@@ -63,7 +63,7 @@ impl Default for ScoreSettings {
         Self {
             updates: 5,
             guidance: 1.0,
-            noise: TimeLaw::default(),
+            noise: TimeDistribution::default(),
             adversarial: 0.0,
             optimizer: AdamWSettings { learning_rate: 1e-4, warmup_steps: 10, ..AdamWSettings::default() },
         }

@@ -5,7 +5,7 @@ use tnas_network::{Parameter, Parameters, side_by_side};
 /// Exponential moving average of trained weights.
 #[derive(Clone, Debug)]
 pub struct Ema {
-    /// Share of the old average kept at each step, once warm.
+    /// Fraction of the old average kept at each step, once warm.
     pub decay: f64,
     average: Parameters,
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why training, sampling or judging stopped.
+/// Why training, sampling or evaluating stopped.
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A graph could not be built.

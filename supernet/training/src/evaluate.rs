@@ -161,7 +161,7 @@ fn bands(times: &[f64], losses: &[f64]) -> Vec<Band> {
     EDGES.windows(2).map(band).filter(|band| band.clips > 0).collect()
 }
 
-/// Time below which a share of training times lies.
+/// Time below which a fraction of training times lies.
 fn quantile(flow: &FlowSettings, shape: [usize; 4], share: f64) -> f32 {
     let n = normal_quantile(share) as f32;
     let t = crate::flow_loss::sigmoid(flow.time.mean + flow.time.deviation * n);
@@ -173,13 +173,13 @@ fn normal_quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-8.0f64, 8.0f64);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        if normal_share(middle) < share { low = middle } else { high = middle }
+        if normal_cdf(middle) < share { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }
 
 /// Φ(x) by the series Σ x^(2k+1) / (1·3·5…(2k+1)) (Marsaglia 2004, "Evaluating the normal distribution").
-fn normal_share(x: f64) -> f64 {
+fn normal_cdf(x: f64) -> f64 {
     let (mut term, mut sum, mut k) = (x, x, 1.0);
     while term.abs() > 1e-16 && k < 400.0 {
         term *= x * x / (2.0 * k + 1.0);
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_of_the_normal_law() {
+    fn quantiles_of_the_normal_distribution() {
         for (share, x) in [(0.5, 0.0), (0.975, 1.959964), (0.1586553, -1.0), (0.99865, 2.9999)] {
             assert!((normal_quantile(share) - x).abs() < 1e-3, "{share} {}", normal_quantile(share));
         }

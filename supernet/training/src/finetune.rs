@@ -33,10 +33,10 @@ pub struct FinetuneSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
-    /// Share of the steps that train on single frames of the clips.
+    /// Fraction of the steps that train on single frames of the clips.
     #[serde(skip_serializing_if = "is_nothing")]
     pub images: f64,
-    /// Share of the clips whose first frame is given, without noise: what `generate --image` asks for.
+    /// Fraction of the clips whose first frame is given, without noise: what `generate --image` asks for.
     #[serde(skip_serializing_if = "is_nothing")]
     pub first_frame: f64,
     /// Micro-batches of `batch` whose gradients add up to one step's.

@@ -22,10 +22,10 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 pub struct FlowSettings {
     /// Law of training times.
-    pub time: TimeLaw,
+    pub time: TimeDistribution,
     /// Shift towards noise: above 1 for larger samples, or `"auto"`.
     pub shift: Shift,
-    /// Share of clips trained with the empty caption, for guidance; held-out losses keep their captions.
+    /// Fraction of clips trained with the empty caption, for guidance; held-out losses keep their captions.
     pub caption_dropout: f64,
     /// Weight of a clip's loss by its time.
     #[serde(skip_serializing_if = "Weighting::is_none")]
@@ -35,14 +35,14 @@ pub struct FlowSettings {
 /// Logit-normal times (Esser et al. 2024, §3.1): t = sigmoid(n), n ~ N(mean, deviation²).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TimeLaw {
+pub struct TimeDistribution {
     /// Mean of the logit: above 0 leans to noise.
     pub mean: f32,
     /// Its standard deviation.
     pub deviation: f32,
 }
 
-impl Default for TimeLaw {
+impl Default for TimeDistribution {
     fn default() -> Self {
         Self { mean: 0.0, deviation: 1.0 }
     }
@@ -50,11 +50,16 @@ impl Default for TimeLaw {
 
 impl Default for FlowSettings {
     fn default() -> Self {
-        Self { time: TimeLaw::default(), shift: Shift::default(), caption_dropout: 0.0, weighting: Weighting::None }
+        Self {
+            time: TimeDistribution::default(),
+            shift: Shift::default(),
+            caption_dropout: 0.0,
+            weighting: Weighting::None,
+        }
     }
 }
 
-impl TimeLaw {
+impl TimeDistribution {
     /// Draws a time in (0, 1).
     pub fn draw(&self, rng: &mut Stream) -> f32 {
         let n: f32 = StandardNormal.sample(rng);
@@ -73,7 +78,7 @@ impl FlowSettings {
         self.shift.check()?;
         self.weighting.check()?;
         if !(0.0..=1.0).contains(&self.caption_dropout) {
-            return Err(format!("caption_dropout = {} must be a share, of 0 to 1", self.caption_dropout));
+            return Err(format!("caption_dropout = {} must be a fraction, of 0 to 1", self.caption_dropout));
         }
         Ok(())
     }
@@ -163,7 +168,7 @@ impl FlowBatch {
         clips_noise(self.shape, &self.parameterisation, rng)
     }
 
-    /// With the first frame of about this share of the clips given, so that a model learns to go on from a picture.
+    /// With the first frame of about this fraction of the clips given, so that a model learns to go on from a picture.
     pub fn given_first_frames(self, share: f64, rng: impl FnOnce() -> Stream) -> Self {
         if share == 0.0 {
             return self;
@@ -344,7 +349,7 @@ impl HalfGraphs {
     }
 }
 
-/// A loss that counts for a share of its step.
+/// A loss that counts for a fraction of its step.
 pub(crate) fn part_loss(loss: Tensor<1>, share: f64) -> PartLoss {
     PartLoss { value: scalar(&loss) * share, loss: loss.mul_scalar(share) }
 }

@@ -133,7 +133,7 @@ impl Guided<'_> {
 struct Clips {
     clips: Vec<Vec<f32>>,
     streams: Vec<Stream>,
-    /// Share of the noise's variance that their frames have in common.
+    /// Fraction of the noise's variance that their frames have in common.
     shared: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Training the image backbone, the supernet, the winner and its few-step student; sampling and judging them.
+//! Training the image backbone, the supernet, the winner and its few-step student; sampling and evaluating them.
 //!
 //! Every trainer is a function of a [`TrainSet`], data and settings, driven by [`train_loop`], which checkpoints,
 //! resumes and reports. Randomness comes from named streams by step, so that a resumed run repeats an uninterrupted one
@@ -14,11 +14,11 @@ mod distribution_matching;
 mod ema;
 mod error;
 mod evaluate;
+mod evaluator;
 mod fair;
 mod finetune;
 mod flow_loss;
 mod generate;
-mod judge;
 mod loader;
 mod lora;
 mod optimizer;
@@ -39,11 +39,13 @@ pub use distribution_matching::{DistillMethod, ScoreSettings};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use evaluate::{Band, HeldOut, HeldOutLoss, Paired};
+pub use evaluator::{
+    AppearanceSettings, EvaluatedClips, Evaluator, EvaluatorLabels, EvaluatorSettings, label_value, train_evaluator,
+};
 pub use fair::FairSampler;
 pub use finetune::{FinetuneSettings, finetune};
-pub use flow_loss::{FlowSettings, TimeLaw};
+pub use flow_loss::{FlowSettings, TimeDistribution};
 pub use generate::{GenerateSettings, generate};
-pub use judge::{AppearanceSettings, Judge, JudgeLabels, JudgeSettings, JudgedClips, label_value, train_judge};
 pub use loader::{LoadTimes, Loading};
 pub use lora::Adapters;
 pub use optimizer::{AdamWSettings, Optimizer};

@@ -39,8 +39,8 @@ pub struct LoadTimes {
 }
 
 impl LoadTimes {
-    /// Share of the time that was waited.
-    pub fn waited_share(&self) -> f64 {
+    /// Fraction of the time that was waited.
+    pub fn waited_fraction(&self) -> f64 {
         if self.elapsed.is_zero() { 0.0 } else { self.waited.as_secs_f64() / self.elapsed.as_secs_f64() }
     }
 }
@@ -225,12 +225,12 @@ impl<T: Send> Observer for TellsTimes<'_, T> {
         self.observer.rolled_back(stage, step, rate);
     }
 
-    fn looks(&self, step: u64, steps: u64) -> bool {
-        self.observer.looks(step, steps)
+    fn preview_due(&self, step: u64, steps: u64) -> bool {
+        self.observer.preview_due(step, steps)
     }
 
-    fn look(&mut self, stage: &str, step: u64, weights: &Parameters) {
-        self.observer.look(stage, step, weights);
+    fn preview(&mut self, stage: &str, step: u64, weights: &Parameters) {
+        self.observer.preview(stage, step, weights);
     }
 
     fn before_checkpoint(&mut self) {
@@ -338,7 +338,7 @@ mod tests {
             .expect("trained");
             let (stage, step, times) = told.0.pop().expect("told");
             assert_eq!((stage.as_str(), step, times.batches), ("test", 10, 10));
-            times.waited_share()
+            times.waited_fraction()
         };
         let (starved, fed) = (waited(&slow, 0), waited(&|step| Ok(step), 20));
         assert!(fed < starved, "{fed} and {starved}");

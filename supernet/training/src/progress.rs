@@ -27,14 +27,14 @@ pub trait Observer {
         let _ = (stage, step, times);
     }
 
-    /// Whether the weights are looked at after `step` of `steps`.
-    fn looks(&self, step: u64, steps: u64) -> bool {
+    /// Whether a preview is due after `step` of `steps`.
+    fn preview_due(&self, step: u64, steps: u64) -> bool {
         let _ = (step, steps);
         false
     }
 
     /// The weights as they would be shipped after a step: to sample from. Whatever is done with them changes nothing.
-    fn look(&mut self, stage: &str, step: u64, weights: &Parameters) {
+    fn preview(&mut self, stage: &str, step: u64, weights: &Parameters) {
         let _ = (stage, step, weights);
     }
 
@@ -144,8 +144,8 @@ pub fn train_loop<S: Checkpoint + Clone>(
             observer.rolled_back(stage, record.done, stability.rate_factor.powi(record.roll_backs as i32));
         }
         let finished = record.done == *steps || record.stopped;
-        if record.bad == 0 && observer.looks(record.done, *steps) {
-            observer.look(stage, record.done, &state.weights());
+        if record.bad == 0 && observer.preview_due(record.done, *steps) {
+            observer.preview(stage, record.done, &state.weights());
         }
         if observer.interrupted() && !finished {
             observer.before_checkpoint();

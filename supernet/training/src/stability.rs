@@ -76,7 +76,7 @@ impl StabilitySettings {
     }
 }
 
-/// What a loop remembers beside the weights; kept in checkpoints, so that a resumed run judges steps as an unbroken one.
+/// What a loop remembers beside the weights; kept in checkpoints, so that a resumed run evaluates steps as an unbroken one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoopRecord {

@@ -27,7 +27,7 @@ pub const TEMPORAL_PREFIX: &str = "temporal.";
 pub enum SpatialWeights {
     /// They stay.
     Frozen,
-    /// They train at this share of the learning rate.
+    /// They train at this fraction of the learning rate.
     Slow(f64),
     /// They stay; adapters of this rank on them train (Hu et al. 2022).
     Lora(usize),
@@ -60,7 +60,7 @@ pub struct SupernetSettings {
     pub optimizer: AdamWSettings,
     /// Times.
     pub flow: FlowSettings,
-    /// Share of the steps that train on single frames of the clips.
+    /// Fraction of the steps that train on single frames of the clips.
     #[serde(skip_serializing_if = "is_nothing")]
     pub images: f64,
     /// Micro-batches of `batch` whose gradients add up to one step's.

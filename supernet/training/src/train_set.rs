@@ -160,7 +160,7 @@ impl TrainSet {
     }
 }
 
-/// A share of a step's loss.
+/// A fraction of a step's loss.
 pub struct PartLoss {
     /// What is differentiated.
     pub loss: Tensor<1>,

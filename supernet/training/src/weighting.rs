@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Weight of a clip's loss by its time; beside it the law of times ([`crate::TimeLaw`]) says how often a time comes.
+/// Weight of a clip's loss by its time; beside it the law of times ([`crate::TimeDistribution`]) says how often a time comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {

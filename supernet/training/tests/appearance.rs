@@ -1,10 +1,10 @@
-//! A judge whose labels leave appearance open sees it where it is asked to, and is what it was where it is not.
+//! An evaluator whose labels leave appearance open sees it where it is asked to, and is what it was where it is not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split, nearest_neighbours};
 use tnas_network::{Parameters, open_device};
 use tnas_training::{
-    AppearanceSettings, Judge, JudgeSettings, Loading, LoopSettings, Silent, TrainSet, train_judge,
+    AppearanceSettings, Evaluator, EvaluatorSettings, Loading, LoopSettings, Silent, TrainSet, train_evaluator,
 };
 
 fn clips(split: Split, count: usize) -> Vec<Clip> {
@@ -13,23 +13,24 @@ fn clips(split: Split, count: usize) -> Vec<Clip> {
     (0..count).map(|index| shapes.clip(index)).collect()
 }
 
-fn trained(train: &[Clip], appearance: Option<AppearanceSettings>, steps: u64) -> Judge {
+fn trained(train: &[Clip], appearance: Option<AppearanceSettings>, steps: u64) -> Evaluator {
     let labels = vec!["motion".to_owned()];
-    let settings = JudgeSettings { labels, batch: 8, width: 8, appearance, ..JudgeSettings::default() };
+    let settings = EvaluatorSettings { labels, batch: 8, width: 8, appearance, ..EvaluatorSettings::default() };
     settings.check().unwrap();
     let train = ClipSet::of(train.to_vec()).unwrap();
-    let (network, labels) = Judge::network(&train, &settings).unwrap();
+    let (network, labels) = Evaluator::network(&train, &settings).unwrap();
     let mut parameters = Parameters::new(&open_device("cpu").unwrap());
     parameters.init(network.graph(1).unwrap().weights(), 1);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
-    let run = LoopSettings { stage: "judge".into(), steps, checkpoint: None, checkpoint_every: 50 };
-    train_judge(&mut set, &network, &labels, &train, Loading::default(), &settings, 1, &run, &mut Silent).unwrap();
-    Judge::new(network, labels[..1].to_vec(), set.averaged())
+    let run = LoopSettings { stage: "evaluator".into(), steps, checkpoint: None, checkpoint_every: 50 };
+    train_evaluator(&mut set, &network, &labels, &train, Loading::default(), &settings, 1, &run, &mut Silent)
+        .unwrap();
+    Evaluator::new(network, labels[..1].to_vec(), set.averaged())
 }
 
-/// Share of clips whose nearest other clip by the judge's features shows the same colour.
-fn colour_found(judge: &Judge, clips: &[Clip]) -> f64 {
-    let features = judge.judge(clips).unwrap().features;
+/// Fraction of clips whose nearest other clip by the evaluator's features shows the same colour.
+fn colour_found(evaluator: &Evaluator, clips: &[Clip]) -> f64 {
+    let features = evaluator.evaluate(clips).unwrap().features;
     let same = |i: usize| {
         let others: Vec<usize> = (0..clips.len()).filter(|&j| j != i).collect();
         let references: Vec<Vec<f64>> = others.iter().map(|&j| features[j].clone()).collect();
@@ -47,14 +48,14 @@ fn features_see_what_they_are_asked_to_and_tell_the_labels_alone() {
     let labels =
         AppearanceSettings { labels: vec!["colour".into()], colours: 0.0, ..AppearanceSettings::default() };
     let labels = trained(&train, Some(labels), 250);
-    let found = [&plain, &colours, &labels].map(|judge| colour_found(judge, &held_out));
+    let found = [&plain, &colours, &labels].map(|evaluator| colour_found(evaluator, &held_out));
     println!(
         "colour of the nearest clip is right: plain {:.2}, colours {:.2}, labels {:.2}",
         found[0], found[1], found[2]
     );
     assert!(found[1] > found[0] + 0.1 && found[2] > found[0] + 0.1, "{found:?}");
-    for judge in [&colours, &labels] {
-        let told: Vec<String> = judge.judge(&held_out).unwrap().accuracy.into_keys().collect();
+    for evaluator in [&colours, &labels] {
+        let told: Vec<String> = evaluator.evaluate(&held_out).unwrap().accuracy.into_keys().collect();
         assert_eq!(told, ["motion"]);
     }
 }
@@ -62,7 +63,7 @@ fn features_see_what_they_are_asked_to_and_tell_the_labels_alone() {
 #[test]
 fn without_appearance_no_weight_is_added() {
     let train = clips(Split::Train, 40);
-    let names = |judge: &Judge| judge.parameters().names().map(String::from).collect::<Vec<_>>();
+    let names = |evaluator: &Evaluator| evaluator.parameters().names().map(String::from).collect::<Vec<_>>();
     let (plain, colours) = (trained(&train, None, 1), trained(&train, Some(AppearanceSettings::default()), 1));
     let added: Vec<String> = names(&colours).into_iter().filter(|name| !names(&plain).contains(name)).collect();
     assert_eq!(added, ["colours.bias", "colours.weight"]);

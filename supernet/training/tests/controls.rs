@@ -1,4 +1,4 @@
-//! The kernel distance on a judge's whitened features sees every way in which real clips are spoilt here.
+//! The kernel distance on an evaluator's whitened features sees every way in which real clips are corrupted here.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use tnas_clips::{
@@ -6,7 +6,7 @@ use tnas_clips::{
     frozen, noisy, shuffled_frames,
 };
 use tnas_network::{Parameters, open_device, stream};
-use tnas_training::{Judge, JudgeSettings, Loading, LoopSettings, Silent, TrainSet, train_judge};
+use tnas_training::{Evaluator, EvaluatorSettings, Loading, LoopSettings, Silent, TrainSet, train_evaluator};
 
 fn clips(split: Split, count: usize) -> Vec<Clip> {
     let shapes = ShapeClips::new(ShapeSettings { frames: 8, size: 16, split, ..Default::default() }).unwrap();
@@ -16,17 +16,17 @@ fn clips(split: Split, count: usize) -> Vec<Clip> {
 #[test]
 fn shuffled_frozen_and_noisy_clips_are_further_than_real_ones() {
     let labels = ["motion", "direction", "colour"].map(str::to_owned).to_vec();
-    let settings = JudgeSettings { labels, batch: 8, width: 8, steps: 250, ..JudgeSettings::default() };
+    let settings = EvaluatorSettings { labels, batch: 8, width: 8, steps: 250, ..EvaluatorSettings::default() };
     let train = ClipSet::of(clips(Split::Train, 400)).unwrap();
-    let (network, labels) = Judge::network(&train, &settings).unwrap();
+    let (network, labels) = Evaluator::network(&train, &settings).unwrap();
     let mut parameters = Parameters::new(&open_device("cpu").unwrap());
     parameters.init(network.graph(1).unwrap().weights(), 1);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
-    let run = LoopSettings { stage: "judge".into(), steps: 250, checkpoint: None, checkpoint_every: 250 };
+    let run = LoopSettings { stage: "evaluator".into(), steps: 250, checkpoint: None, checkpoint_every: 250 };
     let loading = Loading::default();
-    train_judge(&mut set, &network, &labels, &train, loading, &settings, 1, &run, &mut Silent).unwrap();
-    let judge = Judge::new(network, labels, set.averaged());
-    let features = |clips: &[Clip]| judge.judge(clips).unwrap().features;
+    train_evaluator(&mut set, &network, &labels, &train, loading, &settings, 1, &run, &mut Silent).unwrap();
+    let evaluator = Evaluator::new(network, labels, set.averaged());
+    let features = |clips: &[Clip]| evaluator.evaluate(clips).unwrap().features;
     let whitening = Whitening::new(&features(&train.clips(0..400).unwrap())).unwrap();
     let scored = |clips: &[Clip]| {
         let nothing = vec![0.0; clips.len()];
@@ -51,7 +51,7 @@ fn shuffled_frozen_and_noisy_clips_are_further_than_real_ones() {
         ("noisy".into(), measured(&real.iter().map(|c| noisy(c, &mut rng, 0.3)).collect::<Vec<_>>())),
     ];
     let floor = measured(real);
-    // The one that decides. With so few clips of so young a judge the Fréchet distance's bias hides the noise.
+    // The one that decides. With so few clips of so young an evaluator the Fréchet distance's bias hides the noise.
     for found in fitness(&floor, &controls).iter().filter(|found| found.metric == Metric::KernelMmd) {
         let figures = controls.iter().map(|(name, of)| (name, of[&found.metric].spread()));
         println!("{}: {:?} {:?}", found.metric, floor[&found.metric].spread(), figures.collect::<Vec<_>>());

@@ -19,15 +19,15 @@ use world::{World, bits, finetune_settings};
 
 const STEPS: u64 = 40;
 
-/// Clips that are spoilt in some steps: they are read in order, `batch` a step.
-struct Spoilt<'a> {
+/// Clips that are corrupted in some steps: they are read in order, `batch` a step.
+struct Corrupted<'a> {
     clips: &'a LatentSet,
     steps: Range<u64>,
-    spoil: fn(f32) -> f32,
+    corrupt: fn(f32) -> f32,
     read: AtomicU64,
 }
 
-impl LatentSource for Spoilt<'_> {
+impl LatentSource for Corrupted<'_> {
     fn shape(&self) -> [usize; 4] {
         self.clips.shape
     }
@@ -41,7 +41,7 @@ impl LatentSource for Spoilt<'_> {
         let start = into.len();
         self.clips.read(index, into)?;
         if self.steps.contains(&step) {
-            into[start..].iter_mut().for_each(|x| *x = (self.spoil)(*x));
+            into[start..].iter_mut().for_each(|x| *x = (self.corrupt)(*x));
         }
         Ok(())
     }
@@ -92,14 +92,14 @@ struct Ended {
     _folder: tempfile::TempDir,
 }
 
-/// Fine-tunes with clips spoilt in some steps.
-fn train(world: &World, steps: Range<u64>, spoil: fn(f32) -> f32, every: u64) -> Ended {
+/// Fine-tunes with clips corrupted in some steps.
+fn train(world: &World, steps: Range<u64>, corrupt: fn(f32) -> f32, every: u64) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let (stage, checkpoint) = ("finetune-winner".into(), Some(path.clone()));
     let run = LoopSettings { stage, steps: STEPS, checkpoint, checkpoint_every: every };
     let mut watch = Watch::new(&path);
-    let data = Spoilt { clips: &world.data, steps, spoil, read: AtomicU64::new(0) };
+    let data = Corrupted { clips: &world.data, steps, corrupt, read: AtomicU64::new(0) };
     let settings = finetune_settings();
     // Checkpoints are compared where there is one after every step.
     let result = if every == 1 {
@@ -132,17 +132,17 @@ fn record(world: &World, path: &Path) -> LoopRecord {
 }
 
 /// Three bad steps in the middle change no bit, are counted, and the run goes on to its end.
-fn three_bad_steps_are_skipped(spoil: fn(f32) -> f32, bad: impl Fn(f64) -> bool) {
+fn three_bad_steps_are_skipped(corrupt: fn(f32) -> f32, bad: impl Fn(f64) -> bool) {
     let world = World::new();
-    let ended = train(&world, 20..23, spoil, 1);
+    let ended = train(&world, 20..23, corrupt, 1);
     let weights = ended.result.unwrap();
     assert!(weights.values().flatten().all(|&x| f32::from_bits(x).is_finite()));
     for (step, figures) in ended.watch.figures.iter().enumerate() {
-        let spoilt = (20..23).contains(&step);
-        assert_eq!(bad(figures["loss"]), spoilt, "step {step}: {figures:?}");
+        let corrupted = (20..23).contains(&step);
+        assert_eq!(bad(figures["loss"]), corrupted, "step {step}: {figures:?}");
         if step > 0 && step < STEPS as usize - 1 {
             let kept = ended.watch.tensors(step) == ended.watch.tensors(step + 1);
-            assert_eq!(kept, spoilt, "step {step} moved, or did not");
+            assert_eq!(kept, corrupted, "step {step} moved, or did not");
         }
     }
     assert_eq!((ended.record.skipped, ended.record.roll_backs, ended.record.bad), (3, 0, 0));

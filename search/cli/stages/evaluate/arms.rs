@@ -1,4 +1,4 @@
-//! What is judged: models at numbers of steps, and folders.
+//! What is evaluated: models at numbers of steps, and folders.
 
 use std::path::{Path, PathBuf};
 
@@ -120,7 +120,7 @@ pub fn planned(bench: &Workbench, args: &EvaluateArgs) -> anyhow::Result<Vec<Arm
         }
     }
     for folder in &args.folders {
-        anyhow::ensure!(folder.is_dir(), "failed to judge the films of {}: it is no folder", folder.display());
+        anyhow::ensure!(folder.is_dir(), "failed to evaluate the films of {}: it is no folder", folder.display());
         let name = format!("films of {}", short_name(folder));
         arms.push(Arm { name, kind: ArmKind::Folder(folder.clone()), role: None });
     }
@@ -176,7 +176,7 @@ fn model_arm(
     };
     anyhow::ensure!(
         folder.join("unet/config.json").is_file(),
-        "failed to judge the model {}: {} has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
+        "failed to evaluate the model {}: {} has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
          run, or a safetensors file of the winner's UNet",
         path.display(),
         folder.display()
@@ -218,7 +218,7 @@ impl LoadedModel {
     /// Reads a model, and refuses one that cannot answer the study's captions in clips of its shape.
     pub fn read(bench: &Workbench, arm: &ModelArm) -> anyhow::Result<Self> {
         let path = arm.weights.as_ref().unwrap_or(&arm.folder);
-        Self::open(bench, arm).with_context(|| format!("failed to judge the model {}", path.display()))
+        Self::open(bench, arm).with_context(|| format!("failed to evaluate the model {}", path.display()))
     }
 
     fn open(bench: &Workbench, arm: &ModelArm) -> anyhow::Result<Self> {

@@ -22,7 +22,7 @@ pub fn figures(measures: &Measures, scored: &Scored) -> Value {
 
 fn figure(metric: &Metric, resampled: &Resampled, seeds: &[ScoredClips]) -> Value {
     let mut spread = resampled.spread();
-    if metric.is_share() {
+    if metric.is_fraction() {
         // Resamples of clips that are all right are all right too.
         let known = |set: &ScoredClips| match metric {
             Metric::Accuracy(label) => set.right.get(label).map_or(0, |right| right.iter().flatten().count()),

@@ -17,7 +17,7 @@ pub enum Role {
     Student(usize),
 }
 
-/// For each number of few steps, most first: the gap between the first model in few steps and in many, and the share of it
+/// For each number of few steps, most first: the gap between the first model in few steps and in many, and the fraction of it
 /// that each student closes, (plain − student) / (plain − many), over paired resamples.
 pub fn gaps(rows: &[(Role, &str, &Measures)]) -> Vec<Value> {
     let distance = |role: Role| {
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!((&found[0]["steps"], &found[1]["steps"]), (&json!(4), &json!(1)));
         let closed = |row: usize, student: usize| found[row]["students"][student]["closed"]["estimate"].as_f64();
         assert!((closed(0, 0).unwrap() - 1.0).abs() < 1e-9 && (closed(0, 1).unwrap() - 0.5).abs() < 1e-9);
-        // No share of a gap that may be none.
+        // No fraction of a gap that may be none.
         assert_eq!((&found[1]["beyond_2_errors"], closed(1, 0)), (&json!(false), None));
         assert!(found[1]["students"][0]["won"]["estimate"].as_f64().unwrap() < 0.0);
         assert!(gaps(&rows[1..]).is_empty());

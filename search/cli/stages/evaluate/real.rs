@@ -13,13 +13,13 @@ use crate::{args::Reference, workbench::Workbench};
 /// Fewest clips of a set: with less, neither distances nor intervals say anything.
 const LEAST_CLIPS: usize = 4;
 
-/// The real clips of an evaluation, as the judge meets them. No clip is in two sets.
+/// The real clips of an evaluation, as the evaluator meets them. No clip is in two sets.
 pub struct RealSets {
     /// What distances are taken to.
     pub reference: Vec<Clip>,
     /// What it is, in words.
     pub reference_name: String,
-    /// Whether the judge was trained on it.
+    /// Whether the evaluator was trained on it.
     pub reference_trained: bool,
     /// As many others of the same kind: the real-against-real floor.
     pub floor: Vec<Clip>,
@@ -41,7 +41,7 @@ impl RealSets {
     ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             clips >= LEAST_CLIPS,
-            "failed to judge {clips} clips: at least {LEAST_CLIPS} are needed, and 8 for each feature of the judge wanted; set \
+            "failed to evaluate {clips} clips: at least {LEAST_CLIPS} are needed, and 8 for each feature of the evaluator wanted; set \
              --clips"
         );
         let places = held_out.iter().flat_map(|set| (0..set.len()).map(move |index| (set, index)));
@@ -80,7 +80,7 @@ impl RealSets {
                 let latents = bench.latents()?;
                 let seen = |indices: &[usize]| {
                     let indices = indices.iter().copied();
-                    bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, indices)
+                    bench.seen_by_evaluator(&latents.train, &latents.statistics, &bench.train, indices)
                 };
                 let shown = &held_out[..clips.min(held_out.len())];
                 Ok(Self {
@@ -105,7 +105,7 @@ fn shuffled<T>(bench: &Workbench, mut items: Vec<T>, purpose: u64) -> Vec<T> {
 
 /// At most `count` films of a folder as clips of the study's shape.
 pub fn films(bench: &Workbench, folder: &Path, count: usize) -> anyhow::Result<Vec<Clip>> {
-    let failed = || format!("failed to judge the films of {}", folder.display());
+    let failed = || format!("failed to evaluate the films of {}", folder.display());
     let mut clips = of_folder(bench, folder).with_context(|| {
         format!("{}; a line {{\"file_name\": …, \"text\": …}} for each in its metadata.jsonl names them", failed())
     })?;

@@ -1,4 +1,4 @@
-//! Clips to figures: what the judge says of each, how it moves, and how near a training clip is.
+//! Clips to figures: what the evaluator says of each, how it moves, and how near a training clip is.
 
 use anyhow::Context;
 use rayon::prelude::*;
@@ -8,10 +8,10 @@ use tnas_clips::{
     BlockMatching, Clip, ClipError, ScoredClips, Whitening, mean_frame_difference, nearest_neighbours, thumbnail,
     warp_error,
 };
-use tnas_training::{Judge, label_value};
+use tnas_training::{Evaluator, label_value};
 
 use super::{
-    super::judge::read_whitening,
+    super::evaluator::read_whitening,
     arms::{Arm, LoadedModel, ModelArm},
 };
 use crate::{
@@ -20,14 +20,14 @@ use crate::{
     workbench::Workbench,
 };
 
-/// Clips decoded and judged at once: all of a set may be more than memory holds.
+/// Clips decoded and evaluated at once: all of a set may be more than memory holds.
 const CHUNK: usize = 64;
 
 /// Scores clips, and remembers those that were sampled.
 pub struct Scorer<'a> {
     bench: &'a Workbench,
-    judge: &'a Judge,
-    judge_hash: &'a str,
+    evaluator: &'a Evaluator,
+    evaluator_hash: &'a str,
     whitening: Whitening,
     /// Thumbnails of the training clips.
     training: Vec<Vec<f64>>,
@@ -60,30 +60,30 @@ struct Record {
 
 impl<'a> Scorer<'a> {
     /// For the study's clips.
-    pub fn new(bench: &'a Workbench, judge: &'a Judge, judge_hash: &'a str) -> anyhow::Result<Self> {
+    pub fn new(bench: &'a Workbench, evaluator: &'a Evaluator, evaluator_hash: &'a str) -> anyhow::Result<Self> {
         let of = |index| Ok::<_, ClipError>(thumbnail(&*bench.train.clip(index)?));
         let training = (0..bench.train.len()).into_par_iter().map(of).collect::<Result<_, _>>()?;
-        Ok(Self { bench, judge, judge_hash, whitening: read_whitening(bench)?, training })
+        Ok(Self { bench, evaluator, evaluator_hash, whitening: read_whitening(bench)?, training })
     }
 
-    /// Length of the judge's features.
+    /// Length of the evaluator's features.
     pub fn features(&self) -> usize {
-        self.judge.features()
+        self.evaluator.features()
     }
 
-    /// Which judge it is.
+    /// Which evaluator it is.
     pub fn described(&self) -> anyhow::Result<Value> {
-        let path = self.bench.run.path(super::super::judge::FILE);
+        let path = self.bench.run.path(super::super::evaluator::FILE);
         let bytes = std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
         let mut told: Value = serde_json::from_slice(&bytes)?;
-        told["hash"] = json!(self.judge_hash);
+        told["hash"] = json!(self.evaluator_hash);
         told["features"] = json!(self.features());
         Ok(told)
     }
 
     /// Scores of real clips and films.
     pub fn real(&self, name: &str, clips: &[Clip], shown: usize) -> anyhow::Result<Scored> {
-        let mut bar = Bar::new("judge clips", clips.len() as u64);
+        let mut bar = Bar::new("evaluate clips", clips.len() as u64);
         let mut scored = ScoredClips::default();
         for chunk in clips.chunks(CHUNK) {
             scored.extend(self.score(chunk)?);
@@ -95,20 +95,20 @@ impl<'a> Scorer<'a> {
 
     /// What is told of each clip.
     fn score(&self, clips: &[Clip]) -> anyhow::Result<ScoredClips> {
-        let judged = self.judge.judge(clips)?;
+        let evaluated = self.evaluator.evaluate(clips)?;
         let how = BlockMatching::for_size(self.bench.study.data.size);
         let thumbnails: Vec<Vec<f64>> = clips.par_iter().map(thumbnail).collect();
         let nearest = nearest_neighbours(&thumbnails, &self.training)?;
         let right = |label: &String| {
-            let told = clips.iter().zip(&judged.told);
+            let told = clips.iter().zip(&evaluated.told);
             told.map(|(clip, told)| {
                 Some(label_value(label, &clip.caption, &clip.labels)? == told.get(label)?.as_str())
             })
             .collect()
         };
         Ok(ScoredClips {
-            right: judged.accuracy.keys().map(|label| (label.clone(), right(label))).collect(),
-            features: self.whitening.apply(&judged.features)?,
+            right: evaluated.accuracy.keys().map(|label| (label.clone(), right(label))).collect(),
+            features: self.whitening.apply(&evaluated.features)?,
             frame_difference: clips.par_iter().map(mean_frame_difference).collect(),
             warp_error: clips.par_iter().map(|clip| warp_error(clip, &how)).collect(),
             nearest: nearest.iter().map(|found| found.distance).collect(),
@@ -143,8 +143,8 @@ impl<'a> Scorer<'a> {
         let captions: Vec<&String> = asked.iter().map(|clip| &clip.caption).collect();
         let labels: Vec<_> = asked.iter().map(|clip| &clip.labels).collect();
         let how = json!([model.hash, model.steps, model.sampler, model.shift, model.guidance, seed, shown]);
-        let judged = json!([self.judge_hash, bench.data_key, bench.study.seed]);
-        let key = bench.run.key(&(super::FORMAT_VERSION, how, judged, captions, labels))?;
+        let evaluated = json!([self.evaluator_hash, bench.data_key, bench.study.seed]);
+        let key = bench.run.key(&(super::FORMAT_VERSION, how, evaluated, captions, labels))?;
         let path = bench.run.path(&format!("evaluation/arms/{key}.json"));
         if path.exists() {
             let bytes = std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;

@@ -16,10 +16,10 @@ const COLUMNS: [(&str, &str); 6] = [
 pub fn print(found: &Value) {
     let words = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     println!(
-        "judge {}, trained on split {}, {} features; distances to {} {}; 95 % intervals of {} resamples",
-        short(&found["judge"]["judge_sha256"]),
-        short(&found["judge"]["training_split_sha256"]),
-        found["judge"]["features"],
+        "evaluator {}, trained on split {}, {} features; distances to {} {}; 95 % intervals of {} resamples",
+        short(&found["evaluator"]["evaluator_sha256"]),
+        short(&found["evaluator"]["training_split_sha256"]),
+        found["evaluator"]["features"],
         found["reference"]["clips"],
         words(&found["reference"]["of"]),
         found["resamples"]

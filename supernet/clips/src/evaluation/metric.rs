@@ -9,9 +9,9 @@ pub enum Metric {
     KernelMmd,
     /// Fréchet distance to the reference.
     Frechet,
-    /// Share of clips whose label is told to be the one that was asked for.
+    /// Fraction of clips whose label is told to be the one that was asked for.
     Accuracy(String),
-    /// Share of clips of which all labels are.
+    /// Fraction of clips of which all labels are.
     AllLabels,
     /// Mean frame difference over that of the reference.
     FrameDifference,
@@ -35,8 +35,8 @@ impl Metric {
         }
     }
 
-    /// Whether it is a share of clips.
-    pub fn is_share(&self) -> bool {
+    /// Whether it is a fraction of clips.
+    pub fn is_fraction(&self) -> bool {
         matches!(self, Self::Accuracy(_) | Self::AllLabels)
     }
 }
@@ -72,9 +72,9 @@ impl Fitness {
     }
 }
 
-/// Each metric of the real clips tried on spoilt ones.
+/// Each metric of the real clips tried on corrupted ones.
 pub fn fitness(real: &Measures, controls: &[(String, Measures)]) -> Vec<Fitness> {
-    let judged = |(metric, real): (&Metric, &Resampled)| {
+    let evaluated = |(metric, real): (&Metric, &Resampled)| {
         let real = real.map(|value| metric.badness(value));
         let worse = |measures: &Measures| {
             let control = measures.get(metric).map(|control| control.map(|value| metric.badness(value)));
@@ -84,5 +84,5 @@ pub fn fitness(real: &Measures, controls: &[(String, Measures)]) -> Vec<Fitness>
             controls.iter().filter(|(_, control)| !worse(control)).map(|(name, _)| name.clone()).collect();
         Fitness { metric: metric.clone(), blind_to }
     };
-    real.iter().map(judged).collect()
+    real.iter().map(evaluated).collect()
 }

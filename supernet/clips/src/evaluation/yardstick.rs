@@ -11,7 +11,7 @@ use crate::{ClipError, KernelDistance, Metric, NormalFit, Resampled, resample_co
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoredClips {
-    /// The judge's features.
+    /// The evaluator's features.
     pub features: Vec<Vec<f64>>,
     /// Whether each label is told to be what it should be, by label; nothing where it is not known what it should be.
     pub right: BTreeMap<String, Vec<Option<bool>>>,
@@ -203,7 +203,7 @@ fn mean(values: &[f64], counts: &[u32]) -> f64 {
     sum / weight
 }
 
-/// Share of the clips of which it is known that are right; nothing where it is known of none.
+/// Fraction of the clips of which it is known that are right; nothing where it is known of none.
 fn share(right: &[Option<bool>], counts: &[Vec<u32>]) -> Option<Resampled> {
     let of = |counts: &[u32]| {
         let known = right.iter().zip(counts).filter_map(|(right, &count)| Some(((*right)?, f64::from(count))));

@@ -74,10 +74,10 @@ fn over(front: [u8; 4], back: [u8; 4]) -> [u8; 4] {
         (0, _) => back,
         (a, b) => {
             // Shares in 1/255².
-            let (front_share, back_share) = (255 * u32::from(a), u32::from(b) * (255 - u32::from(a)));
-            let sum = front_share + back_share;
+            let (front_fraction, back_fraction) = (255 * u32::from(a), u32::from(b) * (255 - u32::from(a)));
+            let sum = front_fraction + back_fraction;
             let mix = |i: usize| {
-                ((front_share * u32::from(front[i]) + back_share * u32::from(back[i]) + sum / 2) / sum) as u8
+                ((front_fraction * u32::from(front[i]) + back_fraction * u32::from(back[i]) + sum / 2) / sum) as u8
             };
             [mix(0), mix(1), mix(2), ((sum + 127) / 255) as u8]
         }

@@ -118,7 +118,7 @@ impl Colour {
 mod tests {
     use super::*;
 
-    /// Share of the points of a fine grid over [-1.5, 1.5]² that lie in the figure, times 9.
+    /// Fraction of the points of a fine grid over [-1.5, 1.5]² that lie in the figure, times 9.
     fn area(figure: Figure) -> f64 {
         let steps = 300;
         let coordinate = |i: usize| (i as f64 + 0.5) / steps as f64 * 3.0 - 1.5;

@@ -268,7 +268,7 @@ fn caption(motion: Motion, direction: Option<Direction>, (first, second): (Noun,
     }
 }
 
-/// What the caption says, no more: a judge of clips may ask for every label.
+/// What the caption says, no more: an evaluator of clips may ask for every label.
 fn labels(
     motion: Motion,
     direction: Option<Direction>,

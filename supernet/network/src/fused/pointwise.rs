@@ -57,7 +57,7 @@ pub(super) fn gated_backward(x: &[f32], grad: &[f32], half: usize) -> Vec<f32> {
 
 /// Φ(x) by the error function's rational approximation (Abramowitz & Stegun 7.1.26, |error| ≤ 1.5·10⁻⁷).
 #[inline(always)]
-fn normal_share(x: f32) -> f32 {
+fn normal_cdf(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
     let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
@@ -73,7 +73,7 @@ vectorised! {
         for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(half)) {
             let (value, gate) = x.split_at(half);
             for ((y, &value), &gate) in y.iter_mut().zip(value).zip(gate) {
-                *y = value * (gate * normal_share(gate));
+                *y = value * (gate * normal_cdf(gate));
             }
         }
     }
@@ -86,7 +86,7 @@ vectorised! {
             let ((value, gate), (dvalue, dgate)) = (x.split_at(half), dx.split_at_mut(half));
             for i in 0..half {
                 let (value, gate, grad) = (value[i], gate[i], grad[i]);
-                let share = normal_share(gate);
+                let share = normal_cdf(gate);
                 dvalue[i] = grad * (gate * share);
                 dgate[i] = grad * value * (share + gate * ROOT * exp(-0.5 * gate * gate));
             }
@@ -114,7 +114,7 @@ vectorised! {
 vectorised! {
     fn gelu(x: &[f32], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = x * normal_share(x);
+            *y = x * normal_cdf(x);
         }
     }
 }
@@ -122,7 +122,7 @@ vectorised! {
 vectorised! {
     fn gelu_backward(x: &[f32], grad: &[f32], dx: &mut [f32]) {
         for ((dx, &x), &grad) in dx.iter_mut().zip(x).zip(grad) {
-            *dx = grad * (normal_share(x) + x * ROOT * exp(-0.5 * x * x));
+            *dx = grad * (normal_cdf(x) + x * ROOT * exp(-0.5 * x * x));
         }
     }
 }

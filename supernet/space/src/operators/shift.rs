@@ -3,7 +3,7 @@ use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 use super::{Allowed, Insertion, OperatorKind, Param};
 use crate::OperatorSpec;
 
-/// x + g ⊙ (shift(x) − x): a share of the channels looks one frame back and as many one frame ahead (Lin et al. 2019),
+/// x + g ⊙ (shift(x) − x): a fraction of the channels looks one frame back and as many one frame ahead (Lin et al. 2019),
 /// through a gate per channel that starts at zero. The clip's ends look at themselves. Smaller shares are the front of
 /// larger ones.
 pub const SHIFT: OperatorKind = OperatorKind {

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdamWSettings, Checkpointing, Compute, StabilitySettings, TimeLaw,
+    AdamWSettings, Checkpointing, Compute, StabilitySettings, TimeDistribution,
     defaults::is_nothing,
     distribution_matching::{DistillMethod, ScoreSettings},
 };
@@ -33,8 +33,8 @@ pub struct AdversarialSettings {
     pub r1: f64,
     /// σ of the noise that approximates it.
     pub r1_noise: f32,
-    /// Law of the times at which the discriminator looks.
-    pub noise: TimeLaw,
+    /// Distribution of the times at which the discriminator looks.
+    pub noise: TimeDistribution,
     /// Decay of the average of the student's weights.
     pub ema_decay: f64,
     /// Optimiser of the student.
@@ -44,7 +44,7 @@ pub struct AdversarialSettings {
     /// What `dmd2` does.
     #[serde(skip_serializing_if = "ScoreSettings::is_default")]
     pub scores: ScoreSettings,
-    /// Share of the steps that train on single frames of the clips.
+    /// Fraction of the steps that train on single frames of the clips.
     #[serde(skip_serializing_if = "is_nothing")]
     pub images: f64,
     /// What the networks that train compute in, `"f32"`, `"bf16"` or `"f16"`, over weights in f32; the discriminator in f32 where
@@ -74,7 +74,7 @@ impl Default for AdversarialSettings {
             huber: 0.01,
             r1: 0.1,
             r1_noise: 0.05,
-            noise: TimeLaw { mean: -1.0, deviation: 1.0 },
+            noise: TimeDistribution { mean: -1.0, deviation: 1.0 },
             ema_decay: 0.95,
             generator: adam(1e-5),
             heads: adam(3e-3),

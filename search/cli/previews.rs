@@ -9,7 +9,7 @@ use tnas_training::{AdversarialSettings, GenerateSettings, generate};
 use crate::workbench::{ImageModel, Latents, Workbench};
 
 /// What is sampled of a network under training, and how.
-pub struct Looks<'a> {
+pub struct Previews<'a> {
     bench: &'a Workbench,
     model: &'a ImageModel,
     statistics: &'a [(f32, f32)],
@@ -17,7 +17,7 @@ pub struct Looks<'a> {
     how: GenerateSettings,
 }
 
-impl<'a> Looks<'a> {
+impl<'a> Previews<'a> {
     /// At a network that takes many steps.
     pub fn new(bench: &'a Workbench, model: &'a ImageModel, latents: &'a Latents, genotype: &Genotype) -> Self {
         let samples = &bench.study.samples;
@@ -40,10 +40,10 @@ impl<'a> Looks<'a> {
         self
     }
 
-    /// Whether a look is due after `step` of `steps`: they are evenly spread, the last at the end.
+    /// Whether a preview is due after `step` of `steps`: they are evenly spread, the last at the end.
     pub fn due(&self, step: u64, steps: u64) -> bool {
-        let looks = self.bench.study.watch.looks.min(steps);
-        (1..=looks).any(|look| (look * steps).div_ceil(looks) == step)
+        let previews = self.bench.study.watch.previews.min(steps);
+        (1..=previews).any(|preview| (preview * steps).div_ceil(previews) == step)
     }
 
     /// A sheet of clips, and its height and width.

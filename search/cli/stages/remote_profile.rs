@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tnas_export::{ModelInfo, to_onnx};
-use tnas_latency::{Elsewhere, PlanSettings, TableRow, slug};
+use tnas_latency::{PlanSettings, RemoteProfile, TableRow, slug};
 use tnas_space::Genotype;
 
 use super::profile::{check_noise, planned, summary};
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Writes what is to be measured on another device: the models, and a table to fill.
-pub fn plan_elsewhere(bench: &Workbench, args: &ProfilePlanArgs) -> anyhow::Result<Value> {
+pub fn plan_remote(bench: &Workbench, args: &ProfilePlanArgs) -> anyhow::Result<Value> {
     anyhow::ensure!(!slug(&args.device).is_empty(), "failed to plan: --device {:?} has no letters", args.device);
     let folder = folder(bench, &args.device, args.out.as_deref());
     let subjects = Subjects::open(bench)?;
@@ -27,7 +27,7 @@ pub fn plan_elsewhere(bench: &Workbench, args: &ProfilePlanArgs) -> anyhow::Resu
         let arch_id = genotype.arch_id().to_string();
         rows.push(TableRow::new(order, run, format!("{arch_id}.onnx"), arch_id, genotype.to_string()));
     }
-    let table = Elsewhere::new(&folder);
+    let table = RemoteProfile::new(&folder);
     table.plan(&args.device, &rows)?;
     let measured: Vec<usize> = plan.train.iter().chain(&plan.test).copied().collect();
     let mut bar = Bar::new("models", measured.len() as u64);
@@ -72,7 +72,7 @@ pub fn import(bench: &Workbench, args: &ProfileImportArgs) -> anyhow::Result<Val
             .map_err(|error| format!("it is of another search space: {error}"))
     };
     let path = bench.run.profile(&slug(&args.device));
-    let profile = Elsewhere::new(&folder).import(&path, check)?;
+    let profile = RemoteProfile::new(&folder).import(&path, check)?;
     let floor = profile.noise_floor().map_or("not known: no repeats".into(), |f| format!("{:.1} %", 100.0 * f));
     eprintln!("{:>16} {}: noise floor {floor}", "import", profile.fingerprint.describe());
     check_noise(&profile, bench.study.profile.max_noise)?;

@@ -1,11 +1,11 @@
 use std::fs;
 
-use tnas_latency::{Elsewhere, LatencyError, PlannedRun, Profile, Role, TableRow};
+use tnas_latency::{LatencyError, PlannedRun, Profile, RemoteProfile, Role, TableRow};
 
 /// A folder with a table of three architectures, an anchor at both ends and a repeat, and filled facts.
-fn planned() -> (tempfile::TempDir, Elsewhere) {
+fn planned() -> (tempfile::TempDir, RemoteProfile) {
     let folder = tempfile::tempdir().unwrap();
-    let table = Elsewhere::new(folder.path());
+    let table = RemoteProfile::new(folder.path());
     let plain = PlannedRun { candidate: 0, anchor: false, repeat: false, held_out: false };
     let anchor = PlannedRun { anchor: true, ..plain };
     let runs = [
@@ -28,7 +28,7 @@ fn planned() -> (tempfile::TempDir, Elsewhere) {
 }
 
 /// Writes what was measured behind the lines' first five cells.
-fn fill(table: &Elsewhere, cells: &[&str]) {
+fn fill(table: &RemoteProfile, cells: &[&str]) {
     let text = fs::read_to_string(table.table()).unwrap();
     let mut lines = text.lines();
     let mut filled = vec![lines.next().unwrap().to_string()];
@@ -38,7 +38,7 @@ fn fill(table: &Elsewhere, cells: &[&str]) {
 
 const SOUND: [&str; 5] = [",5.0,,,", ",2.0,1.9,2.2,300", ",3.5,,,", ",2.1,,,", ",5.2,,,"];
 
-fn import(table: &Elsewhere, folder: &tempfile::TempDir) -> Result<Profile, LatencyError> {
+fn import(table: &RemoteProfile, folder: &tempfile::TempDir) -> Result<Profile, LatencyError> {
     table.import(&folder.path().join("profile/iphone-17.jsonl"), |_| Ok(()))
 }
 

@@ -1,4 +1,4 @@
-//! Clips that the judge learns to see through, and those that it learns to tell from real ones.
+//! Clips that the evaluator learns to see through, and those that it learns to tell from real ones.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use rand::{RngExt, seq::SliceRandom};
 use tnas_clips::{Clip, ClipSet};
 use tnas_network::{Stream, normal_vec};
 
-use super::JudgeSettings;
+use super::EvaluatorSettings;
 
 /// A clip that shows the same less cleanly: moved by a pixel or two, a box of it hidden, frames that differ in noise and
 /// brightness.
-pub(super) fn disturbed(clip: &Clip, settings: &JudgeSettings, rng: &mut Stream) -> Clip {
+pub(super) fn disturbed(clip: &Clip, settings: &EvaluatorSettings, rng: &mut Stream) -> Clip {
     let reach = (clip.height / 16).max(1) as i64;
     let moved = [rng.random_range(-reach..=reach), rng.random_range(-reach..=reach)];
     let hidden = rng.random_bool(settings.hidden.clamp(0.0, 1.0)).then(|| {
@@ -44,8 +44,8 @@ pub(super) fn disturbed(clip: &Clip, settings: &JudgeSettings, rng: &mut Stream)
 /// The kind of clips that are out of order.
 pub(super) const OUT_OF_ORDER: usize = 1;
 
-/// What is done to the spoilt clip of this turn.
-pub(super) fn kind_of_spoilt(turn: usize, kinds: usize) -> usize {
+/// What is done to the corrupted clip of this turn.
+pub(super) fn kind_of_corruption(turn: usize, kinds: usize) -> usize {
     OUT_OF_ORDER + turn % (kinds - 1)
 }
 
@@ -113,8 +113,8 @@ pub mod tests {
         clip
     }
 
-    fn spoilt(hidden: f64, noise: f32, seed: u64) -> Clip {
-        let settings = JudgeSettings { hidden, noise, ..JudgeSettings::default() };
+    fn corrupted(hidden: f64, noise: f32, seed: u64) -> Clip {
+        let settings = EvaluatorSettings { hidden, noise, ..EvaluatorSettings::default() };
         disturbed(&clip(), &settings, &mut stream(seed, "test", 0))
     }
 
@@ -136,7 +136,7 @@ pub mod tests {
     fn a_clean_disturbance_only_moves() {
         let real = clip();
         for seed in 0..20 {
-            let moved = spoilt(0.0, 0.0, seed);
+            let moved = corrupted(0.0, 0.0, seed);
             assert_eq!((&moved.labels, moved.pixels.len()), (&real.labels, real.pixels.len()));
             // All frames and channels by the same pixel or none.
             let inner = |clip: &Clip, by: [usize; 2]| -> Vec<f32> {
@@ -156,7 +156,7 @@ pub mod tests {
     #[test]
     fn a_hidden_box_is_one_grey_in_all_frames() {
         for seed in 0..20 {
-            let (moved, boxed) = (spoilt(0.0, 0.0, seed), spoilt(1.0, 0.0, seed));
+            let (moved, boxed) = (corrupted(0.0, 0.0, seed), corrupted(1.0, 0.0, seed));
             let share = |clip: &Clip, grey: f32| clip.pixels.iter().filter(|&&x| x == grey).count() as f64 / 1536.0;
             let greys: std::collections::BTreeSet<u32> =
                 boxed.pixels.iter().filter(|x| !moved.pixels.contains(x)).map(|x| x.to_bits()).collect();
@@ -164,6 +164,6 @@ pub mod tests {
             let hidden = share(&boxed, f32::from_bits(*greys.first().unwrap()));
             assert!(hidden > 0.0 && hidden <= 1.0 / 9.0, "{hidden}");
         }
-        assert!(spoilt(1.0, 1.0, 3).pixels.iter().all(|x| x.abs() <= 1.0));
+        assert!(corrupted(1.0, 1.0, 3).pixels.iter().all(|x| x.abs() <= 1.0));
     }
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tnas_clips::{Clip, ClipSet, Whitening};
 use tnas_graph::Graph;
 use tnas_network::{Parameters, stream};
-use tnas_space::JudgeNetwork;
-use tnas_training::{Judge, JudgeLabels, JudgeSettings, Loading, TrainSet, train_judge};
+use tnas_space::EvaluatorNetwork;
+use tnas_training::{Evaluator, EvaluatorLabels, EvaluatorSettings, Loading, TrainSet, train_evaluator};
 
 use super::{loop_settings, staged};
 use crate::{
@@ -15,46 +15,51 @@ use crate::{
 };
 use tnas_study::hash_path;
 
-/// Which judge lies in a run, and what it was trained on.
-pub const FILE: &str = "judge/judge.json";
+/// Which evaluator lies in a run, and what it was trained on.
+pub const FILE: &str = "evaluator/evaluator.json";
 
 /// How its features are whitened before distances are taken.
-const WHITENING: &str = "judge/whitening.json";
+const WHITENING: &str = "evaluator/whitening.json";
 
-/// Training clips, as the judge saw them, that features are whitened by.
+/// Training clips, as the evaluator saw them, that features are whitened by.
 const WHITENING_CLIPS: usize = 1000;
 
 /// Its weights.
-const WEIGHTS: &str = "judge/judge.safetensors";
+const WEIGHTS: &str = "evaluator/evaluator.safetensors";
 
-/// Trains the classifier that judges clips, and shows that it tells real clips from spoilt ones.
-pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
-    let settings = &bench.study.judge;
+/// Trains the classifier that evaluates clips, and shows that it tells real clips from corrupted ones.
+pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
+    let settings = &bench.study.evaluator;
     let inputs = json!([settings, bench.data_key, bench.study.seed]);
     let path = bench.run.path(WEIGHTS);
     let outputs = [path.clone(), bench.run.path(FILE), bench.run.path(WHITENING)];
-    staged(&bench.run, "judge", &inputs, &outputs, &["judge"], || {
-        let (network, labels) = Judge::network(&bench.train, settings)?;
+    staged(&bench.run, "evaluator", &inputs, &outputs, &["evaluator"], || {
+        let (network, labels) = Evaluator::network(&bench.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);
         parameters.init(graph.weights(), bench.study.seed);
         let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
-        let run = loop_settings(&bench.run, "judge", settings.steps);
+        let run = loop_settings(&bench.run, "evaluator", settings.steps);
         let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
         let latents = bench.latents()?;
         let seen = match bench.codec {
             None => bench.train.clone(),
             Some(_) => {
                 let count = settings.decoded_clips.min(bench.train.len());
-                ClipSet::of(bench.seen_by_judge(&latents.train, &latents.statistics, &bench.train, 0..count)?)?
+                ClipSet::of(bench.seen_by_evaluator(
+                    &latents.train,
+                    &latents.statistics,
+                    &bench.train,
+                    0..count,
+                )?)?
             }
         };
         let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
-        train_judge(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
+        train_evaluator(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
         save_parameters(&path, &set.averaged())?;
         let published = Published {
             format_version: 1,
-            judge_sha256: hash_path(&path)?,
+            evaluator_sha256: hash_path(&path)?,
             training_split_sha256: bench.train.content_hash()?,
             training_clips: bench.train.len(),
             labels: settings.told(&labels).to_vec(),
@@ -62,58 +67,59 @@ pub fn judge(bench: &Workbench) -> anyhow::Result<Value> {
             settings: settings.clone(),
         };
         bench.run.write_json(FILE, &published)?;
-        let judge = Judge::new(network, published.labels, set.averaged());
-        bench.run.write_json(WHITENING, &whitening(&judge, &seen)?)?;
+        let evaluator = Evaluator::new(network, published.labels, set.averaged());
+        bench.run.write_json(WHITENING, &whitening(&evaluator, &seen)?)?;
         let count = bench.validation.len();
         let held_out =
-            bench.seen_by_judge(&latents.validation, &latents.statistics, &bench.validation, 0..count)?;
-        let mut figures = controls(bench, &read_judge(bench)?, &held_out)?;
+            bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..count)?;
+        let mut figures = controls(bench, &read_evaluator(bench)?, &held_out)?;
         figures["loading"] = watch.loading();
         Ok(figures)
     })
 }
 
-/// What is published of a judge beside its weights: figures compare under one judge alone.
+/// What is published of an evaluator beside its weights: figures compare under one evaluator alone.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Published {
     format_version: u32,
     /// Of its weights' file.
-    judge_sha256: String,
+    evaluator_sha256: String,
     /// Of all that the clips that it was trained on follow from, in order: [`tnas_clips::ClipSet::content_hash`].
     training_split_sha256: String,
     training_clips: usize,
     /// Labels that it tells, each with its values.
-    labels: JudgeLabels,
-    network: JudgeNetwork,
-    settings: JudgeSettings,
+    labels: EvaluatorLabels,
+    network: EvaluatorNetwork,
+    settings: EvaluatorSettings,
 }
 
 /// What makes distances those in deviations of real clips.
-fn whitening(judge: &Judge, seen: &ClipSet) -> anyhow::Result<Whitening> {
+fn whitening(evaluator: &Evaluator, seen: &ClipSet) -> anyhow::Result<Whitening> {
     let mut features = Vec::new();
     let indices: Vec<usize> = (0..seen.len().min(WHITENING_CLIPS)).collect();
     for some in indices.chunks(64) {
-        features.extend(judge.judge(&seen.clips(some.iter().copied())?)?.features);
+        features.extend(evaluator.evaluate(&seen.clips(some.iter().copied())?)?.features);
     }
     Ok(Whitening::new(&features)?)
 }
 
-/// How the features of the run's judge are whitened.
+/// How the features of the run's evaluator are whitened.
 pub fn read_whitening(bench: &Workbench) -> anyhow::Result<Whitening> {
     let file = bench.run.path(WHITENING);
-    let again = || format!("failed to read {}; train the judge anew with `tnas judge train`", file.display());
+    let again =
+        || format!("failed to read {}; train the evaluator anew with `tnas evaluator train`", file.display());
     serde_json::from_slice(&std::fs::read(&file).with_context(again)?).with_context(again)
 }
 
-/// The trained judge; an error where there is none, or it is one of other clips.
-pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
+/// The trained evaluator; an error where there is none, or it is one of other clips.
+pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
     let (weights, file) = (bench.run.path(WEIGHTS), bench.run.path(FILE));
-    let again = "train it anew with `tnas judge train`";
+    let again = "train it anew with `tnas evaluator train`";
     for path in [&weights, &file] {
         anyhow::ensure!(
             path.is_file(),
-            "failed to judge: the run has no judge, {} is missing; train it first with `tnas judge train`",
+            "failed to evaluate: the run has no evaluator, {} is missing; train it first with `tnas evaluator train`",
             path.display()
         );
     }
@@ -128,17 +134,17 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
     );
     let found = hash_path(&weights)?;
     anyhow::ensure!(
-        published.judge_sha256 == found,
-        "failed to use {}: its hash is {found}, and {} tells another judge's, {}; {again}",
+        published.evaluator_sha256 == found,
+        "failed to use {}: its hash is {found}, and {} tells another evaluator's, {}; {again}",
         weights.display(),
         file.display(),
-        published.judge_sha256
+        published.evaluator_sha256
     );
-    let (network, labels) = Judge::network(&bench.train, &bench.study.judge)?;
-    let mine = &bench.study.judge;
+    let (network, labels) = Evaluator::network(&bench.train, &bench.study.evaluator)?;
+    let mine = &bench.study.evaluator;
     anyhow::ensure!(
         published.network == network && published.labels == mine.told(&labels),
-        "failed to use the judge {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
+        "failed to use the evaluator {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
          {}×{}, width {}, and labels {}; {again}",
         weights.display(),
         published.network.frames,
@@ -155,14 +161,14 @@ pub fn read_judge(bench: &Workbench) -> anyhow::Result<Judge> {
     let split = bench.train.content_hash()?;
     anyhow::ensure!(
         published.training_split_sha256 == split,
-        "failed to use the judge {}: it was trained on other clips (split {}, the study's is {split}); {again}",
+        "failed to use the evaluator {}: it was trained on other clips (split {}, the study's is {split}); {again}",
         weights.display(),
         published.training_split_sha256
     );
-    let parameters = read_parameters(&bench.run.path("judge"), "judge", &bench.device)?;
+    let parameters = read_parameters(&bench.run.path("evaluator"), "evaluator", &bench.device)?;
     let graph: Graph = network.graph(1)?;
     parameters.extract(&graph)?;
-    Ok(Judge::new(network, published.labels, parameters))
+    Ok(Evaluator::new(network, published.labels, parameters))
 }
 
 fn in_words(labels: &[(String, Vec<String>)]) -> String {
@@ -170,7 +176,7 @@ fn in_words(labels: &[(String, Vec<String>)]) -> String {
     if labels.is_empty() { "none".into() } else { labels.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 
-/// Says on the terminal how well the judge tells held-out clips, and whether it sees that others are spoilt.
+/// Says on the terminal how well the evaluator tells held-out clips, and whether it sees that others are corrupted.
 pub fn print(figures: &Value, json: bool) {
     let share = |value: &Value| format!("{:.0} %", 100.0 * value.as_f64().unwrap_or(f64::NAN));
     for row in figures["controls"].as_array().into_iter().flatten().filter(|_| !json) {
@@ -189,21 +195,21 @@ pub fn print(figures: &Value, json: bool) {
     }
     if figures["controls_worse_than_floor"] == false {
         eprintln!(
-            "warning: a spoilt clip is not further from real ones than real ones are: this judge is not fit to judge"
+            "warning: a corrupted clip is not further from real ones than real ones are: this evaluator is not fit to evaluate"
         );
     }
 }
 
-/// Distances of spoilt real clips from real ones: each must be worse than real against real.
-fn controls(bench: &Workbench, judge: &Judge, clips: &[Clip]) -> anyhow::Result<Value> {
+/// Distances of corrupted real clips from real ones: each must be worse than real against real.
+fn controls(bench: &Workbench, evaluator: &Evaluator, clips: &[Clip]) -> anyhow::Result<Value> {
     let (a, b) = clips.split_at(clips.len() / 2);
-    let real = judge.judge(a)?;
+    let real = evaluator.evaluate(a)?;
     let mut rng = stream(bench.study.seed, "controls", 0);
     let mut arms = Vec::new();
     let mut add = |name: &str, clips: &[Clip]| -> anyhow::Result<f64> {
-        let judged = judge.judge(clips)?;
-        let distance = tnas_clips::frechet_distance(&judged.features, &real.features)?;
-        arms.push(json!({"clips": name, "frechet": distance, "accuracy": judged.accuracy}));
+        let evaluated = evaluator.evaluate(clips)?;
+        let distance = tnas_clips::frechet_distance(&evaluated.features, &real.features)?;
+        arms.push(json!({"clips": name, "frechet": distance, "accuracy": evaluated.accuracy}));
         Ok(distance)
     };
     let floor = add("real", b)?;
@@ -213,7 +219,7 @@ fn controls(bench: &Workbench, judge: &Judge, clips: &[Clip]) -> anyhow::Result<
     let worst = [add("shuffled", &shuffled)?, add("frozen", &frozen)?, add("noisy", &noisy)?];
     let valid = worst.iter().all(|&distance| distance > floor);
     Ok(json!({
-        "judge_hash": hash_path(bench.run.path("judge"))?,
+        "evaluator_hash": hash_path(bench.run.path("evaluator"))?,
         "floor": floor,
         "controls": arms,
         "controls_worse_than_floor": valid,

@@ -1,4 +1,4 @@
-//! Distances of sets of clips: against numbers computed elsewhere, their laws, and what spoilt real clips show of them.
+//! Distances of sets of clips: against numbers computed elsewhere, their laws, and what corrupted real clips show of them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
@@ -130,7 +130,7 @@ fn differences_are_paired_and_seeds_are_averaged() {
     assert!(Yardstick::new(&reference, 39, 5).is_err());
 }
 
-/// What is seen where, and how much it changes: features without a judge.
+/// What is seen where, and how much it changes: features without an evaluator.
 fn described(clips: &[Clip]) -> ScoredClips {
     let features = |clip: &Clip| -> Vec<f64> {
         let cells = cell_means(clip, 2, 2);
@@ -162,10 +162,10 @@ fn shapes(range: std::ops::Range<usize>) -> Vec<Clip> {
 }
 
 #[test]
-fn spoilt_shapes_are_worse_than_real_ones_and_a_blind_metric_is_named() {
+fn corrupted_shapes_are_worse_than_real_ones_and_a_blind_metric_is_named() {
     let (real, reference) = (shapes(0..128), described(&shapes(128..256)));
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let spoilt = [
+    let corrupted = [
         ("shuffled frames", real.iter().map(|clip| shuffled_frames(clip, &mut rng)).collect()),
         ("frozen", real.iter().map(frozen).collect()),
         ("noisy", real.iter().map(|clip| noisy(clip, &mut rng, 0.3)).collect()),
@@ -177,7 +177,7 @@ fn spoilt_shapes_are_worse_than_real_ones_and_a_blind_metric_is_named() {
             let yardstick = Yardstick::new(&reference, 100, 3).unwrap();
             let measure = |clips: &Vec<Clip>| yardstick.measure(&[described(clips)]).unwrap();
             let controls: Vec<(String, Measures)> =
-                spoilt.iter().map(|(name, clips)| ((*name).to_owned(), measure(clips))).collect();
+                corrupted.iter().map(|(name, clips)| ((*name).to_owned(), measure(clips))).collect();
             (measure(&real), controls)
         })
     };

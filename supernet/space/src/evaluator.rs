@@ -3,10 +3,10 @@ use tnas_graph::{Dtype, Elastic, Graph, GraphBuilder, Init, Op, ValueId, Weight}
 
 use crate::SpaceError;
 
-/// A small video classifier, trained on real clips, whose features judge generated ones: what is seen where, and how much it
+/// A small video classifier, trained on real clips, whose features evaluate generated ones: what is seen where, and how much it
 /// changes from frame to frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JudgeNetwork {
+pub struct EvaluatorNetwork {
     /// Rows and columns of a frame.
     pub size: usize,
     /// Frames of a clip.
@@ -30,7 +30,7 @@ const SMALL: usize = 32;
 /// Cells of the map of features along each side, where its length allows.
 const GRID: usize = 4;
 
-impl JudgeNetwork {
+impl EvaluatorNetwork {
     /// Length of a clip's features.
     pub fn features(&self) -> usize {
         4 * self.width

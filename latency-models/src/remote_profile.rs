@@ -16,7 +16,7 @@ use crate::{
 /// A folder holds both: `device.toml` tells what the times depend on, `plan.csv` has a line for each measurement, in the
 /// order in which they are to be made.
 #[derive(Clone, Debug)]
-pub struct Elsewhere {
+pub struct RemoteProfile {
     folder: PathBuf,
 }
 
@@ -94,7 +94,7 @@ impl TableRow {
     }
 }
 
-impl Elsewhere {
+impl RemoteProfile {
     /// A folder of a device.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.into() }

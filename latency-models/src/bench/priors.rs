@@ -9,7 +9,7 @@ use super::{
 /// What is believed of a device before it is measured: its latency, relative to a typical one, is a sum of random
 /// functions that are linear in the numbers of a row.
 #[derive(Clone)]
-pub(crate) struct Beliefs {
+pub(crate) struct Priors {
     pub(crate) parts: Vec<Part>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Part {
     pub(crate) expected: f64,
 }
 
-impl Beliefs {
+impl Priors {
     /// Like other devices: their mean, how they differ, how their tables of (slot, choice) differ, and how else.
     ///
     /// Sources count by `agreement`.

@@ -1,4 +1,4 @@
-mod spoiling;
+mod corruption;
 mod words;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -8,11 +8,11 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tnas_clips::{Clip, ClipSet, blend, cell_means};
 use tnas_network::{Parameters, Value, execute, side_by_side, stream};
-use tnas_space::JudgeNetwork;
+use tnas_space::EvaluatorNetwork;
 
 pub use self::words::label_value;
 use self::{
-    spoiling::{Alike, OUT_OF_ORDER, disturbed, kind_of_spoilt, out_of_order},
+    corruption::{Alike, OUT_OF_ORDER, disturbed, kind_of_corruption, out_of_order},
     words::telling_words,
 };
 
@@ -21,24 +21,24 @@ use crate::{
     defaults::is_zero, denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
 };
 
-/// A video classifier trained on real clips: its accuracy and features judge generated ones.
-pub struct Judge {
-    network: JudgeNetwork,
+/// A video classifier trained on real clips: its accuracy and features evaluate generated ones.
+pub struct Evaluator {
+    network: EvaluatorNetwork,
     parameters: Parameters,
-    labels: JudgeLabels,
+    labels: EvaluatorLabels,
 }
 
-/// Weight of a judge's last label beside the others: whether a clip is as filmed, out of order or, where appearance is to be
+/// Weight of an evaluator's last label beside the others: whether a clip is as filmed, out of order or, where appearance is to be
 /// seen, a blend of two. With 0.5 a flicker passes for disorder and labels are told worse.
 const KIND_WEIGHT: f64 = 0.1;
 
-/// Labels that a judge tells, each with its values in order.
-pub type JudgeLabels = Vec<(String, Vec<String>)>;
+/// Labels that an evaluator tells, each with its values in order.
+pub type EvaluatorLabels = Vec<(String, Vec<String>)>;
 
-/// How a judge is trained.
+/// How an evaluator is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct JudgeSettings {
+pub struct EvaluatorSettings {
     /// Labels that it tells, e.g. `action`; `word:left` is whether the caption holds that word.
     pub labels: Vec<String>,
     /// So many of the captions' words are told too: those that most nearly half of the clips have.
@@ -53,7 +53,7 @@ pub struct JudgeSettings {
     /// Frames are learned with noise up to this deviation (values reach from −1 to 1) and half as much of brightness, each
     /// with its own, so that labels tell what is shown, not how cleanly.
     pub noise: f32,
-    /// Share of clips of which a box is hidden, so that labels are told by all that shows them.
+    /// Fraction of clips of which a box is hidden, so that labels are told by all that shows them.
     pub hidden: f64,
     /// Training clips taken through the autoencoder, where a study has one.
     pub decoded_clips: usize,
@@ -64,7 +64,7 @@ pub struct JudgeSettings {
     pub optimizer: AdamWSettings,
 }
 
-impl Default for JudgeSettings {
+impl Default for EvaluatorSettings {
     fn default() -> Self {
         Self {
             labels: Vec::new(),
@@ -101,27 +101,27 @@ impl Default for AppearanceSettings {
     }
 }
 
-impl JudgeSettings {
+impl EvaluatorSettings {
     /// An error, as a setting and what is wrong with it, where nothing could be trained.
     pub fn check(&self) -> Result<(), String> {
         let Some(appearance) = &self.appearance else { return Ok(()) };
         let AppearanceSettings { labels, colours, cells, blends } = appearance;
         if !(colours.is_finite() && *colours >= 0.0) {
-            return Err(format!("judge.appearance.colours = {colours} must be a weight of 0 or more"));
+            return Err(format!("evaluator.appearance.colours = {colours} must be a weight of 0 or more"));
         }
         if labels.is_empty() && *colours == 0.0 && !blends {
             return Err(
-                "judge.appearance names no label, gives colours no weight and has no blends; leave it out, or ask \
+                "evaluator.appearance names no label, gives colours no weight and has no blends; leave it out, or ask \
                  for one"
                     .into(),
             );
         }
         if *colours > 0.0 && !(1..=64).contains(cells) {
-            return Err(format!("judge.appearance.cells = {cells} must be of 1 to 64"));
+            return Err(format!("evaluator.appearance.cells = {cells} must be of 1 to 64"));
         }
         match labels.iter().find(|label| self.labels.contains(label)) {
             Some(label) => {
-                Err(format!("judge.appearance.labels holds {label:?}, which judge.labels tells already"))
+                Err(format!("evaluator.appearance.labels holds {label:?}, which evaluator.labels tells already"))
             }
             None => Ok(()),
         }
@@ -155,22 +155,25 @@ impl JudgeSettings {
     }
 }
 
-/// What the judge says of clips.
+/// What the evaluator says of clips.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JudgedClips {
+pub struct EvaluatedClips {
     /// Features per clip.
     pub features: Vec<Vec<f64>>,
     /// What is told of each clip, by label.
     pub told: Vec<BTreeMap<String, String>>,
-    /// Share of clips whose label is told rightly, by label.
+    /// Fraction of clips whose label is told rightly, by label.
     pub accuracy: BTreeMap<String, f64>,
 }
 
-impl Judge {
-    /// An untrained judge for the label values that occur in the clips: what it tells first, then what only its features see.
-    pub fn network(clips: &ClipSet, settings: &JudgeSettings) -> Result<(JudgeNetwork, JudgeLabels), TrainError> {
+impl Evaluator {
+    /// An untrained evaluator for the label values that occur in the clips: what it tells first, then what only its features see.
+    pub fn network(
+        clips: &ClipSet,
+        settings: &EvaluatorSettings,
+    ) -> Result<(EvaluatorNetwork, EvaluatorLabels), TrainError> {
         if clips.is_empty() {
-            return Err(TrainError::Data("there are none to judge".into()));
+            return Err(TrainError::Data("there are none to evaluate".into()));
         }
         let [frames, size, _] = clips.shape();
         let values = |label: &String| {
@@ -180,22 +183,25 @@ impl Judge {
                 .filter_map(|(caption, labels)| label_value(label, caption, labels))
                 .collect();
             if found.len() < 2 {
-                return Err(TrainError::Data(format!("label {label} has {} values, a judge needs 2", found.len())));
+                return Err(TrainError::Data(format!(
+                    "label {label} has {} values, an evaluator needs 2",
+                    found.len()
+                )));
             }
             Ok((label.clone(), found.into_iter().map(|value| value.into_owned()).collect::<Vec<_>>()))
         };
         let known: Vec<&String> = settings.labels.iter().chain(settings.unseen()).collect();
         let words = telling_words(clips.captions(), settings.words, &known);
         let labels = settings.labels.iter().chain(&words).chain(settings.unseen());
-        let labels: JudgeLabels = labels.map(values).collect::<Result<_, _>>()?;
+        let labels: EvaluatorLabels = labels.map(values).collect::<Result<_, _>>()?;
         let colours = 3 * settings.colour_cells().pow(2);
         let classes = labels.iter().map(|(_, values)| values.len()).chain([settings.kinds()]).collect();
-        let network = JudgeNetwork { size, frames, width: settings.width, classes, colours };
+        let network = EvaluatorNetwork { size, frames, width: settings.width, classes, colours };
         Ok((network, labels))
     }
 
-    /// A judge with trained weights; the labels are the first of the network's, those that it tells.
-    pub fn new(network: JudgeNetwork, labels: JudgeLabels, parameters: Parameters) -> Self {
+    /// An evaluator with trained weights; the labels are the first of the network's, those that it tells.
+    pub fn new(network: EvaluatorNetwork, labels: EvaluatorLabels, parameters: Parameters) -> Self {
         Self { network, parameters, labels }
     }
 
@@ -210,7 +216,7 @@ impl Judge {
     }
 
     /// Features and accuracy; the labels are what the clips should show.
-    pub fn judge(&self, clips: &[Clip]) -> Result<JudgedClips, TrainError> {
+    pub fn evaluate(&self, clips: &[Clip]) -> Result<EvaluatedClips, TrainError> {
         const BATCH: usize = 32;
         let device = self.parameters.device();
         let outputs = side_by_side(device, clips.chunks(BATCH).collect(), |chunk: &[Clip]| {
@@ -228,7 +234,7 @@ impl Judge {
         }
         let accuracy =
             self.labels.iter().map(|(label, _)| (label.clone(), accuracy(label, clips, &told))).collect();
-        Ok(JudgedClips { features, told, accuracy })
+        Ok(EvaluatedClips { features, told, accuracy })
     }
 
     /// The likeliest value of each label.
@@ -244,7 +250,7 @@ impl Judge {
     }
 }
 
-/// Share of the clips with this label of which it is told rightly.
+/// Fraction of the clips with this label of which it is told rightly.
 fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f64 {
     let pairs = clips
         .iter()
@@ -259,19 +265,19 @@ fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f
 /// Trains the classifier by cross-entropy on real clips, and on telling them from clips whose frames are out of order (without
 /// that its features need not see time at all) and from blends.
 #[allow(clippy::too_many_arguments)]
-pub fn train_judge(
+pub fn train_evaluator(
     set: &mut TrainSet,
-    network: &JudgeNetwork,
+    network: &EvaluatorNetwork,
     labels: &[(String, Vec<String>)],
     clips: &ClipSet,
     loading: Loading,
-    settings: &JudgeSettings,
+    settings: &EvaluatorSettings,
     seed: u64,
     run: &LoopSettings,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let spoilt = settings.batch.div_ceil(2);
-    let graphs = [network.graph(settings.batch)?, network.graph(spoilt)?];
+    let corrupted = settings.batch.div_ceil(2);
+    let graphs = [network.graph(settings.batch)?, network.graph(corrupted)?];
     let kind_at = labels.iter().map(|(_, values)| values.len()).sum();
     let kinds = settings.kinds();
     let alike = Alike::new(clips);
@@ -280,18 +286,18 @@ pub fn train_judge(
         let mut rng = stream(seed, "judge", step);
         let mut picked =
             |count: usize| -> Vec<usize> { (0..count).map(|_| rng.random_range(0..clips.len())).collect() };
-        let (real, others) = (picked(settings.batch), picked(spoilt));
+        let (real, others) = (picked(settings.batch), picked(corrupted));
         let real = real.into_iter().map(|index| read(clips, index)).collect::<Result<Vec<_>, _>>()?;
         let shown = colours.of(&real);
-        let mut spoil = |(turn, clip): (usize, usize)| -> Result<Clip, TrainError> {
+        let mut corrupt = |(turn, clip): (usize, usize)| -> Result<Clip, TrainError> {
             let seen = read(clips, clip)?;
-            if kind_of_spoilt(turn, kinds) == OUT_OF_ORDER {
+            if kind_of_corruption(turn, kinds) == OUT_OF_ORDER {
                 return Ok(out_of_order(&seen, &mut rng));
             }
             let other = read(clips, alike.another(clip, &mut rng))?;
             Ok(blend(&seen, &other, rng.random_range(0.3..0.7)))
         };
-        let others: Vec<Clip> = others.into_iter().enumerate().map(&mut spoil).collect::<Result<_, _>>()?;
+        let others: Vec<Clip> = others.into_iter().enumerate().map(&mut corrupt).collect::<Result<_, _>>()?;
         let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
         let real: Vec<Clip> = real.iter().map(|clip| disturbed(clip)).collect();
         let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
@@ -304,7 +310,7 @@ pub fn train_judge(
             let input = batch_of(picked, network, leaves.device());
             let mut outputs = execute(graph, leaves, vec![input], leaves.device())?;
             let logits = outputs.remove(1).rows();
-            let kind = |index| if real { 0 } else { kind_of_spoilt(index, kinds) as i64 };
+            let kind = |index| if real { 0 } else { kind_of_corruption(index, kinds) as i64 };
             let told = (0..picked.len()).map(kind).collect();
             let mut loss = cross_entropy(&logits, kind_at, kinds, told).mul_scalar(KIND_WEIGHT);
             let mut start = 0;
@@ -353,7 +359,7 @@ struct ColourTargets {
 const COLOUR_CLIPS: usize = 1000;
 
 impl ColourTargets {
-    fn new(clips: &ClipSet, settings: &JudgeSettings) -> Result<Self, TrainError> {
+    fn new(clips: &ClipSet, settings: &EvaluatorSettings) -> Result<Self, TrainError> {
         let cells = settings.colour_cells();
         let weight = settings.appearance.as_ref().map_or(0.0, |appearance| appearance.colours);
         let count = 3 * cells * cells;
@@ -381,7 +387,7 @@ impl ColourTargets {
         clips.iter().flat_map(centred).collect()
     }
 
-    /// Share of the colours' variance that is not told, times its weight.
+    /// Fraction of the colours' variance that is not told, times its weight.
     fn loss(&self, told: Value, shown: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
         let shape = told.shape();
         let miss = told.rows() - on(shown.to_vec(), &shape, device).rows();
@@ -404,14 +410,14 @@ fn cross_entropy(logits: &Tensor<2>, start: usize, count: usize, truths: Vec<i64
 }
 
 /// `[B, 3, F, H, W]`
-fn batch_of(clips: &[Clip], network: &JudgeNetwork, device: &burn::tensor::Device) -> Value {
+fn batch_of(clips: &[Clip], network: &EvaluatorNetwork, device: &burn::tensor::Device) -> Value {
     let data = clips.iter().flat_map(frames_inner).collect();
     on(data, &[clips.len(), 3, network.frames, network.size, network.size], device)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{spoiling::tests::clip, *};
+    use super::{corruption::tests::clip, *};
 
     #[test]
     fn colours_are_cells_over_all_frames() {
@@ -423,7 +429,7 @@ mod tests {
         let expected = [vec![0.0; 8], vec![0.0, 0.0, 0.5, 0.5]].concat();
         assert_eq!(colours(&clip, 2), expected);
         let appearance = Some(AppearanceSettings { cells: 2, ..AppearanceSettings::default() });
-        let settings = JudgeSettings { appearance, ..JudgeSettings::default() };
+        let settings = EvaluatorSettings { appearance, ..EvaluatorSettings::default() };
         let other = Clip { pixels: vec![0.0; 1536], ..clip.clone() };
         let targets =
             ColourTargets::new(&ClipSet::of(vec![clip.clone(), other.clone()]).unwrap(), &settings).unwrap();
@@ -449,22 +455,22 @@ mod tests {
         let clips = ClipSet::of(clips.collect()).unwrap();
         let appearance = Some(AppearanceSettings { labels: vec!["who".into()], ..AppearanceSettings::default() });
         let labels = vec!["n".into(), "word:dog".into()];
-        let settings = JudgeSettings { labels, words: 3, appearance, ..JudgeSettings::default() };
-        let (network, labels) = Judge::network(&clips, &settings).unwrap();
+        let settings = EvaluatorSettings { labels, words: 3, appearance, ..EvaluatorSettings::default() };
+        let (network, labels) = Evaluator::network(&clips, &settings).unwrap();
         let names: Vec<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
         // "cat" parts the clips as "dog" does, "red" as "blue".
         assert_eq!(names, ["n", "word:dog", "word:blue", "who"]);
         assert_eq!(labels[1].1, ["no", "yes"]);
         assert_eq!(network.classes, [2, 2, 2, 3, 3]);
-        let none = JudgeSettings { labels: vec!["word:bird".into()], ..JudgeSettings::default() };
-        let message = Judge::network(&clips, &none).unwrap_err().to_string();
+        let none = EvaluatorSettings { labels: vec!["word:bird".into()], ..EvaluatorSettings::default() };
+        let message = Evaluator::network(&clips, &none).unwrap_err().to_string();
         assert!(message.contains("word:bird has 1 values"), "{message}");
     }
 
     #[test]
     fn appearance_that_asks_for_nothing_is_refused() {
         let check = |appearance| {
-            JudgeSettings { labels: vec!["action".into()], appearance, ..JudgeSettings::default() }.check()
+            EvaluatorSettings { labels: vec!["action".into()], appearance, ..EvaluatorSettings::default() }.check()
         };
         let fine = AppearanceSettings::default();
         assert!(check(None).is_ok() && check(Some(fine.clone())).is_ok());
@@ -474,7 +480,7 @@ mod tests {
             AppearanceSettings { cells: 0, ..fine.clone() },
             AppearanceSettings { labels: vec!["action".into()], ..fine.clone() },
         ] {
-            assert!(check(Some(wrong)).unwrap_err().starts_with("judge.appearance"));
+            assert!(check(Some(wrong)).unwrap_err().starts_with("evaluator.appearance"));
         }
     }
 }

@@ -10,7 +10,7 @@ const STUDY: &str = "configs/studies/smoke.toml";
 
 fn tnas(runs: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tnas"));
-    command.args(args).arg("--runs").arg(runs).args(["--set", "judge.steps=3"]);
+    command.args(args).arg("--runs").arg(runs).args(["--set", "evaluator.steps=3"]);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap()
 }
 
@@ -53,7 +53,7 @@ fn films(folder: &Path, count: usize) {
 }
 
 #[test]
-fn films_are_judged_beside_real_clips_and_mistakes_name_the_way_out() {
+fn films_are_evaluatord_beside_real_clips_and_mistakes_name_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let runs = folder.path();
     let films_folder = runs.join("films");
@@ -62,16 +62,17 @@ fn films_are_judged_beside_real_clips_and_mistakes_name_the_way_out() {
     let evaluate =
         |more: &[&str]| tnas(runs, &[&["evaluate", STUDY, "--folder", of_films, "--json"], more].concat());
 
-    fails(&evaluate(&["--clips", "12"]), &["has no judge", "judge.safetensors", "judge train"]);
-    let trained = done(&tnas(runs, &["judge", "train", STUDY, "--json"]));
+    fails(&evaluate(&["--clips", "12"]), &["has no evaluator", "evaluator.safetensors", "evaluator train"]);
+    let trained = done(&tnas(runs, &["evaluator", "train", STUDY, "--json"]));
     assert_eq!(trained["figures"]["controls"].as_array().unwrap().len(), 4);
-    let published: Value = serde_json::from_slice(&fs::read(runs.join("smoke/judge/judge.json")).unwrap()).unwrap();
-    let hashes = ["judge_sha256", "training_split_sha256"].map(|key| published[key].as_str().unwrap().len());
+    let published: Value =
+        serde_json::from_slice(&fs::read(runs.join("smoke/evaluator/evaluator.json")).unwrap()).unwrap();
+    let hashes = ["evaluator_sha256", "training_split_sha256"].map(|key| published[key].as_str().unwrap().len());
     assert_eq!(hashes, [64, 64]);
 
     let found = done(&evaluate(&["--clips", "12", "--resamples", "60"]))["figures"].clone();
     assert_eq!((&found["format_version"], &found["clips"]), (&1.into(), &12.into()));
-    assert_eq!(found["judge"]["judge_sha256"], published["judge_sha256"]);
+    assert_eq!(found["evaluator"]["evaluator_sha256"], published["evaluator_sha256"]);
     let controls: Vec<&str> =
         found["controls"].as_array().unwrap().iter().map(|row| row["arm"].as_str().unwrap()).collect();
     let names = ["shuffled frames", "frozen", "noisy", "independent frames", "blended", "blurred"];
@@ -100,7 +101,7 @@ fn films_are_judged_beside_real_clips_and_mistakes_name_the_way_out() {
     let page = fs::read_to_string(runs.join("smoke/report/index.html")).unwrap();
     assert!(page.contains("<h2>Evaluation</h2>") && page.contains("real, frozen"));
 
-    fails(&evaluate(&["--clips", "2"]), &["judge 2 clips", "--clips"]);
+    fails(&evaluate(&["--clips", "2"]), &["evaluator 2 clips", "--clips"]);
     fails(&evaluate(&["--clips", "150", "--reference", "train"]), &["there are 200", "--clips 100"]);
     fails(&evaluate(&["--steps", "0"]), &["--steps"]);
     fails(&tnas(runs, &["evaluate", STUDY]), &["search"]);
@@ -111,29 +112,30 @@ fn films_are_judged_beside_real_clips_and_mistakes_name_the_way_out() {
     fails(&tnas(runs, &["evaluate", STUDY, "--model", empty]), &[empty, "unet/config.json"]);
     fails(&tnas(runs, &["evaluate", STUDY, "--folder", "no-such-folder"]), &["no-such-folder"]);
     // Other clips, another shape, other weights.
-    fails(&evaluate(&["--set", "data.train_clips=199"]), &["other clips", "judge train"]);
-    fails(&evaluate(&["--set", "data.frames=6"]), &["8 frames", "6 frames", "judge train"]);
-    let weights = runs.join("smoke/judge/judge.safetensors");
+    fails(&evaluate(&["--set", "data.train_clips=199"]), &["other clips", "evaluator train"]);
+    fails(&evaluate(&["--set", "data.frames=6"]), &["8 frames", "6 frames", "evaluator train"]);
+    let weights = runs.join("smoke/evaluator/evaluator.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&weights, bytes).unwrap();
-    fails(&evaluate(&["--clips", "12"]), &["hash", "judge train"]);
+    fails(&evaluate(&["--clips", "12"]), &["hash", "evaluator train"]);
 }
 
 #[test]
 fn a_backbone_that_was_trained_on_other_captions_is_refused_as_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let runs = folder.path();
-    done(&tnas(runs, &["judge", "train", STUDY, "--json"]));
-    let judged = |model: &str, more: &[&str]| {
+    done(&tnas(runs, &["evaluator", "train", STUDY, "--json"]));
+    let evaluated = |model: &str, more: &[&str]| {
         tnas(runs, &[&["evaluate", STUDY, "--model", model, "--clips", "4", "--json"], more].concat())
     };
     // The image model is a model too: frame by frame.
-    let figures = done(&judged("configs/backbones/quickstart", &["--steps", "1", "--set", "samples.many_steps=2"]));
+    let figures =
+        done(&evaluated("configs/backbones/quickstart", &["--steps", "1", "--set", "samples.many_steps=2"]));
     let arms = figures["figures"]["arms"].as_array().unwrap();
     let names: Vec<&str> = arms.iter().map(|arm| arm["arm"].as_str().unwrap()).collect();
     assert_eq!(names, ["quickstart, 2 steps", "quickstart, 1 step, plain Euler"]);
     assert!(arms[1]["minus_first"]["kernel_mmd"]["estimate"].is_f64());
     // Latents are asked of it, and it has pixels.
-    fails(&judged("configs/backbones/sprites", &[]), &["configs/backbones/sprites"]);
+    fails(&evaluated("configs/backbones/sprites", &[]), &["configs/backbones/sprites"]);
 }

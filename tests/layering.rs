@@ -10,14 +10,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-evolution", &[]),
     ("tnas-clips", &[]),
     ("tnas-reports", &[]),
-    ("tnas-space", &["tnas-graph", "tnas-schedulers"]),
+    ("tnas-space", &["tnas-graph"]),
+    ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),
     ("tnas-export", &["tnas-graph"]),
     ("tnas-study", &["tnas-weights"]),
     ("tnas-network", &["tnas-graph", "tnas-weights"]),
     (
         "tnas-training",
-        &["tnas-clips", "tnas-graph", "tnas-schedulers", "tnas-space", "tnas-weights", "tnas-network"],
+        &[
+            "tnas-clips",
+            "tnas-graph",
+            "tnas-schedulers",
+            "tnas-space",
+            "tnas-models",
+            "tnas-weights",
+            "tnas-network",
+        ],
     ),
 ];
 

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
-use tnas_space::{Limits, TextLayer};
+use tnas_models::TextLayer;
+use tnas_space::Limits;
 use tnas_training::{
     AdversarialSettings, BackboneSettings, EvaluatorSettings, FinetuneSettings, FlowSettings, Loading,
     SupernetSettings,

@@ -3,8 +3,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tnas_clips::{Clip, ClipSet, Whitening};
 use tnas_graph::Graph;
+use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, stream};
-use tnas_space::EvaluatorNetwork;
 use tnas_training::{Evaluator, EvaluatorLabels, EvaluatorSettings, Loading, TrainSet, train_evaluator};
 
 use super::{loop_settings, staged};

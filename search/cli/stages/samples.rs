@@ -6,9 +6,10 @@ use tnas_clips::{
     Clip, FilmSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
     join_side_by_side, mean_frame_difference, nearest_neighbours, still,
 };
+use tnas_models::Backbone;
 use tnas_network::Parameters;
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
-use tnas_space::{Backbone, Genotype};
+use tnas_space::Genotype;
 use tnas_training::{EvaluatedClips, Evaluator, GenerateSettings, generate};
 
 use super::{distill::read_student, evaluator::read_evaluator, finetune::read_winner, staged};

@@ -7,8 +7,8 @@ use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tnas_clips::{Clip, ClipSet, blend, cell_means};
+use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, Value, execute, side_by_side, stream};
-use tnas_space::EvaluatorNetwork;
 
 pub use self::words::label_value;
 use self::{

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use tnas_graph::{Dtype, Elastic, Graph, GraphBuilder, Init, Op, ValueId, Weight};
 
-use crate::SpaceError;
+use crate::ModelError;
 
 /// A small video classifier, trained on real clips, whose features evaluate generated ones: what is seen where, and how much it
 /// changes from frame to frame.
@@ -38,7 +38,7 @@ impl EvaluatorNetwork {
 
     /// `clips` `[B, 3, F, H, W]` to `features` `[B, 4·width]`, `logits` `[B, Σ classes]` and, where there are any, `colours`
     /// `[B, colours]`.
-    pub fn graph(&self, batch: usize) -> Result<Graph, SpaceError> {
+    pub fn graph(&self, batch: usize) -> Result<Graph, ModelError> {
         let (size, frames) = (self.size, self.frames);
         let mut g = GraphBuilder::new();
         let clips = g.input("clips", &[batch, 3, frames, size, size], Dtype::F32);

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use tnas_graph::{GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::{LatentLayout, bound_latent, from_unit, tiny, to_unit};
-use crate::{Activation, SpaceError};
+use crate::{Activation, ModelError};
 
 /// An image autoencoder of the TAESD family (`nn.Sequential` keys `encoder.N…`, `decoder.N…`), its geometry read off
 /// its tensors' shapes.
@@ -24,7 +24,7 @@ enum Layer {
 
 impl Sequence {
     /// Reads the geometry off tensor names and shapes.
-    pub fn from_shapes(shapes: BTreeMap<String, Vec<usize>>) -> Result<Self, SpaceError> {
+    pub fn from_shapes(shapes: BTreeMap<String, Vec<usize>>) -> Result<Self, ModelError> {
         let layout = LatentLayout { channels: 0, down: 1, up: 1, image: [0, 0] };
         let mut this = Self { shapes, layout };
         let halves = |layer: &&Layer| matches!(layer, Layer::Conv { stride: 2, .. });
@@ -46,25 +46,25 @@ impl Sequence {
     }
 
     /// Images are 0 to 1 inside.
-    pub fn encode(&self, g: &mut GraphBuilder, image: ValueId) -> Result<ValueId, SpaceError> {
+    pub fn encode(&self, g: &mut GraphBuilder, image: ValueId) -> Result<ValueId, ModelError> {
         let x = to_unit(g, "encoder.to_unit", image);
         self.sequence(g, "encoder", self.encoder_layers()?, x)
     }
 
-    pub fn decode(&self, g: &mut GraphBuilder, latent: ValueId) -> Result<ValueId, SpaceError> {
+    pub fn decode(&self, g: &mut GraphBuilder, latent: ValueId) -> Result<ValueId, ModelError> {
         let x = self.sequence(g, "decoder", self.decoder_layers()?, latent)?;
         Ok(from_unit(g, "decoder.from_unit", x))
     }
 
     /// Convolutions without bias inside the encoder halve the image.
-    fn encoder_layers(&self) -> Result<Vec<Layer>, SpaceError> {
+    fn encoder_layers(&self) -> Result<Vec<Layer>, ModelError> {
         let last = self.last_index("encoder")?;
         (0..=last).map(|index| self.layer("encoder", index, |bias| if bias { 1 } else { 2 })).collect()
     }
 
     /// Keys leave gaps where layers have no weights: the clamp first, a ReLU after the first convolution, and an
     /// enlargement before each convolution without bias.
-    fn decoder_layers(&self) -> Result<Vec<Layer>, SpaceError> {
+    fn decoder_layers(&self) -> Result<Vec<Layer>, ModelError> {
         let last = self.last_index("decoder")?;
         let mut layers = Vec::new();
         for index in 0..=last {
@@ -79,7 +79,7 @@ impl Sequence {
         Ok(layers)
     }
 
-    fn layer(&self, part: &str, index: usize, stride: impl Fn(bool) -> usize) -> Result<Layer, SpaceError> {
+    fn layer(&self, part: &str, index: usize, stride: impl Fn(bool) -> usize) -> Result<Layer, ModelError> {
         let key = |suffix: &str| self.shapes.contains_key(&format!("{part}.{index}.{suffix}"));
         if key("weight") {
             let bias = key("bias");
@@ -97,7 +97,7 @@ impl Sequence {
         part: &str,
         layers: Vec<Layer>,
         mut x: ValueId,
-    ) -> Result<ValueId, SpaceError> {
+    ) -> Result<ValueId, ModelError> {
         for (index, layer) in layers.iter().enumerate() {
             let path = format!("{part}.{index}");
             x = match layer {
@@ -115,7 +115,7 @@ impl Sequence {
     }
 
     /// relu(conv(x) + x) with three convolutions; `pool` adds a normalised 1×1 mixing first.
-    fn block(&self, g: &mut GraphBuilder, path: &str, x: ValueId, pool: bool) -> Result<ValueId, SpaceError> {
+    fn block(&self, g: &mut GraphBuilder, path: &str, x: ValueId, pool: bool) -> Result<ValueId, ModelError> {
         let mut x = x;
         if pool {
             let h = self.conv(g, &format!("{path}.pool.0"), x, 1, false)?;
@@ -134,7 +134,7 @@ impl Sequence {
         x: ValueId,
         stride: usize,
         bias: bool,
-    ) -> Result<ValueId, SpaceError> {
+    ) -> Result<ValueId, ModelError> {
         let name = format!("{path}.weight");
         let shape = self.shapes.get(&name).ok_or_else(|| missing(&name))?;
         let &[out, _, kernel, _] = &shape[..] else { return Err(missing(&name)) };
@@ -149,14 +149,14 @@ impl Sequence {
         self.shapes.keys().any(|name| name.starts_with(&front))
     }
 
-    fn last_index(&self, part: &str) -> Result<usize, SpaceError> {
+    fn last_index(&self, part: &str) -> Result<usize, ModelError> {
         let index = |name: &String| name.strip_prefix(part)?.strip_prefix('.')?.split('.').next()?.parse().ok();
         // Bounded: a hostile key must not make a sequence of millions.
         let last: Option<usize> = self.shapes.keys().filter_map(index).max();
         last.filter(|&last| last < 1000).ok_or_else(|| missing(part))
     }
 
-    fn conv_shape(&self, part: &str, index: usize) -> Result<&[usize; 4], SpaceError> {
+    fn conv_shape(&self, part: &str, index: usize) -> Result<&[usize; 4], ModelError> {
         let name = format!("{part}.{index}.weight");
         let shape = self.shapes.get(&name).and_then(|shape| shape.as_slice().try_into().ok());
         shape.ok_or_else(|| missing(&name))
@@ -164,15 +164,15 @@ impl Sequence {
 }
 
 /// Bounded: a hostile file must not ask for images of no end.
-fn power_of_two(count: usize) -> Result<usize, SpaceError> {
+fn power_of_two(count: usize) -> Result<usize, ModelError> {
     if count > 10 {
         let message = format!("{count} changes of size by 2 in a row");
-        return Err(SpaceError::Config { config: "autoencoder", message });
+        return Err(ModelError::Config { config: "autoencoder", message });
     }
     Ok(1 << count)
 }
 
-fn missing(name: &str) -> SpaceError {
+fn missing(name: &str) -> ModelError {
     let message = format!("{name} is missing or misshapen; keys of a TAESD autoencoder were expected");
-    SpaceError::Config { config: "autoencoder", message }
+    ModelError::Config { config: "autoencoder", message }
 }

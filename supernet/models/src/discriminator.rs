@@ -1,9 +1,10 @@
 use tnas_graph::{Graph, GraphBuilder, Init, ValueId};
 
 use crate::{
-    Backbone, DenoiserShape, Genotype, SpaceError,
+    Backbone, DenoiserShape, ModelError,
     backbone::{ResnetSettings, UNetBuilder, resnet},
 };
+use tnas_space::Genotype;
 
 /// Front part of the names of the trainable heads' weights; everything else is the frozen encoder's.
 pub const HEAD_PREFIX: &str = "discriminator.";
@@ -23,7 +24,7 @@ impl Discriminator {
     ///
     /// Features are taken before each halving and after the middle block: on the smallest maps alone the
     /// heads learn nothing (measured).
-    pub fn graph(&self, shape: DenoiserShape) -> Result<Graph, SpaceError> {
+    pub fn graph(&self, shape: DenoiserShape) -> Result<Graph, ModelError> {
         self.backbone.check_slots(&self.genotype)?;
         let mut g = GraphBuilder::new();
         let config = &self.backbone.config;

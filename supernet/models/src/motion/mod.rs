@@ -9,9 +9,10 @@ pub use adapter::MotionAdapter;
 pub use names::NameMap;
 
 use crate::{
-    Backbone, Choice, Genotype, Slot, SpaceError, UNetConfig,
+    Backbone, ModelError, UNetConfig,
     backbone::{Options, VideoClass, head_channels, wrong},
 };
+use tnas_space::{Choice, Genotype, Slot};
 
 /// A video UNet of diffusers, as what it is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub struct MotionModel {
 
 impl MotionModel {
     /// Reads the `config.json` of a `UNetMotionModel`, `UNet3DConditionModel` or `UNetSpatioTemporalConditionModel`.
-    pub fn from_json(text: &str) -> Result<Self, SpaceError> {
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let backbone = Backbone::new(UNetConfig::from_json(text)?);
         let map: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| wrong("UNet config", error.to_string()))?;
@@ -54,7 +55,7 @@ impl MotionModel {
     }
 
     /// The same with the places of frames taken from the checkpoint at a slot.
-    pub fn with_table(mut self, slot: &Slot) -> Result<Self, SpaceError> {
+    pub fn with_table(mut self, slot: &Slot) -> Result<Self, ModelError> {
         let choice: Choice = self.genotype.choice(slot).to_string().replace("pos=sin", "pos=table").parse()?;
         let others = self.genotype.insertions().map(|(slot, choice)| (slot.clone(), choice.clone()));
         self.genotype = Genotype::new(others.chain([(slot.clone(), choice)]).collect::<Vec<_>>());
@@ -67,12 +68,12 @@ pub fn is_sinusoidal(shape: &[usize], values: &[f32]) -> bool {
     // Rounding of angles in 32 bits.
     const TOLERANCE: f32 = 1e-5;
     let &[1, length, channels] = shape else { return false };
-    let own = crate::operators::sinusoidal(length, channels);
+    let own = tnas_space::sinusoidal(length, channels);
     own.len() == values.len() && own.iter().zip(values).all(|(a, b)| (a - b).abs() <= TOLERANCE)
 }
 
 /// The motion modules of a `UNetMotionModel`: one ends each layer, and stands between the middle block's layers.
-fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, SpaceError> {
+fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, ModelError> {
     let levels = backbone.config.levels();
     let option = "motion_num_attention_heads";
     let heads: Vec<usize> = options.per_level(option, levels)?.unwrap_or_else(|| vec![8; levels]);
@@ -120,7 +121,7 @@ impl Modules {
         channels: usize,
         heads: usize,
         blocks: usize,
-    ) -> Result<(), SpaceError> {
+    ) -> Result<(), ModelError> {
         if heads == 0 || heads > channels {
             return Err(options.wrong(format!("{option} = {heads} for {channels} channels")));
         }
@@ -131,7 +132,7 @@ impl Modules {
 }
 
 /// The temporal blocks of a `UNet3DConditionModel`.
-fn model_scope(options: &Options, backbone: &Backbone) -> Result<Genotype, SpaceError> {
+fn model_scope(options: &Options, backbone: &Backbone) -> Result<Genotype, ModelError> {
     let depth = head_channels(options)?;
     let conv: Choice = "modelscope(block=conv)".parse()?;
     let attention: Choice = format!("modelscope(block=attn,depth={depth})").parse()?;

@@ -3,7 +3,7 @@ use tnas_graph::{GraphBuilder, Init, Op, ValueId};
 
 use super::{Kind, LatentLayout, LatentScale};
 use crate::{
-    Activation, SpaceError,
+    Activation, ModelError,
     backbone::{
         PixelAttention, ResnetSettings, conv3, halving,
         options::{Known, Options},
@@ -65,10 +65,10 @@ pub(super) struct Kl {
 }
 
 impl Kl {
-    pub fn read(map: Map<String, Value>) -> Result<(Kind, LatentScale), SpaceError> {
+    pub fn read(map: Map<String, Value>) -> Result<(Kind, LatentScale), ModelError> {
         let options = Options::new(map, &KNOWN)?;
         let channels: Vec<usize> = options.get("block_out_channels")?.unwrap_or_else(|| vec![64]);
-        let switch = |option: &str| Ok::<_, SpaceError>(options.get(option)?.unwrap_or(true));
+        let switch = |option: &str| Ok::<_, ModelError>(options.get(option)?.unwrap_or(true));
         let this = Self {
             in_channels: options.number("in_channels", 3)?,
             out_channels: options.number("out_channels", 3)?,
@@ -88,7 +88,7 @@ impl Kl {
         Ok((Kind::Kl(this), scale))
     }
 
-    fn check(&self, options: &Options) -> Result<(), SpaceError> {
+    fn check(&self, options: &Options) -> Result<(), ModelError> {
         for (option, number) in [
             ("in_channels", self.in_channels),
             ("out_channels", self.out_channels),
@@ -212,7 +212,7 @@ impl Kl {
 }
 
 /// Whether each block of a side has attention.
-fn block_types(options: &Options, option: &str, plain: &str, levels: usize) -> Result<Vec<bool>, SpaceError> {
+fn block_types(options: &Options, option: &str, plain: &str, levels: usize) -> Result<Vec<bool>, ModelError> {
     let kinds: Vec<String> = options.get(option)?.unwrap_or_else(|| vec![plain.into()]);
     if kinds.len() != levels {
         let message = format!("{option} has {} entries, block_out_channels {levels}", kinds.len());

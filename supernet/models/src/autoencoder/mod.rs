@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tnas_graph::{Dtype, Graph, GraphBuilder, ValueId};
 
 use self::{kl::Kl, latent_scale::LatentScale, sequence::Sequence, tiny::Tiny};
-use crate::{SpaceError, backbone::options};
+use crate::{ModelError, backbone::options};
 
 const CONFIG: &str = "autoencoder config";
 
@@ -50,7 +50,7 @@ pub struct LatentLayout {
 
 impl Autoencoder {
     /// Reads a `config.json`.
-    pub fn from_json(text: &str) -> Result<Self, SpaceError> {
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let map: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| options::wrong(CONFIG, error.to_string()))?;
         let class = map.get("_class_name").and_then(Value::as_str);
@@ -68,7 +68,7 @@ impl Autoencoder {
     }
 
     /// Reads the geometry of a TAESD sequence (`encoder.N…`, `decoder.N…`) off tensor names and shapes.
-    pub fn from_shapes(shapes: BTreeMap<String, Vec<usize>>) -> Result<Self, SpaceError> {
+    pub fn from_shapes(shapes: BTreeMap<String, Vec<usize>>) -> Result<Self, ModelError> {
         let kind = Kind::Sequence(Sequence::from_shapes(shapes)?);
         Ok(Self { kind, scale: LatentScale::default(), clamps: true, options: Map::new() })
     }
@@ -93,7 +93,7 @@ impl Autoencoder {
     }
 
     /// `image` `[B, 3, H, W]`, −1 to 1, to `latent` `[B, C, H/d, W/d]`: the mean where a distribution is encoded.
-    pub fn encoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
+    pub fn encoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, ModelError> {
         let mut g = GraphBuilder::new();
         let x = self.image_input(&mut g, batch, height, width);
         let x = self.encode(&mut g, x)?;
@@ -101,7 +101,7 @@ impl Autoencoder {
     }
 
     /// `latent` `[B, C, h, w]` to `image` `[B, 3, h·d, w·d]`, −1 to 1.
-    pub fn decoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
+    pub fn decoder(&self, batch: usize, height: usize, width: usize) -> Result<Graph, ModelError> {
         let mut g = GraphBuilder::new();
         let x = g.input("latent", &[batch, self.layout().channels, height, width], Dtype::F32);
         let x = self.decode(&mut g, x)?;
@@ -109,7 +109,7 @@ impl Autoencoder {
     }
 
     /// `image` to `latent` and to what `image` it is decoded to.
-    pub fn round_trip(&self, batch: usize, height: usize, width: usize) -> Result<Graph, SpaceError> {
+    pub fn round_trip(&self, batch: usize, height: usize, width: usize) -> Result<Graph, ModelError> {
         let mut g = GraphBuilder::new();
         let x = self.image_input(&mut g, batch, height, width);
         let latent = self.encode(&mut g, x)?;
@@ -121,7 +121,7 @@ impl Autoencoder {
         g.input("image", &[batch, self.layout().image[0], height, width], Dtype::F32)
     }
 
-    fn encode(&self, g: &mut GraphBuilder, image: ValueId) -> Result<ValueId, SpaceError> {
+    fn encode(&self, g: &mut GraphBuilder, image: ValueId) -> Result<ValueId, ModelError> {
         let latent = match &self.kind {
             Kind::Kl(kl) => kl.encode(g, image),
             Kind::Tiny(tiny) => tiny.encode(g, image),
@@ -130,7 +130,7 @@ impl Autoencoder {
         Ok(self.scale.to_denoiser(g, latent))
     }
 
-    fn decode(&self, g: &mut GraphBuilder, latent: ValueId) -> Result<ValueId, SpaceError> {
+    fn decode(&self, g: &mut GraphBuilder, latent: ValueId) -> Result<ValueId, ModelError> {
         let latent = self.scale.to_decoder(g, latent);
         let image = match &self.kind {
             Kind::Kl(kl) => kl.decode(g, latent),

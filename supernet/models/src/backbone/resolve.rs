@@ -7,7 +7,7 @@ use super::{
     config::{Activation, Attention, Block, Class, ClassEmbedding, Context, Embedding, TextNorm, TextTime},
     options::Options,
 };
-use crate::SpaceError;
+use crate::ModelError;
 
 /// How many numbers SDXL gives beside its text: two sizes and a place.
 const TIME_IDS: usize = 6;
@@ -30,7 +30,7 @@ pub(super) struct BlockReader<'a> {
 }
 
 impl<'a> BlockReader<'a> {
-    pub fn new(options: &'a Options, class: Class, channels: &'a [usize]) -> Result<Self, SpaceError> {
+    pub fn new(options: &'a Options, class: Class, channels: &'a [usize]) -> Result<Self, ModelError> {
         let levels = channels.len();
         let given: Option<Vec<usize>> = options.per_level("attention_head_dim", levels)?;
         let heads = match &given {
@@ -57,19 +57,19 @@ impl<'a> BlockReader<'a> {
         Ok(Self { options, class, channels, layers, heads, transformer_heads, norm_eps, scale_shift })
     }
 
-    pub fn down(&self) -> Result<Vec<Block>, SpaceError> {
+    pub fn down(&self) -> Result<Vec<Block>, ModelError> {
         let kinds = self.kinds("down_block_types", "Down")?;
         (0..kinds.len()).map(|level| self.block("down_block_types", &kinds[level], "Down", level, level)).collect()
     }
 
-    pub fn up(&self) -> Result<Vec<Block>, SpaceError> {
+    pub fn up(&self) -> Result<Vec<Block>, ModelError> {
         let kinds = self.kinds("up_block_types", "Up")?;
         let last = kinds.len() - 1;
         let block = |index: usize| self.block("up_block_types", &kinds[index], "Up", last - index, index);
         (0..=last).map(block).collect()
     }
 
-    fn kinds(&self, option: &str, side: &str) -> Result<Vec<String>, SpaceError> {
+    fn kinds(&self, option: &str, side: &str) -> Result<Vec<String>, ModelError> {
         let levels = self.channels.len();
         let default = || -> Option<Vec<String>> {
             let (plain, with) = match self.class {
@@ -89,7 +89,7 @@ impl<'a> BlockReader<'a> {
     }
 
     /// A down or up block. `place` is its index in lists that diffusers does not turn round for up blocks.
-    fn block(&self, option: &str, kind: &str, side: &str, level: usize, place: usize) -> Result<Block, SpaceError> {
+    fn block(&self, option: &str, kind: &str, side: &str, level: usize, place: usize) -> Result<Block, ModelError> {
         let kind = kind.strip_prefix("UNetRes").unwrap_or(kind);
         let Some(name) = kind.strip_suffix("Block2D") else { return Err(self.unknown(option, kind, side)) };
         let channels = self.channels[level];
@@ -126,14 +126,14 @@ impl<'a> BlockReader<'a> {
         Ok(block)
     }
 
-    fn with_resnets(&self, block: &mut Block) -> Result<(), SpaceError> {
+    fn with_resnets(&self, block: &mut Block) -> Result<(), ModelError> {
         block.resnet_resampler = true;
         block.skip_time_activation = self.options.get("resnet_skip_time_act")?.unwrap_or(false);
         block.out_scale = self.options.get("resnet_out_scale_factor")?.unwrap_or(1.0);
         Ok(())
     }
 
-    pub fn mid(&self) -> Result<Option<Block>, SpaceError> {
+    pub fn mid(&self) -> Result<Option<Block>, ModelError> {
         let default = if self.class == Class::Condition { "UNetMidBlock2DCrossAttn" } else { "UNetMidBlock2D" };
         if self.options.is_null("mid_block_type") {
             return Ok(None);
@@ -185,7 +185,7 @@ impl<'a> BlockReader<'a> {
         Ok(Some(block))
     }
 
-    pub fn context(&self) -> Result<Option<Context>, SpaceError> {
+    pub fn context(&self) -> Result<Option<Context>, ModelError> {
         if self.class == Class::Plain {
             return Ok(None);
         }
@@ -201,7 +201,7 @@ impl<'a> BlockReader<'a> {
     }
 
     /// The one width of the text that all blocks with attention to it share, for it is one text.
-    fn context_width(&self) -> Result<usize, SpaceError> {
+    fn context_width(&self) -> Result<usize, ModelError> {
         let levels = self.channels.len();
         let Some(widths) = self.options.per_level::<usize>("cross_attention_dim", levels)? else { return Ok(1280) };
         let (down, up) = (self.kinds("down_block_types", "Down")?, self.kinds("up_block_types", "Up")?);
@@ -222,7 +222,7 @@ impl<'a> BlockReader<'a> {
         }
     }
 
-    fn groups(&self) -> Result<usize, SpaceError> {
+    fn groups(&self) -> Result<usize, ModelError> {
         self.options.number("norm_num_groups", 32)
     }
 
@@ -231,7 +231,7 @@ impl<'a> BlockReader<'a> {
         Attention::Pixels { heads: channels / depth.max(1), depth, groups, out_scale }
     }
 
-    fn added_keys(&self, channels: usize, place: usize, only_cross: bool) -> Result<Attention, SpaceError> {
+    fn added_keys(&self, channels: usize, place: usize, only_cross: bool) -> Result<Attention, ModelError> {
         let depth = self.heads[place].unwrap_or(channels);
         let norm: Option<String> = self.options.get("cross_attention_norm")?;
         let norm = match norm.as_deref() {
@@ -251,19 +251,19 @@ impl<'a> BlockReader<'a> {
         level: usize,
         layers: usize,
         only_cross: bool,
-    ) -> Result<Attention, SpaceError> {
+    ) -> Result<Attention, ModelError> {
         let heads = self.transformer_heads[level];
         let depth = self.channels[level].checked_div(heads).unwrap_or(0);
         let blocks = self.options.transformer_blocks("", side, [level, self.channels.len()], layers)?;
         Ok(Attention::Transformer { heads: if depth == 0 { 0 } else { heads }, depth, blocks, only_cross })
     }
 
-    fn only_cross(&self, level: usize) -> Result<bool, SpaceError> {
+    fn only_cross(&self, level: usize) -> Result<bool, ModelError> {
         let each = self.options.per_level("only_cross_attention", self.channels.len())?;
         Ok(each.is_some_and(|each: Vec<bool>| each[level]))
     }
 
-    fn unknown(&self, option: &str, kind: &str, side: &str) -> SpaceError {
+    fn unknown(&self, option: &str, kind: &str, side: &str) -> ModelError {
         let known = match self.class {
             Class::Condition => format!(
                 "{side}Block2D, Attn{side}Block2D, CrossAttn{side}Block2D, SimpleCrossAttn{side}Block2D, \
@@ -281,7 +281,7 @@ pub(super) fn embedding(
     class: Class,
     first: usize,
     activation: Activation,
-) -> Result<Embedding, SpaceError> {
+) -> Result<Embedding, ModelError> {
     let kind: Option<String> = options.get("time_embedding_type")?;
     if let Some(kind) = kind.filter(|kind| kind != "positional") {
         return Err(options.unsupported("time_embedding_type", &kind, "positional"));
@@ -346,11 +346,11 @@ pub(super) fn embedding(
 }
 
 impl Options {
-    pub(crate) fn number(&self, option: &str, default: usize) -> Result<usize, SpaceError> {
+    pub(crate) fn number(&self, option: &str, default: usize) -> Result<usize, ModelError> {
         Ok(self.get(option)?.unwrap_or(default))
     }
 
-    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, SpaceError> {
+    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, ModelError> {
         let name: Option<String> = self.get(option)?;
         match name.as_deref() {
             None => Ok(None),
@@ -369,7 +369,7 @@ impl Options {
         side: &str,
         [level, levels]: [usize; 2],
         layers: usize,
-    ) -> Result<Vec<usize>, SpaceError> {
+    ) -> Result<Vec<usize>, ModelError> {
         let reverse = format!("reverse_{front}transformer_layers_per_block");
         let (option, index) = match (side, self.value(&reverse)) {
             ("Up", Some(_)) => (reverse, levels - 1 - level),
@@ -394,7 +394,7 @@ impl Options {
     }
 
     /// One count for each of some layers, or a list of one each.
-    pub(crate) fn each_of(&self, option: &str, value: &Value, layers: usize) -> Result<Vec<usize>, SpaceError> {
+    pub(crate) fn each_of(&self, option: &str, value: &Value, layers: usize) -> Result<Vec<usize>, ModelError> {
         let fail = || self.wrong(format!("{option} = {value} for {layers} layers, of at most {MOST_LAYERS}"));
         if layers > MOST_LAYERS {
             return Err(fail());
@@ -412,7 +412,7 @@ impl Options {
         &self,
         option: &str,
         levels: usize,
-    ) -> Result<Option<Vec<T>>, SpaceError> {
+    ) -> Result<Option<Vec<T>>, ModelError> {
         match self.value(option) {
             None => Ok(None),
             Some(value @ Value::Array(_)) => {

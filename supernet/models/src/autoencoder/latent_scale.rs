@@ -1,6 +1,6 @@
 use tnas_graph::{GraphBuilder, ValueId};
 
-use crate::{SpaceError, backbone::options::Options};
+use crate::{ModelError, backbone::options::Options};
 
 /// From an autoencoder's latents z to what a denoiser sees: (z − shift)·gain, one pair for all channels or one each.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ impl Default for LatentScale {
 
 impl LatentScale {
     /// `scaling_factor` with `shift_factor` (Stable Diffusion 3) or with `latents_mean` and `latents_std` (SDXL).
-    pub fn read(options: &Options, channels: usize, default: f32) -> Result<Self, SpaceError> {
+    pub fn read(options: &Options, channels: usize, default: f32) -> Result<Self, ModelError> {
         let scaling: f32 = options.get("scaling_factor")?.unwrap_or(default);
         let shift: f32 = options.get("shift_factor")?.unwrap_or(0.0);
         if !scaling.is_normal() || !shift.is_finite() {

@@ -2,9 +2,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Modules, MotionModel, NameMap, names};
 use crate::{
-    Backbone, Block, Genotype, SpaceError, UNetConfig,
+    Backbone, Block, ModelError, UNetConfig,
     backbone::{Known, MOST_LAYERS, Options, wrong},
 };
+use tnas_space::Genotype;
 
 /// AnimateDiff's motion modules without an image model: a `MotionAdapter` of diffusers.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,7 @@ static ADAPTER: Known = Known {
 
 impl MotionAdapter {
     /// Reads the `config.json` of a `MotionAdapter`.
-    pub fn from_json(text: &str) -> Result<Self, SpaceError> {
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let map: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| wrong(ADAPTER.class, error.to_string()))?;
         match map.get("_class_name").and_then(Value::as_str) {
@@ -53,7 +54,7 @@ impl MotionAdapter {
         let options = Options::new(map, &ADAPTER)?;
         let channels: Vec<usize> = options.get("block_out_channels")?.unwrap_or_else(|| vec![320, 640, 1280, 1280]);
         let levels = channels.len();
-        let list = |option: &str, default: usize| -> Result<Vec<usize>, SpaceError> {
+        let list = |option: &str, default: usize| -> Result<Vec<usize>, ModelError> {
             Ok(options.per_level(option, levels)?.unwrap_or_else(|| vec![default; levels]))
         };
         let option = "motion_mid_block_layers_per_block";
@@ -80,7 +81,7 @@ impl MotionAdapter {
     }
 
     /// Puts the modules into an image model, or says what does not fit.
-    pub fn over(&self, backbone: &Backbone) -> Result<MotionModel, SpaceError> {
+    pub fn over(&self, backbone: &Backbone) -> Result<MotionModel, ModelError> {
         let config = &backbone.config;
         let misfit = |what: &str, own: String, image: String| {
             wrong(ADAPTER.class, format!("{what} is {own}, the image model has {image}"))
@@ -107,12 +108,12 @@ impl MotionAdapter {
         Ok(MotionModel { backbone: backbone.clone(), genotype, names })
     }
 
-    fn genotype(&self, config: &UNetConfig) -> Result<Genotype, SpaceError> {
+    fn genotype(&self, config: &UNetConfig) -> Result<Genotype, ModelError> {
         let options = Options::new(Map::new(), &ADAPTER)?;
         let mut modules = Modules { length: self.length, pairs: Vec::new() };
         let option = "motion_num_attention_heads";
         let mut side =
-            |name: &str, blocks: &[Block], level_of: &dyn Fn(usize) -> usize| -> Result<(), SpaceError> {
+            |name: &str, blocks: &[Block], level_of: &dyn Fn(usize) -> usize| -> Result<(), ModelError> {
                 for (index, block) in blocks.iter().enumerate() {
                     let level = level_of(index);
                     let option_of_blocks = "motion_transformer_layers_per_block";

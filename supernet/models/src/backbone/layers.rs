@@ -1,8 +1,9 @@
 //! Layers of diffusers UNets, under diffusers' names.
 
-use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
+use tnas_graph::{GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::config::{Activation, TextNorm};
+use tnas_space::layers::{BranchWeights, attention, geglu, split_heads};
 
 /// What a resnet block needs to know besides its path.
 pub(crate) struct ResnetSettings {
@@ -215,75 +216,16 @@ fn block(
     settings: &TransformerSettings,
 ) -> ValueId {
     let TransformerSettings { heads, depth, only_cross, .. } = *settings;
-    let law = Law::IMAGE;
+    let weights = BranchWeights::IMAGE;
     let h = g.layer_norm(&format!("{path}.norm1"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn1"), h, if only_cross { context } else { h }, heads, depth, law);
+    let h = attention(g, &format!("{path}.attn1"), h, if only_cross { context } else { h }, heads, depth, weights);
     let x = g.add(&format!("{path}.add1"), x, h);
     let h = g.layer_norm(&format!("{path}.norm2"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, law);
+    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, weights);
     let x = g.add(&format!("{path}.add2"), x, h);
     let h = g.layer_norm(&format!("{path}.norm3"), x, 1e-5);
-    let h = geglu(g, &format!("{path}.ff"), h, law);
+    let h = geglu(g, &format!("{path}.ff"), h, weights);
     g.add(&format!("{path}.add3"), x, h)
-}
-
-/// How a branch beside a residual starts, and who shares its weights.
-#[derive(Clone, Copy)]
-pub(crate) struct Law {
-    /// Start of its last layer.
-    pub out: Init,
-    /// Whether narrower branches use the front of its weights.
-    pub elastic: Elastic,
-}
-
-impl Law {
-    /// Of an image model.
-    pub const IMAGE: Self = Self { out: Init::FanIn, elastic: Elastic::Exact };
-}
-
-/// GEGLU feed-forward with a hidden width of 4·C on `[N, L, C]` (Shazeer 2020).
-pub(crate) fn geglu(g: &mut GraphBuilder, path: &str, x: ValueId, law: Law) -> ValueId {
-    let channels = g.shape(x).last().copied().unwrap_or(1);
-    let both = format!("{path}.net.0.proj");
-    let h = g.elastic_linear(&both, x, 8 * channels, true, Init::FanIn, law.elastic);
-    let value = g.slice(&format!("{path}.net.0.value"), h, 2, 0, 4 * channels);
-    let gate = g.slice(&format!("{path}.net.0.gate"), h, 2, 4 * channels, 8 * channels);
-    let gate = g.gelu(&format!("{path}.net.0.gelu"), gate);
-    let h = g.mul(&format!("{path}.net.0.geglu"), value, gate);
-    g.elastic_linear(&format!("{path}.net.2"), h, channels, true, law.out, law.elastic)
-}
-
-/// Queries `[N, L, C]`, keys and values from `[M, S, X]`. Where N = M·F (frames of a clip share one text), the frames
-/// are laid one after another in one long query list, so that the text need not be repeated.
-pub(crate) fn attention(
-    g: &mut GraphBuilder,
-    path: &str,
-    x: ValueId,
-    context: ValueId,
-    heads: usize,
-    depth: usize,
-    law: Law,
-) -> ValueId {
-    let &[images, length, channels] = g.shape(x) else { return x };
-    let (batch, inner) = (g.shape(context)[0], heads * depth);
-    let mut project = |name: &str, from: ValueId| {
-        let y = g.elastic_linear(&format!("{path}.{name}"), from, inner, false, Init::FanIn, law.elastic);
-        split_heads(g, &format!("{path}.{name}"), y, batch, heads)
-    };
-    let q = project("to_q", x);
-    let (k, v) = (project("to_k", context), project("to_v", context));
-    let y = g.attention(&format!("{path}.attention"), q, k, v, false);
-    let y = g.transpose(&format!("{path}.join"), y, &[0, 2, 1, 3]);
-    let y = g.reshape(&format!("{path}.merge"), y, &[images, length, inner]);
-    g.elastic_linear(&format!("{path}.to_out.0"), y, channels, true, law.out, law.elastic)
-}
-
-/// `[N, L, heads·D]` or `[N·L, …]` to `[batch, heads, rows, D]`.
-fn split_heads(g: &mut GraphBuilder, path: &str, y: ValueId, batch: usize, heads: usize) -> ValueId {
-    let inner = g.shape(y).last().copied().unwrap_or(1);
-    let rows = g.shape(y).iter().product::<usize>() / (batch * inner);
-    let y = g.reshape(&format!("{path}.split"), y, &[batch, rows, heads, inner / heads]);
-    g.transpose(&format!("{path}.heads"), y, &[0, 2, 1, 3])
 }
 
 /// What an attention over an image's pixels needs to know besides its path.

@@ -6,7 +6,7 @@ use super::{
     config::{Activation, Attention, Block, Class, TextTime, UNetConfig},
     options::{self, Known, Options},
 };
-use crate::SpaceError;
+use crate::ModelError;
 
 /// A class of video UNets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ static SPATIO_TEMPORAL: Known = Known {
 
 impl VideoClass {
     /// The class of this name.
-    pub fn named(name: &str) -> Result<Self, SpaceError> {
+    pub fn named(name: &str) -> Result<Self, ModelError> {
         match name {
             "UNetMotionModel" => Ok(Self::Motion),
             "UNet3DConditionModel" => Ok(Self::ModelScope),
@@ -114,12 +114,12 @@ impl VideoClass {
     }
 
     /// The options of a config, none of them unknown.
-    pub fn options(self, map: Map<String, Value>) -> Result<Options, SpaceError> {
+    pub fn options(self, map: Map<String, Value>) -> Result<Options, ModelError> {
         Options::new(map, self.known())
     }
 
     /// The image model of a config.
-    pub fn read(self, map: Map<String, Value>) -> Result<UNetConfig, SpaceError> {
+    pub fn read(self, map: Map<String, Value>) -> Result<UNetConfig, ModelError> {
         let given = self.options(map)?;
         let mut image = given.map().clone();
         image.retain(|option, value| !value.is_null() && option != "encoder_hid_dim");
@@ -152,7 +152,7 @@ impl VideoClass {
     }
 
     /// `CrossAttnDownBlockMotion` as `CrossAttnDownBlock2D`.
-    fn image_kind(self, options: &Options, option: &str, kind: &str) -> Result<String, SpaceError> {
+    fn image_kind(self, options: &Options, option: &str, kind: &str) -> Result<String, ModelError> {
         let ending = match self {
             Self::Motion => "Motion",
             Self::ModelScope => "3D",
@@ -170,11 +170,11 @@ impl VideoClass {
     }
 }
 
-fn condition(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, SpaceError> {
+fn condition(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
     UNetConfig::read(given.with_map(image), Class::Condition)
 }
 
-fn motion(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, SpaceError> {
+fn motion(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
     let mut config = condition(given, image)?;
     let layers = given.number("mid_block_layers", 1)?;
     let own = match (given.value("transformer_layers_per_mid_block"), given.value("transformer_layers_per_block")) {
@@ -196,7 +196,7 @@ fn motion(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, Spac
     Ok(config)
 }
 
-fn model_scope(given: &Options, mut image: Map<String, Value>) -> Result<UNetConfig, SpaceError> {
+fn model_scope(given: &Options, mut image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
     // One number of channels for every head; diffusers' first transformer takes no list either.
     let depth = head_channels(given)?;
     image.remove("attention_head_dim");
@@ -213,7 +213,7 @@ fn model_scope(given: &Options, mut image: Map<String, Value>) -> Result<UNetCon
 }
 
 /// Channels of every head of a `UNet3DConditionModel`.
-pub(crate) fn head_channels(given: &Options) -> Result<usize, SpaceError> {
+pub(crate) fn head_channels(given: &Options) -> Result<usize, ModelError> {
     match given.value("attention_head_dim") {
         Some(Value::Array(list)) => {
             Err(given.unsupported("attention_head_dim", &json!(list).to_string(), "one number"))
@@ -222,7 +222,7 @@ pub(crate) fn head_channels(given: &Options) -> Result<usize, SpaceError> {
     }
 }
 
-fn spatio_temporal(given: &Options, mut image: Map<String, Value>) -> Result<UNetConfig, SpaceError> {
+fn spatio_temporal(given: &Options, mut image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
     for (option, default) in [
         ("in_channels", json!(8)),
         ("num_attention_heads", json!([5, 10, 20, 20])),
@@ -277,7 +277,7 @@ mod tests {
         config.as_object().cloned().unwrap()
     }
 
-    fn with(name: &str, option: &str, value: Value) -> Result<UNetConfig, SpaceError> {
+    fn with(name: &str, option: &str, value: Value) -> Result<UNetConfig, ModelError> {
         let mut map = class(name);
         if name.starts_with("UNetSpatio") {
             map.insert("num_attention_heads".into(), json!([2, 4]));

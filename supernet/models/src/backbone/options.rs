@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::SpaceError;
+use crate::ModelError;
 
 /// What is known of one class of configs.
 pub(crate) struct Known {
@@ -111,7 +111,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Refuses by name what is neither read nor without effect.
-    pub fn new(map: Map<String, Value>, known: &'static Known) -> Result<Self, SpaceError> {
+    pub fn new(map: Map<String, Value>, known: &'static Known) -> Result<Self, ModelError> {
         let this = Self { map, class: known.class };
         for (option, value) in &this.map {
             let read = |list: &[&str]| list.contains(&option.as_str());
@@ -147,24 +147,24 @@ impl Options {
     }
 
     /// An option as a type.
-    pub fn get<T: DeserializeOwned>(&self, option: &str) -> Result<Option<T>, SpaceError> {
+    pub fn get<T: DeserializeOwned>(&self, option: &str) -> Result<Option<T>, ModelError> {
         self.value(option).map(|value| self.parse(option, value)).transpose()
     }
 
     /// A value as a type.
-    pub fn parse<T: DeserializeOwned>(&self, option: &str, value: &Value) -> Result<T, SpaceError> {
+    pub fn parse<T: DeserializeOwned>(&self, option: &str, value: &Value) -> Result<T, ModelError> {
         serde_json::from_value(value.clone()).map_err(|error| self.wrong(format!("{option} = {value}: {error}")))
     }
 
     /// An error of this config.
-    pub fn wrong(&self, message: String) -> SpaceError {
+    pub fn wrong(&self, message: String) -> ModelError {
         wrong(self.class, message)
     }
 
     /// An error for a value that is not supported.
-    pub fn unsupported(&self, option: &str, value: &str, supported: &str) -> SpaceError {
+    pub fn unsupported(&self, option: &str, value: &str, supported: &str) -> ModelError {
         let (value, hint) = (value.to_string(), format!("; supported: {supported}"));
-        SpaceError::Unsupported { config: self.class, option: option.into(), value, hint }
+        ModelError::Unsupported { config: self.class, option: option.into(), value, hint }
     }
 
     /// The options as they were read.
@@ -193,6 +193,6 @@ fn largest(value: &Value) -> f64 {
 }
 
 /// An error of a config.
-pub(crate) fn wrong(config: &'static str, message: String) -> SpaceError {
-    SpaceError::Config { config, message }
+pub(crate) fn wrong(config: &'static str, message: String) -> ModelError {
+    ModelError::Config { config, message }
 }

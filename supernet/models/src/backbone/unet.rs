@@ -8,7 +8,8 @@ use super::{
     config::{Activation, Block, ClassEmbedding, Embedding, TextTime},
     layers::activate,
 };
-use crate::{Genotype, Insertion, Slot, SlotInfo, SpaceError, temporal_prefix};
+use crate::ModelError;
+use tnas_space::{Genotype, Insertion, Slot, SlotInfo, SpaceError, temporal_prefix};
 
 /// An image UNet with slots for temporal operators.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,13 +81,13 @@ impl Backbone {
     /// `encoder_hidden_states` `[B, L, X]`, `timestep_cond` `[B, G]`, `class_labels` `[B]`, `[B, 1]` (of a table) or `[B, K]`,
     /// `added_cond_kwargs.text_embeds` `[B, E]` and `added_cond_kwargs.time_ids` `[B, 6]` or `added_time_ids` `[B, 3]`, to
     /// `out`, shaped as `sample`.
-    pub fn denoiser(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, SpaceError> {
+    pub fn denoiser(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, ModelError> {
         self.build_denoiser(genotype, shape, false)
     }
 
     /// The same with what the blocks give: `down.N` before its halving of the maps, `mid`, and `up.N` after its doubling, each
     /// `[B·F, C, H, W]`; `out` comes last.
-    pub fn denoiser_with_features(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, SpaceError> {
+    pub fn denoiser_with_features(&self, genotype: &Genotype, shape: DenoiserShape) -> Result<Graph, ModelError> {
         self.build_denoiser(genotype, shape, true)
     }
 
@@ -95,7 +96,7 @@ impl Backbone {
         genotype: &Genotype,
         shape: DenoiserShape,
         with_features: bool,
-    ) -> Result<Graph, SpaceError> {
+    ) -> Result<Graph, ModelError> {
         self.check_slots(genotype)?;
         let mut g = GraphBuilder::new();
         let DenoiserShape { batch, frames, .. } = shape;
@@ -124,13 +125,13 @@ impl Backbone {
     }
 
     /// An error where the genotype names a slot that is not there.
-    pub fn check_slots(&self, genotype: &Genotype) -> Result<(), SpaceError> {
+    pub fn check_slots(&self, genotype: &Genotype) -> Result<(), ModelError> {
         let slots = self.slots();
         for (slot, choice) in genotype.insertions() {
             if !slots.iter().any(|info| info.slot == *slot) {
                 let known: Vec<&str> = slots.iter().map(|info| info.slot.as_str()).collect();
                 let (what, slots) = (choice.to_string(), known.join(", "));
-                return Err(SpaceError::Slot { what, slot: slot.to_string(), slots });
+                return Err(SpaceError::Slot { what, slot: slot.to_string(), slots }.into());
             }
         }
         Ok(())

@@ -12,11 +12,8 @@ pub use config::{
 };
 pub use unet::{Backbone, DenoiserShape};
 
-pub(crate) use layers::{
-    Law, PixelAttention, ResnetSettings, activate, attention, conv3, geglu, halving, pixel_attention, resnet,
-};
+pub(crate) use layers::{PixelAttention, ResnetSettings, activate, conv3, halving, pixel_attention, resnet};
 pub(crate) use options::{Known, Options, wrong};
 pub(crate) use resolve::MOST_LAYERS;
-pub(crate) use spatio_temporal::over_frames;
 pub(crate) use unet::UNetBuilder;
 pub(crate) use video::{VideoClass, head_channels};

@@ -8,7 +8,7 @@ use super::{
     upsample::{Upsample, upsample},
 };
 use crate::{
-    Activation, SpaceError,
+    Activation, ModelError,
     backbone::{
         activate, conv3,
         options::{Known, Options},
@@ -63,7 +63,7 @@ struct Side {
 }
 
 impl Side {
-    fn read(options: &Options, side: &str, default: [usize; 4]) -> Result<Self, SpaceError> {
+    fn read(options: &Options, side: &str, default: [usize; 4]) -> Result<Self, ModelError> {
         let (widths, counts) = (format!("{side}_block_out_channels"), format!("num_{side}_blocks"));
         let channels: Vec<usize> = options.get(&widths)?.unwrap_or_else(|| vec![64; 4]);
         let blocks: Vec<usize> = options.get(&counts)?.unwrap_or_else(|| default.to_vec());
@@ -88,7 +88,7 @@ impl Side {
 }
 
 impl Tiny {
-    pub fn read(map: Map<String, Value>) -> Result<(Kind, LatentScale), SpaceError> {
+    pub fn read(map: Map<String, Value>) -> Result<(Kind, LatentScale), ModelError> {
         let options = Options::new(map, &KNOWN)?;
         let this = Self {
             in_channels: options.number("in_channels", 3)?,

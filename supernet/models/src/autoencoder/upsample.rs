@@ -1,6 +1,6 @@
 use tnas_graph::{GraphBuilder, Op, ValueId};
 
-use crate::{SpaceError, backbone::options::Options};
+use crate::{ModelError, backbone::options::Options};
 
 /// How an image is enlarged without weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum Upsample {
 }
 
 impl Upsample {
-    pub fn read(options: &Options) -> Result<Self, SpaceError> {
+    pub fn read(options: &Options) -> Result<Self, ModelError> {
         let name: Option<String> = options.get("upsample_fn")?;
         match name.as_deref() {
             // By whole factors both kinds of nearest pick the same pixels.

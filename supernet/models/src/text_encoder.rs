@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
 
-use crate::{EndOfText, SpaceError, TextActivation, TextEncoderConfig};
+use crate::{EndOfText, ModelError, TextActivation, TextEncoderConfig};
 
 /// A CLIP text encoder (Radford et al. 2021): captions to features and a pooled vector.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +79,7 @@ impl TextEncoder {
 
     /// `input_ids` `[B, L]` and `pooling` `[B, L]` (1 at the end of text, else 0) to what a UNet reads `[B, L, X]` and
     /// `pooled` `[B, X]`.
-    pub fn graph(&self, batch: usize, tokens: usize) -> Result<Graph, SpaceError> {
+    pub fn graph(&self, batch: usize, tokens: usize) -> Result<Graph, ModelError> {
         let mut g = GraphBuilder::new();
         let Features { hidden, last, pooled } = self.features(&mut g, batch, tokens);
         let before_last = hidden[hidden.len() - 2];
@@ -96,7 +96,7 @@ impl TextEncoder {
 
     /// The same inputs to everything that transformers can tell: `last_hidden_state`, `pooler_output`,
     /// `hidden_states.N` from the embedding on, and `text_embeds` where there is a projection.
-    pub fn whole_graph(&self, batch: usize, tokens: usize) -> Result<Graph, SpaceError> {
+    pub fn whole_graph(&self, batch: usize, tokens: usize) -> Result<Graph, ModelError> {
         let mut g = GraphBuilder::new();
         let Features { hidden, last, pooled } = self.features(&mut g, batch, tokens);
         let names: Vec<String> = (0..hidden.len()).map(|index| format!("hidden_states.{index}")).collect();

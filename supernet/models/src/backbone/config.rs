@@ -6,7 +6,7 @@ use super::{
     resolve::{BlockReader, embedding},
     video::VideoClass,
 };
-use crate::SpaceError;
+use crate::ModelError;
 
 /// The geometry of a diffusers UNet, resolved per block: of a `UNet2DConditionModel` or `UNet2DModel`, of the image half of
 /// a `UNetMotionModel` or `UNet3DConditionModel`, or of a whole `UNetSpatioTemporalConditionModel`. Every option of their
@@ -208,7 +208,7 @@ pub(super) enum Class {
 
 impl UNetConfig {
     /// Reads a `config.json`.
-    pub fn from_json(text: &str) -> Result<Self, SpaceError> {
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let map: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| options::wrong("UNet config", error.to_string()))?;
         let class = match map.get("_class_name").and_then(Value::as_str) {
@@ -260,7 +260,7 @@ impl UNetConfig {
         names
     }
 
-    pub(super) fn read(options: Options, class: Class) -> Result<Self, SpaceError> {
+    pub(super) fn read(options: Options, class: Class) -> Result<Self, ModelError> {
         let condition = class == Class::Condition;
         let default: &[usize] = if condition { &[320, 640, 1280, 1280] } else { &[224, 448, 672, 896] };
         let block_out_channels: Vec<usize> = options.get("block_out_channels")?.unwrap_or_else(|| default.to_vec());
@@ -294,7 +294,7 @@ impl UNetConfig {
         })
     }
 
-    fn check(&self) -> Result<(), SpaceError> {
+    fn check(&self) -> Result<(), ModelError> {
         let wrong = |message: String| Err(options::wrong("UNet config", message));
         self.check_size()?;
         let [kernel_in, kernel_out] = [self.conv_in_kernel, self.conv_out_kernel];
@@ -321,7 +321,7 @@ impl UNetConfig {
 
 impl UNetConfig {
     /// What a config of a few bytes may ask for.
-    fn check_size(&self) -> Result<(), SpaceError> {
+    fn check_size(&self) -> Result<(), ModelError> {
         let wrong = |message: String| Err(options::wrong("UNet config", message));
         let Self { block_out_channels, conv_in_kernel, conv_out_kernel, downsample_padding, .. } = self;
         if block_out_channels.len() > MAX_LEVELS {
@@ -402,7 +402,7 @@ mod tests {
         "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "cross_attention_dim": 16, "attention_head_dim": 4,
         "norm_num_groups": 8}"#;
 
-    fn with(option: &str, value: &str) -> Result<UNetConfig, SpaceError> {
+    fn with(option: &str, value: &str) -> Result<UNetConfig, ModelError> {
         let mut map: Map<String, Value> = serde_json::from_str(TINY).unwrap();
         map.insert(option.into(), serde_json::from_str(value).unwrap());
         UNetConfig::from_json(&Value::Object(map).to_string())

@@ -2,7 +2,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{
-    SpaceError,
+    ModelError,
     backbone::options::{Known, Options, wrong},
 };
 
@@ -153,7 +153,7 @@ pub enum EndOfText {
 
 impl TextEncoderConfig {
     /// Reads a `config.json`.
-    pub fn from_json(text: &str) -> Result<Self, SpaceError> {
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let map = serde_json::from_str(text).map_err(|error| wrong(KNOWN.class, error.to_string()))?;
         let options = Options::new(map, &KNOWN)?;
         let kind: Option<String> = options.get("model_type")?;
@@ -183,7 +183,7 @@ impl TextEncoderConfig {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), SpaceError> {
+    fn check(&self) -> Result<(), ModelError> {
         let Self { hidden_size, num_attention_heads: heads, num_hidden_layers: layers, .. } = self;
         if !hidden_size.is_multiple_of(*heads) {
             let message = format!("num_attention_heads = {heads} does not divide hidden_size = {hidden_size}");
@@ -225,7 +225,7 @@ impl Serialize for TextEncoderConfig {
     }
 }
 
-fn activation(options: &Options) -> Result<TextActivation, SpaceError> {
+fn activation(options: &Options) -> Result<TextActivation, ModelError> {
     let name: Option<String> = options.get("hidden_act")?;
     match name.as_deref() {
         None | Some("quick_gelu") => Ok(TextActivation::QuickGelu),
@@ -237,7 +237,7 @@ fn activation(options: &Options) -> Result<TextActivation, SpaceError> {
 }
 
 /// Where a config names none, transformers takes that of OpenAI's vocabulary; one too small for it has its last id.
-fn end_of_text(options: &Options, vocab_size: usize) -> Result<EndOfText, SpaceError> {
+fn end_of_text(options: &Options, vocab_size: usize) -> Result<EndOfText, ModelError> {
     Ok(match options.get("eos_token_id")? {
         Some(LEGACY_END) => EndOfText::Largest,
         Some(id) => EndOfText::First(id),
@@ -246,7 +246,7 @@ fn end_of_text(options: &Options, vocab_size: usize) -> Result<EndOfText, SpaceE
     })
 }
 
-fn projects(options: &Options) -> Result<Option<bool>, SpaceError> {
+fn projects(options: &Options) -> Result<Option<bool>, ModelError> {
     let classes: Vec<String> = options.get("architectures")?.unwrap_or_default();
     let projects = |class: &String| match class.as_str() {
         "CLIPTextModel" => Ok(false),

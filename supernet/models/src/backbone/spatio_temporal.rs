@@ -6,13 +6,14 @@ use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::{
     config::Block,
-    layers::{Law, TransformerSettings, attention, geglu, mixed_transformer},
+    layers::{TransformerSettings, mixed_transformer},
     unet::UNetBuilder,
 };
-use crate::{Slot, temporal_prefix};
+use tnas_space::layers::{BranchWeights, attention, geglu, over_frames};
+use tnas_space::{Slot, temporal_prefix};
 
 /// Branches that start at zero.
-const LAW: Law = Law { out: Init::Zeros, elastic: Elastic::Exact };
+const BRANCH: BranchWeights = BranchWeights { out: Init::Zeros, elastic: Elastic::Exact };
 
 /// Front part of the weight names of these halves at a slot.
 pub(crate) fn video_prefix(slot: &str) -> String {
@@ -84,16 +85,16 @@ fn temporal_block(
 ) -> ValueId {
     let TransformerSettings { heads, depth, .. } = *settings;
     let h = g.layer_norm(&format!("{path}.norm_in"), x, 1e-5);
-    let h = geglu(g, &format!("{path}.ff_in"), h, LAW);
+    let h = geglu(g, &format!("{path}.ff_in"), h, BRANCH);
     let x = g.add(&format!("{path}.add_in"), h, x);
     let h = g.layer_norm(&format!("{path}.norm1"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn1"), h, h, heads, depth, LAW);
+    let h = attention(g, &format!("{path}.attn1"), h, h, heads, depth, BRANCH);
     let x = g.add(&format!("{path}.add1"), h, x);
     let h = g.layer_norm(&format!("{path}.norm2"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, LAW);
+    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, BRANCH);
     let x = g.add(&format!("{path}.add2"), h, x);
     let h = g.layer_norm(&format!("{path}.norm3"), x, 1e-5);
-    let h = geglu(g, &format!("{path}.ff"), h, LAW);
+    let h = geglu(g, &format!("{path}.ff"), h, BRANCH);
     g.add(&format!("{path}.add3"), h, x)
 }
 
@@ -119,10 +120,4 @@ fn mixed(g: &mut GraphBuilder, path: &str, image: ValueId, video: ValueId) -> Va
     let change = g.node(&format!("{path}.change"), Op::Sub, &[image, video]);
     let change = g.mul(&format!("{path}.shared"), change, share);
     g.add(&format!("{path}.mixed"), video, change)
-}
-
-/// Convolution over three frames of `[B, C, F, H·W]`.
-pub(crate) fn over_frames(g: &mut GraphBuilder, path: &str, x: ValueId, init: Init) -> ValueId {
-    let channels = g.shape(x).get(1).copied().unwrap_or(1);
-    g.conv2d(path, x, channels, [3, 1], [1, 1], [1, 0], init)
 }

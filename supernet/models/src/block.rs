@@ -1,10 +1,11 @@
 use tnas_graph::{Dtype, Graph, GraphBuilder};
 
-use crate::{Backbone, Choice, DenoiserShape, Insertion, SlotInfo, SpaceError, temporal_prefix};
+use crate::{Backbone, DenoiserShape, ModelError};
+use tnas_space::{Choice, Insertion, SlotInfo, temporal_prefix};
 
 impl Backbone {
     /// What a choice adds at a slot, on its own: `x` `[B·F, C, H, W]` as it is there, to `out`, shaped as `x`.
-    pub fn block(&self, info: &SlotInfo, choice: &Choice, shape: DenoiserShape) -> Result<Graph, SpaceError> {
+    pub fn block(&self, info: &SlotInfo, choice: &Choice, shape: DenoiserShape) -> Result<Graph, ModelError> {
         let DenoiserShape { batch, frames, height, width, .. } = shape;
         // A halving is a convolution of stride 2: an odd row counts as a whole one.
         let halved = |length: usize| (0..info.level).fold(length, |length, _| length.div_ceil(2));
@@ -21,7 +22,8 @@ mod tests {
     use tnas_graph::cost;
 
     use super::*;
-    use crate::{Genotype, UNetConfig};
+    use crate::UNetConfig;
+    use tnas_space::Genotype;
 
     #[test]
     fn a_network_is_the_image_model_and_its_blocks() {

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-export", &["tnas-graph"]),
     ("tnas-study", &["tnas-weights"]),
     ("tnas-network", &["tnas-graph", "tnas-weights"]),
+    ("tnas-evaluation", &["tnas-clips", "tnas-models", "tnas-network", "tnas-training"]),
     (
         "tnas-training",
         &[
@@ -31,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Packages that may use Burn.
-const BURNS: &[&str] = &["tnas-network", "tnas-training"];
+const BURNS: &[&str] = &["tnas-network", "tnas-training", "tnas-evaluation"];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))

@@ -1,7 +1,7 @@
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use crate::ClipError;
+use crate::EvaluationError;
 use crate::statistics::feature_width;
 
 /// Features turned and scaled so that known real clips vary by 1 in every direction: distances are then in deviations of
@@ -23,7 +23,7 @@ const LEAST_SHARE: f64 = 0.01;
 
 impl Whitening {
     /// Of real clips' features, two at least.
-    pub fn new(features: &[Vec<f64>]) -> Result<Self, ClipError> {
+    pub fn new(features: &[Vec<f64>]) -> Result<Self, EvaluationError> {
         let width = feature_width("the whitening of features", &[features], 2)?;
         let count = features.len() as f64;
         let mean: Vec<f64> = (0..width).map(|i| features.iter().map(|row| row[i]).sum::<f64>() / count).collect();
@@ -32,7 +32,7 @@ impl Whitening {
         let least = LEAST_SHARE * eigen.eigenvalues.mean();
         if !(least > 0.0 && least.is_finite()) {
             let message = "the features of real clips do not differ".to_owned();
-            return Err(ClipError::Statistic { statistic: "the whitening of features", message });
+            return Err(EvaluationError::Statistic { statistic: "the whitening of features", message });
         }
         let row = |(value, vector): (&f64, nalgebra::DVectorView<'_, f64>)| {
             vector.iter().map(|x| x / value.max(least).sqrt()).collect()
@@ -47,7 +47,7 @@ impl Whitening {
     }
 
     /// Whitened features.
-    pub fn apply(&self, features: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, ClipError> {
+    pub fn apply(&self, features: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, EvaluationError> {
         let Some(wrong) = features.iter().find(|row| row.len() != self.width()) else {
             let centred = |row: &Vec<f64>| DVector::from_fn(self.width(), |i, _| row[i] - self.mean[i]);
             let turned = |x: DVector<f64>| {
@@ -56,7 +56,7 @@ impl Whitening {
             return Ok(features.iter().map(|row| turned(centred(row))).collect());
         };
         let message = format!("{} features, {} expected", wrong.len(), self.width());
-        Err(ClipError::Statistic { statistic: "the whitening of features", message })
+        Err(EvaluationError::Statistic { statistic: "the whitening of features", message })
     }
 }
 

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use crate::ClipError;
+use crate::EvaluationError;
 use crate::pairs::Pairs;
 use crate::statistics::feature_width;
 
@@ -10,7 +10,7 @@ use crate::statistics::feature_width;
 /// Σ_{i≠j} k(a_i, a_j) / m(m−1) + Σ_{i≠j} k(b_i, b_j) / n(n−1) − 2 Σ_{ij} k(a_i, b_j) / mn
 ///
 /// Unbiased also for few samples, hence sometimes below zero.
-pub fn kernel_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<f64, ClipError> {
+pub fn kernel_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<f64, EvaluationError> {
     let width = feature_width("the kernel distance", &[features_a, features_b], 2)? as f64;
     let kernel = |x: &[f64], y: &[f64]| kernel(x, y, width);
     // Row sums in parallel, added in order: the same bits for any number of threads.
@@ -42,7 +42,7 @@ pub struct KernelDistance {
 
 impl KernelDistance {
     /// Of two sets of feature vectors, two of each at least.
-    pub fn new(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<Self, ClipError> {
+    pub fn new(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<Self, EvaluationError> {
         let width = feature_width("the kernel distance", &[features_a, features_b], 2)? as f64;
         let pairs = |a, b| Pairs::new(a, b, |x, y| kernel(x, y, width));
         Ok(Self {

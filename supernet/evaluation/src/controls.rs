@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::Clip;
+use tnas_clips::Clip;
 
 /// The same frames in a random other order: each picture is right, the motion is not.
 pub fn shuffled_frames(clip: &Clip, rng: &mut impl Rng) -> Clip {
@@ -106,7 +106,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::mean_frame_difference;
+    use tnas_clips::mean_frame_difference;
 
     fn ramp(frames: usize) -> Clip {
         let pixels = (0..frames).flat_map(|f| [f as f32 / frames as f32 * 2.0 - 1.0; 3 * 4]).collect();

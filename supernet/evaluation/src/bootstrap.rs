@@ -3,7 +3,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::ClipError;
+use crate::EvaluationError;
 
 /// A statistic with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,10 +23,10 @@ pub fn bootstrap_interval(
     resamples: usize,
     items: usize,
     statistic: impl Fn(&[usize]) -> f64 + Sync,
-) -> Result<Interval, ClipError> {
+) -> Result<Interval, EvaluationError> {
     if resamples < 40 || items == 0 {
         let message = format!("{resamples} resamples of {items} items; at least 40 of 1 give 2.5 % on either side");
-        return Err(ClipError::Statistic { statistic: "a bootstrap interval", message });
+        return Err(EvaluationError::Statistic { statistic: "a bootstrap interval", message });
     }
     let all: Vec<usize> = (0..items).collect();
     let mut values: Vec<f64> = (0..resamples as u64)

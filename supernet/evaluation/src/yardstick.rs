@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pairs::Pairs;
 use crate::statistics::feature_width;
-use crate::{ClipError, KernelDistance, Metric, NormalFit, Resampled, resample_counts};
+use crate::{EvaluationError, KernelDistance, Metric, NormalFit, Resampled, resample_counts};
 
 /// What was told of each clip of a set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -77,15 +77,17 @@ const LEAST_RESAMPLES: usize = 40;
 
 impl<'a> Yardstick<'a> {
     /// From the reference's clips, two at least, with so many resamples, 40 at least.
-    pub fn new(reference: &'a ScoredClips, resamples: usize, seed: u64) -> Result<Self, ClipError> {
+    pub fn new(reference: &'a ScoredClips, resamples: usize, seed: u64) -> Result<Self, EvaluationError> {
         feature_width("distances to real clips", &[&reference.features], 2)?;
         if resamples < LEAST_RESAMPLES {
             let message = format!("{resamples} resamples; at least {LEAST_RESAMPLES} give 2.5 % on either side");
-            return Err(ClipError::Statistic { statistic: "a bootstrap interval", message });
+            return Err(EvaluationError::Statistic { statistic: "a bootstrap interval", message });
         }
         let reference_counts = resample_counts(seed ^ REFERENCE_SEED, resamples, reference.len());
-        let fits =
-            reference_counts.par_iter().map(|counts| fit(reference, counts)).collect::<Result<_, ClipError>>()?;
+        let fits = reference_counts
+            .par_iter()
+            .map(|counts| fit(reference, counts))
+            .collect::<Result<_, EvaluationError>>()?;
         let mut this = Self {
             reference,
             fit: NormalFit::new(&reference.features, &vec![1; reference.len()])?,
@@ -101,11 +103,11 @@ impl<'a> Yardstick<'a> {
 
     /// Every metric of sets of one size: one set for each seed, whose clip i answers one caption in all of them. Figures are
     /// means over the seeds.
-    pub fn measure(&self, seeds: &[ScoredClips]) -> Result<Measures, ClipError> {
+    pub fn measure(&self, seeds: &[ScoredClips]) -> Result<Measures, EvaluationError> {
         let size = seeds.first().map_or(0, ScoredClips::len);
         if let Some(other) = seeds.iter().find(|set| set.len() != size) {
             let message = format!("{size} clips under one seed and {} under another", other.len());
-            return Err(ClipError::Statistic { statistic: "distances to real clips", message });
+            return Err(EvaluationError::Statistic { statistic: "distances to real clips", message });
         }
         let counts = resample_counts(self.seed, self.resamples, size);
         let sets: Vec<Measures> =
@@ -118,7 +120,7 @@ impl<'a> Yardstick<'a> {
         Ok(measures)
     }
 
-    fn measure_one(&self, set: &ScoredClips, counts: &[Vec<u32>]) -> Result<Measures, ClipError> {
+    fn measure_one(&self, set: &ScoredClips, counts: &[Vec<u32>]) -> Result<Measures, EvaluationError> {
         feature_width("distances to real clips", &[&set.features, &self.reference.features], 2)?;
         let mut measures = Measures::new();
         let kernels = KernelDistance::new(&set.features, &self.reference.features)?;
@@ -139,7 +141,7 @@ impl<'a> Yardstick<'a> {
                 estimate: self.fit.distance(&fit(set, &vec![1; set.len()])?),
                 values: distances
                     .map(|(counts, reference)| Ok(reference.distance(&fit(set, counts)?)))
-                    .collect::<Result<_, ClipError>>()?,
+                    .collect::<Result<_, EvaluationError>>()?,
             },
         );
         for (metric, mean) in self.means(set, counts) {
@@ -192,7 +194,7 @@ impl<'a> Yardstick<'a> {
     }
 }
 
-fn fit(set: &ScoredClips, counts: &[u32]) -> Result<NormalFit, ClipError> {
+fn fit(set: &ScoredClips, counts: &[u32]) -> Result<NormalFit, EvaluationError> {
     NormalFit::new(&set.features, counts)
 }
 

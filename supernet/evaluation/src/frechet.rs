@@ -2,7 +2,7 @@ use std::sync::OnceLock;
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::ClipError;
+use crate::EvaluationError;
 use crate::statistics::feature_width;
 
 /// The Fréchet distance between two sets of feature vectors, each seen as a normal distribution
@@ -12,7 +12,7 @@ use crate::statistics::feature_width;
 ///
 /// with covariances over n − 1. d² is returned, as FID and FVD do; those names belong to particular networks'
 /// features. It is biased upwards by few samples: compare sets of like sizes, beside real against real.
-pub fn frechet_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<f64, ClipError> {
+pub fn frechet_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<f64, EvaluationError> {
     let width = feature_width("the Fréchet distance", &[features_a, features_b], 2)?;
     let (mean_a, covariance_a) = moments(features_a, width);
     let (mean_b, covariance_b) = moments(features_b, width);
@@ -37,14 +37,14 @@ pub struct NormalFit {
 
 impl NormalFit {
     /// Of the vectors, each as often as it is drawn (twice in all at least).
-    pub fn new(features: &[Vec<f64>], counts: &[u32]) -> Result<Self, ClipError> {
+    pub fn new(features: &[Vec<f64>], counts: &[u32]) -> Result<Self, EvaluationError> {
         let width = feature_width("the Fréchet distance", &[features], 1)?;
         let drawn: Vec<(&Vec<f64>, f64)> =
             features.iter().zip(counts).filter(|(_, count)| **count > 0).map(|(x, &n)| (x, f64::from(n))).collect();
         let total: f64 = drawn.iter().map(|(_, count)| count).sum();
         if total < 2.0 {
             let message = format!("{total} feature vectors, at least 2 needed");
-            return Err(ClipError::Statistic { statistic: "the Fréchet distance", message });
+            return Err(EvaluationError::Statistic { statistic: "the Fréchet distance", message });
         }
         let mut mean = DVector::zeros(width);
         for (row, count) in &drawn {

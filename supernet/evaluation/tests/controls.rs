@@ -1,12 +1,13 @@
 //! The kernel distance on an evaluator's whitened features sees every way in which real clips are corrupted here.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use tnas_clips::{
-    Clip, ClipSet, Measures, Metric, ScoredClips, ShapeClips, ShapeSettings, Split, Whitening, Yardstick, fitness,
-    frozen, noisy, shuffled_frames,
+use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split};
+use tnas_evaluation::{Evaluator, EvaluatorSettings, train_evaluator};
+use tnas_evaluation::{
+    Measures, Metric, ScoredClips, Whitening, Yardstick, fitness, frozen, noisy, shuffled_frames,
 };
 use tnas_network::{Parameters, open_device, stream};
-use tnas_training::{Evaluator, EvaluatorSettings, Loading, LoopSettings, Silent, TrainSet, train_evaluator};
+use tnas_training::{Loading, LoopSettings, Silent, TrainSet};
 
 fn clips(split: Split, count: usize) -> Vec<Clip> {
     let shapes = ShapeClips::new(ShapeSettings { frames: 8, size: 16, split, ..Default::default() }).unwrap();

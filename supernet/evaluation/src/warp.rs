@@ -1,4 +1,4 @@
-use crate::Clip;
+use tnas_clips::Clip;
 
 /// How one frame is made from the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,9 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::{frozen, mean_frame_difference};
+    use tnas_clips::mean_frame_difference;
+
+    use crate::frozen;
 
     const HOW: BlockMatching = BlockMatching { block: 4, reach: 2 };
 

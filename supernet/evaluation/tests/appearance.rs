@@ -1,11 +1,11 @@
 //! An evaluator whose labels leave appearance open sees it where it is asked to, and is what it was where it is not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split, nearest_neighbours};
+use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split};
+use tnas_evaluation::nearest_neighbours;
+use tnas_evaluation::{AppearanceSettings, Evaluator, EvaluatorSettings, train_evaluator};
 use tnas_network::{Parameters, open_device};
-use tnas_training::{
-    AppearanceSettings, Evaluator, EvaluatorSettings, Loading, LoopSettings, Silent, TrainSet, train_evaluator,
-};
+use tnas_training::{Loading, LoopSettings, Silent, TrainSet};
 
 fn clips(split: Split, count: usize) -> Vec<Clip> {
     let settings = ShapeSettings { frames: 4, size: 16, split, ..Default::default() };

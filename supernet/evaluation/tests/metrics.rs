@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tnas_clips::*;
+use tnas_evaluation::*;
 
 /// Vectors by a formula that is easily written elsewhere too: s·sin(a·i + b·k² + 0.3·i·k) + t.
 fn by_formula(count: usize, [a, b]: [f64; 2], [scale, shift]: [f64; 2]) -> Vec<Vec<f64>> {

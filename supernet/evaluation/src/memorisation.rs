@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::quantile;
-use crate::{Clip, ClipError, Interval, wilson_interval};
+use tnas_clips::Clip;
+
+use crate::{EvaluationError, Interval, wilson_interval};
 
 /// Rows and columns of a thumbnail at most.
 const THUMBNAIL: usize = 16;
@@ -34,7 +36,7 @@ pub struct Memorisation {
 
 impl Memorisation {
     /// From each clip's distance to its nearest training clip.
-    pub fn new(distances: &[f64], held_out: &[f64]) -> Result<Self, ClipError> {
+    pub fn new(distances: &[f64], held_out: &[f64]) -> Result<Self, EvaluationError> {
         let sorted = |distances: &[f64]| {
             let mut sorted = distances.to_vec();
             sorted.sort_by(f64::total_cmp);
@@ -45,7 +47,7 @@ impl Memorisation {
         if !fine(&found) || !fine(&held_out) {
             let message =
                 format!("{} and {} finite distances are needed, one of each", found.len(), held_out.len());
-            return Err(ClipError::Statistic { statistic: "memorisation", message });
+            return Err(EvaluationError::Statistic { statistic: "memorisation", message });
         }
         let below = |share: f64| {
             let limit = quantile(&held_out, share);
@@ -100,7 +102,9 @@ pub fn cell_means(clip: &Clip, rows: usize, columns: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ShapeClips, ShapeSettings, Split, nearest_neighbours};
+    use tnas_clips::{ShapeClips, ShapeSettings, Split};
+
+    use crate::nearest_neighbours;
 
     fn shapes(split: Split, range: std::ops::Range<usize>) -> Vec<Vec<f64>> {
         let settings = ShapeSettings { frames: 4, size: 16, split, ..Default::default() };

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use tnas_clips::{Clip, ClipSet, blend, cell_means};
+use tnas_clips::{Clip, ClipSet};
 use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, Value, execute, side_by_side, stream};
 
@@ -16,10 +16,12 @@ use self::{
     words::telling_words,
 };
 
-use crate::{
+use tnas_training::{
     AdamWSettings, Loading, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, Turn,
-    defaults::is_zero, denoise::on, flow_loss::part_loss, frames_inner, learning_rate, loader::beside, train_loop,
+    beside, frames_inner, learning_rate, on, part_loss, train_loop,
 };
+
+use crate::{blend, cell_means};
 
 /// A video classifier trained on real clips: its accuracy and features evaluate generated ones.
 pub struct Evaluator {
@@ -42,7 +44,7 @@ pub struct EvaluatorSettings {
     /// Labels that it tells, e.g. `action`; `word:left` is whether the caption holds that word.
     pub labels: Vec<String>,
     /// So many of the captions' words are told too: those that most nearly half of the clips have.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "no_words")]
     pub words: usize,
     /// Optimiser steps.
     pub steps: u64,
@@ -62,6 +64,10 @@ pub struct EvaluatorSettings {
     pub appearance: Option<AppearanceSettings>,
     /// Optimiser.
     pub optimizer: AdamWSettings,
+}
+
+fn no_words(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for EvaluatorSettings {

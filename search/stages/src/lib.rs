@@ -29,4 +29,4 @@ pub mod supernet;
 pub mod workbench;
 
 pub use progress::Interrupted;
-pub use stage::{loop_settings, staged};
+pub use stage::{Inputs, Stage, loop_settings, staged, up_to_date};

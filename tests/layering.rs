@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-evolution", &[]),
     ("tnas-record", &[]),
     ("tnas-clips", &[]),
-    ("tnas-reports", &[]),
+    ("tnas-reports", &["tnas-record"]),
     ("tnas-space", &["tnas-graph", "tnas-schedulers"]),
     ("tnas-latency", &["tnas-graph"]),
     ("tnas-export", &["tnas-graph"]),

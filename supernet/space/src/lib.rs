@@ -32,7 +32,7 @@ pub use discriminator::{Discriminator, HEAD_PREFIX};
 pub use error::SpaceError;
 pub use evaluator::EvaluatorNetwork;
 pub use genotype::{ArchId, Genotype};
-pub use limits::{Limits, Usage, Verdict, verdict};
+pub use limits::{Limit, Limits, Verdict, verdict};
 pub use motion::{MotionAdapter, MotionModel, NameMap, is_sinusoidal};
 pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
 pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};

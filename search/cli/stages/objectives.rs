@@ -13,6 +13,9 @@ const COMPUTATIONS: &[Computation] = &[
     Computation::new("parameters", Value::Counted(|cost| cost.parameters)),
     Computation::new("macs", Value::Counted(|cost| cost.macs)),
     Computation::new("peak_memory_bytes", Value::Counted(|cost| 4 * cost.parameters + cost.peak_activation_bytes)),
+    Computation::new("process_memory_bytes", Value::Predicted { value: process_memory_bytes, sigma: |_| 0.0 })
+        .measured(|measured| measured.peak_memory_bytes.map(|bytes| bytes as f64))
+        .bounded(|target| target.too_much_bytes().map(|bytes| bytes.saturating_sub(1) as f64)),
 ];
 
 fn latency_ms(candidate: &Candidate) -> Option<f64> {
@@ -21,6 +24,10 @@ fn latency_ms(candidate: &Candidate) -> Option<f64> {
 
 fn latency_sigma_ms(candidate: &Candidate) -> f64 {
     candidate.target.sigma_ms(candidate.genome, &candidate.graph)
+}
+
+fn process_memory_bytes(candidate: &Candidate) -> Option<f64> {
+    candidate.target.process_memory_bytes(candidate.genome, &candidate.graph).map(|bytes| bytes as f64)
 }
 
 /// A candidate, and what was learned of the target device.
@@ -80,6 +87,11 @@ impl Computation {
     /// An objective that measuring a member of the front shows too.
     const fn measured(self, of_measured: fn(&Measured) -> Option<f64>) -> Self {
         Self { of_measured: Some(of_measured), ..self }
+    }
+
+    /// An objective of which the target's profile shows what is too much.
+    const fn bounded(self, bound_of: fn(&Predictor) -> Option<f64>) -> Self {
+        Self { bound_of, ..self }
     }
 
     /// How the objective of a name is computed.

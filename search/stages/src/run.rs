@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::settings::ReferencePoint;
 use serde::Serialize;
 use serde_json::Value;
 use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
@@ -98,7 +99,7 @@ impl Run {
     }
 
     /// The point that the search's hypervolumes were taken to.
-    pub fn reference_point(&self) -> Option<[f64; 2]> {
+    pub fn reference_point(&self) -> Option<ReferencePoint> {
         serde_json::from_value(self.summary("hypervolume")?.get("reference_point")?.clone()).ok()
     }
 

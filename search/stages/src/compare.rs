@@ -1,6 +1,6 @@
 //! The winner compared with other architectures, trained alike.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -10,15 +10,15 @@ use tnas_graph::Cost;
 use tnas_network::stream;
 use tnas_record::{Objective, ObjectiveSet};
 use tnas_space::{Choice, Genome, Genotype, SearchSpace};
-use tnas_study::hash_path;
 use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 
 use super::{
+    Inputs, Stage,
     finetune::{train_arm, write_pipeline},
     front::Here,
     objectives::{Computation, Value as Computed},
-    staged,
     supernet::held_out,
+    up_to_date,
 };
 use crate::{measuring::Subjects, progress::interrupted, workbench::Workbench};
 
@@ -34,39 +34,75 @@ const SIGMAS: f64 = 1.96;
 /// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention
 /// everywhere, the hand-made rule of 1-D operators at high and 3-D ones at low resolution, random architectures of the winner's
 /// size, and the study's own. Says which the winner dominates, and by which it is dominated.
-pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let (study, asked) = (&bench.study, &bench.study.compare);
-    let settings =
-        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() };
-    let search = &study.search;
-    let compared = (&search.objectives, &search.flow, search.batch, search.compared_clips);
-    let target = (&study.profile.target, study.profile.threads);
-    let supernet = hash_path(bench.run.supernet())?;
-    let inputs =
-        json!([winner.to_string(), settings, asked, compared, target, supernet, bench.noised_data(), study.seed]);
-    let subjects = Subjects::open(bench)?;
-    let arms = arms(bench, &subjects, winner)?;
-    let stages: Vec<String> = arms.iter().map(|arm| format!("compare-{}", arm.name)).collect();
-    let names: Vec<&str> = stages.iter().map(String::as_str).collect();
-    staged(&bench.run, "compare", &inputs, &[bench.run.path("models/compared/winner/unet")], &names, || {
+pub struct Compare {
+    subjects: Subjects,
+    /// The winner first.
+    arms: Vec<Arm>,
+}
+
+impl Compare {
+    fn settings(bench: &Workbench) -> FinetuneSettings {
+        let (study, asked) = (&bench.study, &bench.study.compare);
+        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() }
+    }
+}
+
+impl Stage for Compare {
+    const NAME: &'static str = "compare";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let (study, search) = (&bench.study, &bench.study.search);
+        let winner = self.arms.first().map(|arm| arm.genotype.to_string());
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .setting("winner", &winner)?
+            .setting("finetune", &Self::settings(bench))?
+            .setting("compare", &study.compare)?
+            .setting("search.objectives", &search.objectives)?
+            .setting("search.flow", &search.flow)?
+            .setting("search.batch", &search.batch)?
+            .setting("search.compared_clips", &search.compared_clips)?
+            .setting("profile.target", &study.profile.target)?
+            .setting("profile.threads", &study.profile.threads)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("models/compared/winner/unet")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        self.arms.iter().map(|arm| format!("compare-{}", arm.name)).collect()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let (study, asked, settings) = (&bench.study, &bench.study.compare, Self::settings(bench));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let clips = held_out(bench, &model, &latents, study.search.compared_clips)?;
         let mut losses = Vec::new();
-        for (arm, stage) in arms.iter().zip(&stages) {
-            let trained = train_arm(bench, &model, &latents, &clips, &settings, stage, &arm.genotype)?;
+        for (arm, stage) in self.arms.iter().zip(self.checkpoints()) {
+            let trained = train_arm(bench, &model, &latents, &clips, &settings, &stage, &arm.genotype)?;
             let folder = bench.run.model(&format!("compared/{}", arm.name));
             let first_frame = settings.first_frame > 0.0;
             write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;
             losses.push(trained.loss);
         }
-        let measured = measured(bench, &subjects, &arms)?;
+        let measured = measured(bench, &self.subjects, &self.arms)?;
         let compared = |((arm, loss), measured)| Compared { arm, loss, measured };
-        let results: Vec<Compared> = arms.iter().zip(&losses).zip(&measured).map(compared).collect();
+        let results: Vec<Compared> = self.arms.iter().zip(&losses).zip(&measured).map(compared).collect();
         let objectives = study.search.objectives.set();
         let figures = figures(&objectives, &results, asked.size_tolerance, settings.steps)?;
         print(&figures);
         Ok(figures)
-    })
+    }
+}
+
+/// Compares the winner, where that is not done.
+pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    let subjects = Subjects::open(bench)?;
+    let arms = arms(bench, &subjects, winner)?;
+    up_to_date(bench, &Compare { subjects, arms })
 }
 
 /// What is compared.

@@ -1,6 +1,6 @@
 //! The Pareto front, measured again, and the winner.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -8,12 +8,13 @@ use tnas_evolution::{Member, Objectives, ParetoArchive};
 use tnas_latency::{Accuracy, MeasurementKind, Outcome, Quantity, Timing};
 use tnas_record::{ObjectiveName, ObjectiveSet, ObjectiveValues};
 use tnas_space::Genotype;
-use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord, hash_path};
+use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord};
 
 use super::{
+    Inputs, Stage,
     objectives::{Computation, Measured},
     profile::target_profile,
-    staged,
+    up_to_date,
 };
 use crate::{
     measuring::{Measurer, Subjects, Target},
@@ -23,16 +24,29 @@ use crate::{
 };
 
 /// Measures the front on the device, and picks the winner by the study's rule.
-pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
-    let study = &bench.study;
-    let inputs = json!([
-        study.winner,
-        study.search.remeasure,
-        study.profile.target,
-        study.profile.threads,
-        hash_path(bench.run.path("search/candidates.json"))?,
-    ]);
-    staged(&bench.run, "front", &inputs, &[bench.run.path("front.json")], &[], || {
+pub struct Front;
+
+impl Stage for Front {
+    const NAME: &'static str = "front";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let study = &bench.study;
+        Inputs::new()
+            .file(bench.run.path("search/candidates.json"))
+            .setting("winner", &study.winner)?
+            .setting("search.remeasure", &study.search.remeasure)?
+            .setting("profile.target", &study.profile.target)?
+            .setting("profile.threads", &study.profile.threads)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("front.json")]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let study = &bench.study;
         let subjects = Subjects::open(bench)?;
         let objectives = study.search.objectives.set();
         let mut store = CandidateStore::open(bench.run.path("study.sqlite"))?;
@@ -58,7 +72,12 @@ pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
             "winner": members[winner].arch_id,
             "winner_genotype": members[winner].genotype,
         }))
-    })
+    }
+}
+
+/// Measures the front and picks the winner, where that is not done.
+pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
+    up_to_date(bench, &Front)
 }
 
 /// The winner's genotype.

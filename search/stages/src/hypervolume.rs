@@ -1,23 +1,36 @@
 //! Hypervolume of the archive by generation.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tnas_record::{ObjectiveSet, ObjectiveValues};
-use tnas_study::hash_path;
 
-use super::staged;
+use super::{Inputs, Stage, up_to_date};
 use crate::workbench::Workbench;
 
 /// Hypervolume of all candidates so far by generation.
-pub fn hypervolume(bench: &Workbench) -> anyhow::Result<Value> {
-    let path = bench.run.path("search/candidates.json");
-    // The point that a run's own study.toml has is the one that was found: nothing changes.
-    let asked = &bench.study.search.reference_point;
-    let changed = asked.as_ref().filter(|&point| Some(point) != bench.run.reference_point().as_ref());
-    staged(&bench.run, "hypervolume", &json!([changed, hash_path(&path)?]), &[], &[], || {
+pub struct Hypervolume;
+
+impl Stage for Hypervolume {
+    const NAME: &'static str = "hypervolume";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        // The point that a run's own study.toml has is the one that was found: nothing changes.
+        let asked = &bench.study.search.reference_point;
+        let changed = asked.as_ref().filter(|&point| Some(point) != bench.run.reference_point().as_ref());
+        Inputs::new().file(bench.run.path(CANDIDATES)).setting("search.reference_point", &changed)
+    }
+
+    fn outputs(&self, _bench: &Workbench) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let (path, asked) = (bench.run.path(CANDIDATES), &bench.study.search.reference_point);
         let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
         let candidates: Candidates =
             serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
@@ -28,8 +41,16 @@ pub fn hypervolume(bench: &Workbench) -> anyhow::Result<Value> {
         };
         let by_generation = volumes(generations.into_values(), &reference)?;
         Ok(json!({"reference_point": candidates.objectives.values(&reference), "by_generation": by_generation}))
-    })
+    }
 }
+
+/// Takes the hypervolumes, where that is not done.
+pub fn hypervolume(bench: &Workbench) -> anyhow::Result<Value> {
+    up_to_date(bench, &Hypervolume)
+}
+
+/// What the search leaves of its candidates.
+const CANDIDATES: &str = "search/candidates.json";
 
 /// What hypervolumes need of search/candidates.json.
 #[derive(Deserialize)]

@@ -31,4 +31,4 @@ pub mod supernet;
 pub mod workbench;
 
 pub use progress::Interrupted;
-pub use stage::{Inputs, Stage, loop_settings, staged, up_to_date};
+pub use stage::{Inputs, Stage, loop_settings, up_to_date};

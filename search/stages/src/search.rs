@@ -3,14 +3,16 @@
 mod scorer;
 mod seeds;
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_evolution::{Evaluation, Nsga2, Nsga2Settings, Rng, Variation};
 use tnas_space::{Genome, SearchSpace};
-use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
+use tnas_study::{CandidateRecord, CandidateState, CandidateStore};
 
 use self::scorer::{Place, Scorer};
-use super::{latency::Predictor, staged};
+use super::{Inputs, Stage, latency::Predictor, up_to_date};
 use crate::{
     progress::{Bar, interrupted},
     settings::SearchSettings,
@@ -38,31 +40,45 @@ impl Variation<Genome> for Moves<'_> {
 }
 
 /// Searches the trade-off of the study's objectives within its limits.
+pub struct Search;
+
+impl Stage for Search {
+    const NAME: &'static str = "search";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let study = &bench.study;
+        // The point that hypervolumes are taken to changes no candidate.
+        let settings = SearchSettings { reference_point: None, ..study.search.clone() };
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .file(Predictor::file(bench)?)
+            .setting("search", &settings)?
+            .setting("limits", &study.limits)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        // The store grows later by measurements, so it is no output that must stay as it was.
+        vec![bench.run.path("search/candidates.json")]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let scorer = Scorer::open(bench)?;
+        scorer.refuse_impossible_limits()?;
+        let mut store = open_store(bench, &self.inputs(bench)?.key()?)?;
+        let evolution = evolve(bench, &scorer, &mut store)?;
+        finish(bench, &scorer, &mut store, &evolution)
+    }
+}
+
+/// Searches, where that is not done or its store is gone.
 pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
-    let study = &bench.study;
-    let predictor_file = Predictor::file(bench)?;
-    let inputs = json!([
-        SearchSettings { reference_point: None, ..study.search.clone() },
-        study.limits,
-        study.seed,
-        bench.noised_data(),
-        hash_path(bench.run.supernet())?,
-        hash_path(&predictor_file)?,
-    ]);
-    // The store grows later by measurements, so it is no output that must stay as it was.
-    let outputs = [bench.run.path("search/candidates.json")];
-    let stamp = bench.run.dir().stamp_file("search")?;
+    let stamp = bench.run.dir().stamp_file(Search::NAME)?;
     if stamp.exists() && !bench.run.dir().store_file().exists() {
         std::fs::remove_file(stamp)?;
     }
-    let store_key = bench.run.key(&inputs)?;
-    staged(&bench.run, "search", &inputs, &outputs, &[], || {
-        let scorer = Scorer::open(bench)?;
-        scorer.refuse_impossible_limits()?;
-        let mut store = open_store(bench, &store_key)?;
-        let evolution = evolve(bench, &scorer, &mut store)?;
-        finish(bench, &scorer, &mut store, &evolution)
-    })
+    up_to_date(bench, &Search)
 }
 
 /// Evaluates generation after generation, from the one that the store has.

@@ -105,30 +105,6 @@ pub fn up_to_date<S: Stage>(bench: &Workbench, stage: &S) -> anyhow::Result<S::O
     Ok(output)
 }
 
-/// As [`up_to_date`], for a stage whose inputs are one value.
-pub fn staged(
-    run: &Run,
-    stage: &str,
-    settings: &impl Serialize,
-    outputs: &[PathBuf],
-    checkpoints: &[&str],
-    work: impl FnOnce() -> anyhow::Result<Value>,
-) -> anyhow::Result<Value> {
-    let record = run.stage(stage)?.setting("settings", settings)?.outputs(outputs);
-    let Some(reason) = run.dir().stale_reason(&record)? else {
-        eprintln!("{stage:>16} up to date");
-        return Ok(run.summary(stage).unwrap_or_default());
-    };
-    if reason != StaleReason::NotFinished {
-        eprintln!("{stage:>16} runs again: {reason}");
-    }
-    let checkpoints: Vec<String> = checkpoints.iter().map(|&name| name.into()).collect();
-    forget_checkpoints_of_other_inputs(run, stage, &run.key(settings)?, &checkpoints)?;
-    let summary = work()?;
-    run.dir().finish(&record, summary.clone())?;
-    Ok(summary)
-}
-
 /// A checkpoint belongs to the inputs that it was begun with.
 fn forget_checkpoints_of_other_inputs(
     run: &Run,

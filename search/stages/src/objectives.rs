@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tnas_graph::{Cost, Graph};
 
-use super::latency::Predictor;
+use super::{latency::Predictor, pipeline_times::PipelineTimes};
 
 /// How each of [`tnas_record::OBJECTIVES`] is computed.
 const COMPUTATIONS: &[Computation] = &[
@@ -40,6 +40,8 @@ pub struct Candidate<'a> {
     pub cost: Cost,
     /// Predictors of the target device.
     pub target: &'a Predictor,
+    /// Times of the rest of the pipeline, where an objective or a limit is of the whole clip.
+    pub pipeline: Option<PipelineTimes>,
 }
 
 /// A member of the front as it was measured on the target device.
@@ -49,6 +51,8 @@ pub struct Measured {
     pub latency_ms: f64,
     /// Largest resident memory of the process, where the system reports it.
     pub peak_memory_bytes: Option<u64>,
+    /// Times of the rest of the pipeline, where an objective or a limit is of the whole clip.
+    pub pipeline: Option<PipelineTimes>,
 }
 
 /// How an objective is computed.

@@ -13,7 +13,10 @@ use tnas_network::stream;
 use tnas_space::{Genome, Genotype, SearchSpace};
 use tnas_study::hash_path;
 
-use super::staged;
+use super::{
+    pipeline_parts::{Part, parts},
+    staged,
+};
 use crate::{
     measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
@@ -24,6 +27,7 @@ use crate::{
 pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.profile;
     let subjects = Subjects::open(bench)?;
+    let parts = parts(bench, &subjects)?;
     let mut summaries = serde_json::Map::new();
     for name in &settings.runtimes {
         let target = Target::new(name, settings)?;
@@ -58,9 +62,14 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
             subjects.model.backbone.config,
         ]);
         let path = bench.run.profile(&fingerprint.id());
+        let purpose = bench.run.key(&inputs)?;
+        // Parts of the pipeline are added to a profile that was made without them.
+        let ids: Vec<&str> = parts.iter().map(|part| part.id.as_str()).collect();
+        let inputs = if ids.is_empty() { inputs } else { json!([inputs, ids]) };
         let summary = staged(&bench.run, &stage_name(name), &inputs, std::slice::from_ref(&path), &[], || {
-            let mut profile = begin(bench, &path, &fingerprint, &target, &bench.run.key(&inputs)?)?;
+            let mut profile = begin(bench, &path, &fingerprint, &target, &purpose)?;
             record(bench, &subjects, &target, &mut profile)?;
+            record_parts(bench, &subjects, &target, &parts, &mut profile)?;
             profile.finish()?;
             say(bench, &profile);
             check_noise(&profile, settings.max_noise)?;
@@ -185,6 +194,36 @@ fn record(bench: &Workbench, subjects: &Subjects, target: &Target, profile: &mut
         if interrupted() {
             anyhow::bail!(crate::Interrupted { stage: "profile".into() });
         }
+    }
+    Ok(())
+}
+
+/// Measures the other networks of the pipeline that the study asks for, each once.
+fn record_parts(
+    bench: &Workbench,
+    subjects: &Subjects,
+    target: &Target,
+    parts: &[Part],
+    profile: &mut Profile,
+) -> anyhow::Result<()> {
+    let known = |part: &&Part| profile.measurements.iter().any(|m| m.kind == part.kind && m.arch_id == part.id);
+    let missing: Vec<&Part> = parts.iter().filter(|part| !known(part)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut measurer = Measurer::new(bench, subjects, target)?;
+    for part in missing {
+        let outcome = measurer.measure(part.kind, &Genotype::none())?;
+        profile.append(Measurement {
+            arch_id: part.id.clone(),
+            genotype: Genotype::none().to_string(),
+            kind: part.kind,
+            order: profile.next_order(),
+            anchor: false,
+            repeat: false,
+            held_out: false,
+            outcome,
+        })?;
     }
     Ok(())
 }

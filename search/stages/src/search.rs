@@ -10,7 +10,7 @@ use tnas_space::{Genome, SearchSpace};
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
 
 use self::scorer::{Place, Scorer};
-use super::{latency::Predictor, staged};
+use super::{latency::Predictor, pipeline_times::PipelineTimes, staged};
 use crate::{
     progress::{Bar, interrupted},
     settings::SearchSettings,
@@ -41,6 +41,7 @@ impl Variation<Genome> for Moves<'_> {
 pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
     let study = &bench.study;
     let predictor_file = Predictor::file(bench)?;
+    let pipeline = PipelineTimes::of(bench)?;
     let inputs = json!([
         SearchSettings { reference_point: None, ..study.search.clone() },
         study.limits,
@@ -48,6 +49,7 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
         bench.noised_data(),
         hash_path(bench.run.supernet())?,
         hash_path(&predictor_file)?,
+        pipeline,
     ]);
     // The store grows later by measurements, so it is no output that must stay as it was.
     let outputs = [bench.run.path("search/candidates.json")];
@@ -57,7 +59,7 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
     }
     let store_key = bench.run.key(&inputs)?;
     staged(&bench.run, "search", &inputs, &outputs, &[], || {
-        let scorer = Scorer::open(bench)?;
+        let scorer = Scorer::open(bench, pipeline)?;
         scorer.refuse_impossible_limits()?;
         let mut store = open_store(bench, &store_key)?;
         let evolution = evolve(bench, &scorer, &mut store)?;
@@ -152,6 +154,7 @@ fn finish(
         "generations": evolution.generation(),
         "stop_reason": evolution.stop_reason(),
         "limits": bench.study.limits,
+        "pipeline": scorer.pipeline,
         "slots": slots.map(|slot_choices| slot(&slot_choices.info)).collect::<Vec<Value>>(),
     }))
 }

@@ -64,6 +64,7 @@ pub const OBJECTIVES: &[Objective] = &[
     Objective::minimised("macs", "multiply-accumulates", "", Source::Counted),
     Objective::minimised("peak_memory_bytes", "weights and live activations", "bytes", Source::Counted),
     Objective::minimised("process_memory_bytes", "peak memory of the process", "bytes", Source::Predicted),
+    Objective::minimised("clip_latency_ms", "latency of a clip", "ms", Source::Predicted).of_clip(),
 ];
 
 /// What is wrong with the objectives of a study; each message completes "failed to …".

@@ -16,6 +16,8 @@ const COMPUTATIONS: &[Computation] = &[
     Computation::new("process_memory_bytes", Value::Predicted { value: process_memory_bytes, sigma: |_| 0.0 })
         .measured(|measured| measured.peak_memory_bytes.map(|bytes| bytes as f64))
         .bounded(|target| target.too_much_bytes().map(|bytes| bytes.saturating_sub(1) as f64)),
+    Computation::new("clip_latency_ms", Value::Predicted { value: clip_ms, sigma: clip_sigma_ms })
+        .measured(|measured| Some(measured.pipeline?.clip_ms(measured.latency_ms))),
 ];
 
 fn latency_ms(candidate: &Candidate) -> Option<f64> {
@@ -28,6 +30,15 @@ fn latency_sigma_ms(candidate: &Candidate) -> f64 {
 
 fn process_memory_bytes(candidate: &Candidate) -> Option<f64> {
     candidate.target.process_memory_bytes(candidate.genome, &candidate.graph).map(|bytes| bytes as f64)
+}
+
+fn clip_ms(candidate: &Candidate) -> Option<f64> {
+    Some(candidate.pipeline?.clip_ms(latency_ms(candidate)?))
+}
+
+/// The steps have one error, not one each: all are calls of one network.
+fn clip_sigma_ms(candidate: &Candidate) -> f64 {
+    candidate.pipeline.map_or(0.0, |pipeline| pipeline.steps as f64 * latency_sigma_ms(candidate))
 }
 
 /// A candidate, and what was learned of the target device.

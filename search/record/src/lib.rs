@@ -4,6 +4,6 @@ mod objective;
 mod objective_name;
 mod objective_set;
 
-pub use objective::{Direction, OBJECTIVES, Objective, ObjectiveError, Source};
+pub use objective::{Direction, OBJECTIVES, Objective, ObjectiveError, Scope, Source};
 pub use objective_name::{ObjectiveName, ObjectiveNames, PerObjective};
 pub use objective_set::{ObjectiveSet, ObjectiveValues};

@@ -13,6 +13,7 @@ use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRec
 use super::{
     Inputs, Stage,
     objectives::{Computation, Measured},
+    pipeline_times::PipelineTimes,
     profile::target_profile,
     up_to_date,
 };
@@ -154,6 +155,7 @@ pub(super) struct Here {
     usual_reference_ms: Option<f64>,
     /// The study's objectives that measuring shows.
     pub objectives: Vec<String>,
+    pipeline: Option<PipelineTimes>,
 }
 
 impl Here {
@@ -179,7 +181,8 @@ impl Here {
                 objectives.push(name.to_string());
             }
         }
-        Ok(Some(Self { measurer, quantity: profile.quantity, usual_reference_ms, objectives }))
+        let (quantity, pipeline) = (profile.quantity, PipelineTimes::of(bench)?);
+        Ok(Some(Self { measurer, quantity, usual_reference_ms, objectives, pipeline }))
     }
 
     /// Measures an architecture: values of the study's objectives by name, with the times that they are from; none where it did
@@ -188,7 +191,7 @@ impl Here {
         let outcome = self.measurer.measure(MeasurementKind::Whole, genotype)?;
         let Outcome::Ran { timing, peak_memory_bytes } = outcome else { return Ok(None) };
         let Some(latency_ms) = timing.reported_ms(self.quantity, self.usual_reference_ms) else { return Ok(None) };
-        let measured = Measured { latency_ms, peak_memory_bytes };
+        let measured = Measured { latency_ms, peak_memory_bytes, pipeline: self.pipeline };
         let mut values = ObjectiveValues::new();
         for name in &self.objectives {
             let value = Computation::of(name)?.of_measured.and_then(|of_measured| of_measured(&measured));

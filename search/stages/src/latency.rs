@@ -308,11 +308,6 @@ impl Predictor {
         Some(memory.predicted_peak_bytes(&ArchFeatures::new("", genome, graph)))
     }
 
-    /// Whether there is a memory model.
-    pub fn measures_memory(&self) -> bool {
-        self.model.memory.is_some()
-    }
-
     /// What was seen not to fit the device.
     pub fn too_much_bytes(&self) -> Option<u64> {
         self.model.memory.as_ref()?.too_much_bytes

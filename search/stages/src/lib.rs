@@ -17,6 +17,8 @@ pub mod latency_eval;
 pub mod measuring;
 pub mod objectives;
 pub mod options;
+pub mod pipeline_parts;
+pub mod pipeline_times;
 mod previews;
 pub mod profile;
 pub mod progress;

@@ -11,7 +11,11 @@ use tnas_latency::{
 use tnas_network::stream;
 use tnas_space::{Genome, Genotype, SearchSpace};
 
-use super::{Inputs, Stage, up_to_date};
+use super::{
+    Inputs, Stage,
+    pipeline_parts::{Part, parts},
+    up_to_date,
+};
 use crate::{
     measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
@@ -22,6 +26,7 @@ use crate::{
 pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.profile;
     let subjects = Subjects::open(bench)?;
+    let parts = parts(bench, &subjects)?;
     let mut summaries = serde_json::Map::new();
     for name in &settings.runtimes {
         let target = Target::new(name, settings)?;
@@ -39,8 +44,10 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
             eprintln!("{:>16} {name} is left out: its library was not found (pip install onnxruntime)", "profile");
             continue;
         };
-        let summary =
-            up_to_date(bench, &Measure { name, target: &target, fingerprint: &fingerprint, subjects: &subjects })?;
+        let summary = up_to_date(
+            bench,
+            &Measure { name, target: &target, fingerprint: &fingerprint, subjects: &subjects, parts: &parts },
+        )?;
         summaries.insert(name.clone(), summary);
     }
     if !settings.runtimes.contains(&settings.target) {
@@ -55,18 +62,13 @@ struct Measure<'a> {
     target: &'a Target,
     fingerprint: &'a Fingerprint,
     subjects: &'a Subjects,
+    /// Networks of the pipeline besides the denoiser.
+    parts: &'a [Part],
 }
 
-impl Stage for Measure<'_> {
-    const NAME: &'static str = "profile";
-
-    type Output = Value;
-
-    fn variant(&self) -> String {
-        format!("-{}", tnas_latency::slug(self.name))
-    }
-
-    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+impl Measure<'_> {
+    /// What a measured architecture's times depend on.
+    fn purpose(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         // What neither changes what is measured nor how.
         let settings = crate::settings::ProfileSettings {
             target: String::new(),
@@ -84,6 +86,22 @@ impl Stage for Measure<'_> {
             .setting("clip_shape", &bench.clip_shape())?
             .setting("backbone.config", &self.subjects.model.backbone.config)
     }
+}
+
+impl Stage for Measure<'_> {
+    const NAME: &'static str = "profile";
+
+    type Output = Value;
+
+    fn variant(&self) -> String {
+        format!("-{}", tnas_latency::slug(self.name))
+    }
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        // Parts of the pipeline are added to a profile that was made without them.
+        let parts: Vec<&str> = self.parts.iter().map(|part| part.id.as_str()).collect();
+        self.purpose(bench)?.setting("parts", &parts)
+    }
 
     fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
         vec![bench.run.profile(&self.fingerprint.id())]
@@ -91,8 +109,9 @@ impl Stage for Measure<'_> {
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
         let path = bench.run.profile(&self.fingerprint.id());
-        let mut profile = begin(bench, &path, self.fingerprint, self.target, &self.inputs(bench)?.key()?)?;
+        let mut profile = begin(bench, &path, self.fingerprint, self.target, &self.purpose(bench)?.key()?)?;
         record(bench, self.subjects, self.target, &mut profile)?;
+        record_parts(bench, self.subjects, self.target, self.parts, &mut profile)?;
         profile.finish()?;
         say(bench, &profile);
         check_noise(&profile, bench.study.profile.max_noise)?;
@@ -236,6 +255,36 @@ fn record(bench: &Workbench, subjects: &Subjects, target: &Target, profile: &mut
         if interrupted() {
             anyhow::bail!(crate::Interrupted { stage: "profile".into() });
         }
+    }
+    Ok(())
+}
+
+/// Measures the other networks of the pipeline that the study asks for, each once.
+fn record_parts(
+    bench: &Workbench,
+    subjects: &Subjects,
+    target: &Target,
+    parts: &[Part],
+    profile: &mut Profile,
+) -> anyhow::Result<()> {
+    let known = |part: &&Part| profile.measurements.iter().any(|m| m.kind == part.kind && m.arch_id == part.id);
+    let missing: Vec<&Part> = parts.iter().filter(|part| !known(part)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut measurer = Measurer::new(bench, subjects, target)?;
+    for part in missing {
+        let outcome = measurer.measure(part.kind, &Genotype::none())?;
+        profile.append(Measurement {
+            arch_id: part.id.clone(),
+            genotype: Genotype::none().to_string(),
+            kind: part.kind,
+            order: profile.next_order(),
+            anchor: false,
+            repeat: false,
+            held_out: false,
+            outcome,
+        })?;
     }
     Ok(())
 }

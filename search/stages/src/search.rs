@@ -12,7 +12,7 @@ use tnas_space::{Genome, SearchSpace};
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore};
 
 use self::scorer::{Place, Scorer};
-use super::{Inputs, Stage, latency::Predictor, up_to_date};
+use super::{Inputs, Stage, latency::Predictor, pipeline_times::PipelineTimes, up_to_date};
 use crate::{
     progress::{Bar, interrupted},
     settings::SearchSettings,
@@ -55,7 +55,8 @@ impl Stage for Search {
             .file(bench.run.supernet())
             .file(Predictor::file(bench)?)
             .setting("search", &settings)?
-            .setting("limits", &study.limits)
+            .setting("limits", &study.limits)?
+            .setting("pipeline_times", &PipelineTimes::of(bench)?)
     }
 
     fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
@@ -64,7 +65,7 @@ impl Stage for Search {
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
-        let scorer = Scorer::open(bench)?;
+        let scorer = Scorer::open(bench, PipelineTimes::of(bench)?)?;
         scorer.refuse_impossible_limits()?;
         let mut store = open_store(bench, &self.inputs(bench)?.key()?)?;
         let evolution = evolve(bench, &scorer, &mut store)?;
@@ -168,6 +169,7 @@ fn finish(
         "generations": evolution.generation(),
         "stop_reason": evolution.stop_reason(),
         "limits": bench.study.limits,
+        "pipeline": scorer.pipeline,
         "slots": slots.map(|slot_choices| slot(&slot_choices.info)).collect::<Vec<Value>>(),
     }))
 }

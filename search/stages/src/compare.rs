@@ -31,8 +31,8 @@ const SIGMAS: f64 = 1.96;
 /// size, and the study's own. Says which the winner dominates, and by which it is dominated.
 pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let (study, asked) = (&bench.study, &bench.study.compare);
-    let settings =
-        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() };
+    let mut settings: FinetuneSettings = study.finetune.clone();
+    settings.training.steps = asked.steps.unwrap_or(settings.training.steps);
     let compared = (&study.search.flow, study.search.batch, study.search.compared_clips);
     let target = (&study.profile.target, study.profile.threads);
     let supernet = hash_path(bench.run.supernet())?;
@@ -56,7 +56,7 @@ pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let latencies = latencies(bench, &subjects, &arms)?;
         let results: Vec<Compared> =
             arms.iter().zip(&losses).zip(&latencies).map(|((arm, loss), ms)| Compared { arm, loss, ms }).collect();
-        let told = told(&results, asked.size_tolerance, settings.steps);
+        let told = told(&results, asked.size_tolerance, settings.training.steps);
         print(&told);
         Ok(told)
     })

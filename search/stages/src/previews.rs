@@ -4,7 +4,7 @@ use tnas_clips::{Clip, SheetSettings, contact_sheet};
 use tnas_network::Parameters;
 use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
-use tnas_training::{AdversarialSettings, GenerateSettings, generate};
+use tnas_training::{DistillSettings, GenerateSettings, generate};
 
 use crate::workbench::{ImageModel, Latents, Workbench};
 
@@ -34,7 +34,7 @@ impl<'a> Previews<'a> {
     }
 
     /// At a student, which takes its own few.
-    pub fn of_student(mut self, settings: &AdversarialSettings) -> Self {
+    pub fn of_student(mut self, settings: &DistillSettings) -> Self {
         let (steps, sampler, shift) = (settings.student_steps, Sampler::Renoise, settings.shift);
         self.how = GenerateSettings { steps, sampler, shift, guidance: 1.0, ..self.how };
         self

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
 use tnas_space::{Genotype, SearchSpace};
-use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
+use tnas_training::{
+    HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, TrainingContext, largest_genotype, train_supernet,
+};
 
 use super::{loop_settings, staged};
 use crate::{
@@ -17,9 +19,9 @@ use tnas_study::hash_path;
 
 /// Trains the supernet of the study's space over the run's backbone.
 pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
-    let stage = &bench.study.supernet;
+    let settings = &bench.study.supernet;
     let inputs = json!([
-        stage,
+        settings,
         bench.noised_data(),
         bench.study.seed,
         bench.study.search.flow,
@@ -31,11 +33,11 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
         let backbone = &model.pipeline.backbone;
         let space = bench.space(backbone)?;
         let teacher = teacher(bench, backbone, &space, &model)?;
-        let settings = &stage.training;
+        let recipe = &settings.training;
         let parameters = fresh(bench, &model, &space)?;
         let spatial = settings.spatial;
         let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX) || matches!(spatial, SpatialWeights::Slow(_));
-        let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+        let mut set = TrainSet::new(parameters, trains, &recipe.optimizer, recipe.ema_decay);
         if let SpatialWeights::Slow(rate) = spatial {
             set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
             set.other_rate = rate;
@@ -44,22 +46,19 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             set.adapt(rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
         }
         let probe = held_out(bench, &model, &latents, 32)?;
-        let run = loop_settings(&bench.run, "supernet", settings.steps);
+        let run = loop_settings(&bench.run, "supernet", recipe.steps);
         let previews = Previews::new(bench, &model, &latents, &teacher);
-        let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?.previewing(previews);
-        train_supernet(
+        let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?.previewing(previews);
+        let context = TrainingContext {
             backbone,
-            &space,
-            &teacher,
-            &mut set,
-            &latents.train,
-            &model.features,
-            &probe,
-            settings,
-            bench.study.seed,
-            &run,
-            &mut watch,
-        )?;
+            text: &model.features,
+            data: &latents.train,
+            held_out: Some(&probe),
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_supernet(context, &space, &teacher, &mut set, settings)?;
         let averaged = set.averaged();
         save_parameters(&bench.run.supernet(), &averaged)?;
         let loss = |genotype: &Genotype| probe.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?));
@@ -75,7 +74,7 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             .map(|(_, p)| p.shape.iter().product::<usize>())
             .sum();
         Ok(json!({
-            "steps": settings.steps,
+            "steps": recipe.steps,
             "cardinality": space.cardinality(),
             "slots": space.slots().len(),
             "parameters": averaged.count(),
@@ -102,7 +101,7 @@ fn fresh(bench: &Workbench, model: &ImageModel, space: &SearchSpace) -> anyhow::
     Ok(parameters)
 }
 
-/// The study's teacher, or the richest genotype.
+/// The study's teacher, or the genotype with the most multiply-accumulates at each slot.
 pub fn teacher(
     bench: &Workbench,
     backbone: &Backbone,
@@ -115,7 +114,7 @@ pub fn teacher(
             space.genome(&genotype)?;
             Ok(genotype)
         }
-        None => Ok(richest(backbone, space, bench.denoiser_shape(1, model.features.tokens))?),
+        None => Ok(largest_genotype(backbone, space, bench.denoiser_shape(1, model.features.tokens))?),
     }
 }
 

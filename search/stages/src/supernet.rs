@@ -5,7 +5,8 @@ use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
 use tnas_space::{Genotype, SearchSpace};
 use tnas_training::{
-    HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, TrainingContext, largest_genotype, train_supernet,
+    HeldOut, HeldOutSettings, SpatialWeights, TEMPORAL_PREFIX, TrainSet, TrainingContext, largest_genotype,
+    train_supernet,
 };
 
 use super::{loop_settings, staged};
@@ -121,10 +122,10 @@ pub fn teacher(
 /// The first validation clips at fixed times and noise.
 pub fn held_out(bench: &Workbench, model: &ImageModel, latents: &Latents, clips: usize) -> anyhow::Result<HeldOut> {
     let search = &bench.study.search;
-    let (batch, seed) = (search.batch, bench.study.seed);
+    let settings = HeldOutSettings { clips, batch: search.batch, flow: search.flow, seed: bench.study.seed };
     let parameterisation = &model.pipeline.backbone.parameterisation;
     let (set, text) = (&latents.validation, &model.features);
-    Ok(HeldOut::new(set, parameterisation, text, clips, batch, &search.flow, seed)?)
+    Ok(HeldOut::new(set, parameterisation, text, &settings)?)
 }
 
 /// The trained supernet.

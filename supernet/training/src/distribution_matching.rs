@@ -109,7 +109,7 @@ impl Distillation<'_> {
     }
 }
 
-/// Moves one clip `x` as the difference of the scores says, both at the noised clip `y` at time `t`.
+/// Moves one clip `x` along the difference of two scores, both of the noised clip `y` at time `t`.
 fn pull(x: &mut [f32], y: &[f32], of_teacher: &[f32], of_student: &[f32], t: f32) {
     let distances = x.iter().zip(y).zip(of_teacher).map(|((x, y), v)| f64::from((x - (y - t * v)).abs()));
     let scale = (distances.sum::<f64>() / x.len() as f64).max(1e-6) as f32;

@@ -13,13 +13,18 @@ use crate::{
     weighted_loss::mean_squared,
 };
 
-/// A noised batch on the host. Rows are clips.
+/// Clips with times and noise, on the host: a training batch of a rectified flow. Rows are clips.
+///
+/// `data` and `noise` are `[B, C, F, H, W]`, row-major.
 #[derive(Clone, Debug)]
 pub(crate) struct FlowBatch {
+    /// Caption of each clip, by its index among the text features.
     pub captions: Vec<usize>,
-    /// In the model's range.
+    /// Time of each clip, in the model's range.
     pub times: Vec<f32>,
+    /// x0.
     pub data: Vec<f32>,
+    /// ε.
     pub noise: Vec<f32>,
     /// Weight of each clip's loss; empty where all are 1.
     pub weights: Vec<f32>,
@@ -27,6 +32,7 @@ pub(crate) struct FlowBatch {
     pub given: Vec<bool>,
     /// Shape of the sample `[B, C, F, H, W]`.
     pub shape: [usize; 5],
+    /// The diffusion process.
     pub parameterisation: Arc<Parameterisation>,
 }
 

@@ -16,6 +16,19 @@ pub struct HeldOut {
     text: TextFeatures,
 }
 
+/// Which held-out clips a loss is taken on.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOutSettings {
+    /// Clips.
+    pub clips: usize,
+    /// Clips of a forward pass.
+    pub batch: usize,
+    /// Distribution and weighting of their times.
+    pub flow: FlowSettings,
+    /// Seed of their noise.
+    pub seed: u64,
+}
+
 /// Loss on the held-out clips.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutLoss {
@@ -52,17 +65,15 @@ pub struct Paired {
 }
 
 impl HeldOut {
-    /// Takes `count` clips (with repetition where there are fewer) in batches. Times are quantiles of the training distribution,
+    /// Takes clips (with repetition where there are fewer) in batches. Times are quantiles of the training distribution,
     /// spread over the clips so that every batch covers its whole range.
     pub fn new(
         set: &dyn LatentSource,
         parameterisation: &Arc<Parameterisation>,
         text: &TextFeatures,
-        count: usize,
-        batch: usize,
-        flow: &FlowSettings,
-        seed: u64,
+        settings: &HeldOutSettings,
     ) -> Result<Self, TrainError> {
+        let HeldOutSettings { clips: count, batch, ref flow, seed } = *settings;
         set.check(text.context.len())?;
         let mut rng = stream(seed, "held-out", 0);
         let indices: Vec<usize> = (0..count).map(|i| i % set.captions().len()).collect();

@@ -21,6 +21,7 @@ pub struct LoopRecord {
     /// The lowest held-out loss so far.
     pub best: Option<f64>,
     /// Evaluations of the held-out loss since the lowest.
+    // The name in checkpoints of earlier versions.
     #[serde(alias = "looks")]
     pub evaluations_since_best: u64,
     /// Whether the loop stopped early.

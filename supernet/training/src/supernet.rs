@@ -91,7 +91,7 @@ struct PathPart {
     distilled: bool,
 }
 
-/// Clips with the teacher's predictions, where it teaches.
+/// Clips, with the teacher's predictions while it is distilled.
 struct Clips {
     batch: FlowBatch,
     targets: Option<TeacherTargets>,
@@ -146,8 +146,8 @@ impl TrainingObjective for AllPaths<'_> {
         let mut loss = WeightedLoss::new(half.loss(v.clone(), target, device), part.weight);
         if let Some(targets) = part.clips.targets.as_ref().filter(|_| part.distilled) {
             if settings.distillation > 0.0 {
-                let taught = Value::constant(targets.velocity.clone(), &half.shape, device);
-                let distance = half.loss(v, taught, device);
+                let predicted = Value::constant(targets.velocity.clone(), &half.shape, device);
+                let distance = half.loss(v, predicted, device);
                 loss.add_unreported(distance.mul_scalar(part.weight * settings.distillation));
             }
             if let Some(distance) = targets.feature_distance(features, device) {

@@ -6,8 +6,8 @@ use tnas_network::{Parameters, normal_vec, open_device, stream};
 use tnas_schedulers::{Class, Parameterisation, Sampler, SchedulerConfig};
 use tnas_space::Genotype;
 use tnas_training::{
-    FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LoopSettings, Silent, TextFeatures, TrainSet,
-    TrainingContext, finetune, generate,
+    FinetuneSettings, GenerateSettings, HeldOut, HeldOutSettings, LatentSet, LoopSettings, Silent, TextFeatures,
+    TrainSet, TrainingContext, VideoModel, finetune, generate,
 };
 
 /// Kinds of models, by the configs of their schedulers.
@@ -47,8 +47,14 @@ fn losses_fall_and_every_scheduler_samples() {
         let (backbone, parameters, data, text) = world(scheduler(class, more));
         let none = Genotype::none();
         let settings = FinetuneSettings::default();
-        let flow = &settings.training.flow;
-        let held_out = HeldOut::new(&data, &backbone.parameterisation, &text, 8, 4, flow, 5).unwrap();
+        let flow = settings.training.flow;
+        let held_out = HeldOut::new(
+            &data,
+            &backbone.parameterisation,
+            &text,
+            &HeldOutSettings { clips: 8, batch: 4, flow, seed: 5 },
+        )
+        .unwrap();
         let loss = |parameters: &Parameters| {
             held_out.loss(parameters, |shape| Ok(backbone.denoiser(&none, shape)?)).unwrap().mean
         };
@@ -73,7 +79,8 @@ fn losses_fall_and_every_scheduler_samples() {
                 ..Default::default()
             };
             let shape = data.shape;
-            generate(backbone, &none, &set.parameters, text, &[0, 1, 1], shape, &how, |_| {}).unwrap().concat()
+            let model = VideoModel { backbone, genotype: &none, parameters: &set.parameters, text };
+            generate(&model, &[0, 1, 1], shape, &how, |_| {}).unwrap().concat()
         };
         let own = backbone.parameterisation.config();
         let mut all = vec![

@@ -10,9 +10,9 @@ use tnas_models::DenoiserShape;
 use tnas_network::{Parameters, Value, WeightSource, execute, normal_vec, stream};
 use tnas_space::{Choice, Genotype, OPERATORS};
 use tnas_training::{
-    AdamWSettings, Checkpointing, Compute, DistillSettings, FinetuneSettings, FlowSettings, HeldOut, LoopSettings,
-    Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet, TrainingRecipe,
-    Weighting, finetune,
+    AdamWSettings, Checkpointing, Compute, DistillSettings, FinetuneSettings, FlowSettings, LoopSettings, Observer,
+    Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet, TrainingRecipe, Weighting,
+    finetune,
 };
 use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings, with};
 
@@ -122,8 +122,8 @@ fn a_device_that_is_not_there_is_named() {
 fn images_leave_the_other_steps_as_they_are() {
     let world = World::new();
     // A rate of nothing: losses show what the steps see.
-    let still = AdamWSettings { learning_rate: 0.0, ..AdamWSettings::default() };
-    let videos = with(&finetune_settings(), |settings| settings.training.optimizer = still);
+    let frozen = AdamWSettings { learning_rate: 0.0, ..AdamWSettings::default() };
+    let videos = with(&finetune_settings(), |settings| settings.training.optimizer = frozen);
     let mixed = with(&videos, |settings| settings.training.images = 0.4);
     let (a, b) = (figures(&world, &videos, 30), figures(&world, &mixed, 30));
     let same = a["loss"].iter().zip(&b["loss"]).filter(|(a, b)| a == b).count();
@@ -183,8 +183,7 @@ fn weights_of_a_loss_are_those_of_its_times() {
     let world = World::new();
     let loss = |weighting| {
         let flow = FlowSettings { weighting, ..FlowSettings::default() };
-        let probe =
-            HeldOut::new(&world.data, &world.backbone.parameterisation, &world.text, 8, 4, &flow, 5).unwrap();
+        let probe = world.held_out_by(flow, 8);
         let genotype = world.genotype();
         probe.loss(&world.parameters, |shape| Ok(world.backbone.denoiser(&genotype, shape)?)).unwrap()
     };

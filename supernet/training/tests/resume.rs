@@ -196,9 +196,7 @@ fn sampling_depends_on_place_and_caption_alone() {
     let sample = |captions: &[usize], batch: usize, guidance: f32| {
         let (sampler, scheduler) = (Sampler::Euler, None);
         let how = GenerateSettings { steps: 2, sampler, scheduler, guidance, seed: 3, batch, ..Default::default() };
-        let (shape, text) = (world.data.shape, &world.text);
-        generate(&world.backbone, &world.genotype(), &world.parameters, text, captions, shape, &how, |_| {})
-            .unwrap()
+        generate(&world.model(&world.genotype()), captions, world.data.shape, &how, |_| {}).unwrap()
     };
     let whole = sample(&[0, 1, 1], 3, 1.0);
     for (a, b) in whole.iter().zip(sample(&[0, 1, 1], 1, 1.0)) {

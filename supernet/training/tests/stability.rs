@@ -125,7 +125,7 @@ impl Observer for Figures<'_> {
     }
 }
 
-/// What a checkpoint says of its loop.
+/// The loop's record in a checkpoint.
 fn record(world: &World, path: &Path) -> LoopRecord {
     let settings = finetune_settings();
     TrainSet::new(world.parameters.clone(), |_| true, &settings.training.optimizer, 0.9).load(path).unwrap()

@@ -8,10 +8,10 @@ use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetC
 use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
 use tnas_space::{Genotype, SearchSpace, SpaceFile, SpaceRule};
 use tnas_training::{
-    CaptionTokens, DistillMethod, DistillSettings, FinetuneSettings, FlowSettings, HeldOut, LatentSet,
-    LatentSource, LoopSettings, Observer, ScoreSettings, Student, SupernetSettings, TEMPORAL_PREFIX, TextFeatures,
-    TrainError, TrainSet, TrainedText, TrainingContext, TrainingRecipe, finetune, train_backbone, train_student,
-    train_supernet,
+    CaptionTokens, DistillMethod, DistillSettings, FinetuneSettings, FlowSettings, HeldOut, HeldOutSettings,
+    LatentSet, LatentSource, LoopSettings, Observer, ScoreSettings, Student, SupernetSettings, TEMPORAL_PREFIX,
+    TextFeatures, TrainError, TrainSet, TrainedText, TrainingContext, TrainingRecipe, VideoModel, finetune,
+    train_backbone, train_student, train_supernet,
 };
 
 pub struct World {
@@ -139,10 +139,21 @@ impl World {
         Ok(set.averaged())
     }
 
+    /// Held-out clips at times of a distribution, in batches of half of them.
+    pub fn held_out_by(&self, flow: FlowSettings, clips: usize) -> HeldOut {
+        let settings = HeldOutSettings { clips, batch: clips / 2, flow, seed: 5 };
+        HeldOut::new(&self.data, &self.backbone.parameterisation, &self.text, &settings).unwrap()
+    }
+
+    /// What clips are sampled from: one architecture before training.
+    pub fn model<'a>(&'a self, genotype: &'a Genotype) -> VideoModel<'a> {
+        let Self { backbone, parameters, text, .. } = self;
+        VideoModel { backbone, genotype, parameters, text }
+    }
+
     /// Held-out clips.
     pub fn held_out(&self) -> HeldOut {
-        let flow = FlowSettings::default();
-        HeldOut::new(&self.data, &self.backbone.parameterisation, &self.text, 4, 2, &flow, 5).unwrap()
+        self.held_out_by(FlowSettings::default(), 4)
     }
 }
 

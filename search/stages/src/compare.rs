@@ -43,7 +43,9 @@ pub struct Compare {
 impl Compare {
     fn settings(bench: &Workbench) -> FinetuneSettings {
         let (study, asked) = (&bench.study, &bench.study.compare);
-        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() }
+        let mut settings = study.finetune.clone();
+        settings.training.steps = asked.steps.unwrap_or(settings.training.steps);
+        settings
     }
 }
 
@@ -92,7 +94,7 @@ impl Stage for Compare {
         let compared = |((arm, loss), measured)| Compared { arm, loss, measured };
         let results: Vec<Compared> = self.arms.iter().zip(&losses).zip(&measured).map(compared).collect();
         let objectives = study.search.objectives.set();
-        let figures = figures(&objectives, &results, asked.size_tolerance, settings.steps)?;
+        let figures = figures(&objectives, &results, asked.size_tolerance, settings.training.steps)?;
         print(&figures);
         Ok(figures)
     }

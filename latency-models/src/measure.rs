@@ -353,7 +353,7 @@ mod tests {
             ..MeasurePolicy::default()
         };
         let timing = cooling(&TestClock::default(), 0, &policy);
-        assert_eq!((timing.warmup_runs, timing.runs, timing.steady), (9, 12, true));
+        assert_eq!((timing.warmup_runs, timing.runs, timing.steady), (8, 12, true));
         assert_eq!(timing.wall, Spread { median_ms: 4.0, iqr_ms: 0.0, p10_ms: 4.0, p90_ms: 4.0 });
         assert_eq!(timing.cpu.unwrap().median_ms, 1.0, "waiting takes no processor time");
     }

@@ -41,7 +41,7 @@ impl RuntimeKind {
             Some(front) => name.strip_prefix(front).is_some_and(|index| index.parse::<usize>().is_ok()),
             None => *pattern == name,
         };
-        self.devices.iter().any(|pattern| matches(pattern))
+        self.devices.iter().any(matches)
     }
 
     /// Its names in a study, e.g. `burn`, `burn@gpu` and `burn@cuda:N`.

@@ -1,3 +1,5 @@
+//! The list of runtimes, and what a study may say of them.
+
 use anyhow::Context;
 use tnas_graph::RuntimeKind;
 use tnas_network::BURN;

@@ -2,6 +2,7 @@
 
 mod library;
 mod onnxruntime;
+mod openvino;
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use tnas_graph::{Graph, RuntimeError, RuntimeKind, Weights};
 use crate::{ModelInfo, to_onnx};
 
 /// Every runtime that runs exported files. To add one, write its file and its line here.
-pub const RUNTIMES: &[RuntimeKind] = &[onnxruntime::ONNX_RUNTIME];
+pub const RUNTIMES: &[RuntimeKind] = &[onnxruntime::ONNX_RUNTIME, openvino::OPENVINO];
 
 /// A graph as an ONNX file, for a runtime that takes graphs in this form.
 fn onnx_bytes(kind: &RuntimeKind, graph: &Graph, weights: &dyn Weights) -> Result<Vec<u8>, RuntimeError> {

@@ -1,5 +1,7 @@
 //! The supernet.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
@@ -9,27 +11,40 @@ use tnas_training::{
     train_supernet,
 };
 
-use super::{loop_settings, staged};
+use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{
     previews::Previews,
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};
-use tnas_study::hash_path;
 
 /// Trains the supernet of the study's space over the run's backbone.
-pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
-    let settings = &bench.study.supernet;
-    let inputs = json!([
-        settings,
-        bench.noised_data(),
-        bench.study.seed,
-        bench.study.search.flow,
-        hash_path(bench.run.backbone())?,
-        hash_path(&bench.study.space)?,
-    ]);
-    staged(&bench.run, "supernet", &inputs, &[bench.run.supernet()], &["supernet"], || {
+pub struct Supernet;
+
+impl Stage for Supernet {
+    const NAME: &'static str = "supernet";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.backbone())
+            .file(&bench.study.space)
+            .setting("supernet", &bench.study.supernet)?
+            .setting("search.flow", &bench.study.search.flow)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.supernet()]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let settings = &bench.study.supernet;
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let space = bench.space(backbone)?;
@@ -86,7 +101,12 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             "loss_teacher_on_shuffled_frames": shuffled.mean,
             "loading": watch.loading(),
         }))
-    })
+    }
+}
+
+/// Trains the supernet, where that is not done.
+pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
+    up_to_date(bench, &Supernet)
 }
 
 /// The image model's weights with every choice's fresh temporal weights.

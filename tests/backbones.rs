@@ -8,12 +8,7 @@ use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_space::Genotype;
 
 pub fn shared(name: &str) -> Option<std::path::PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there", path.display());
-    None
+    tnas_testing::shared(&format!("fixtures/diffusers/{name}"))
 }
 
 pub fn check(folder: &Path) -> (Option<i32>, String) {

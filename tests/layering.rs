@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-evolution", &[]),
     ("tnas-clips", &[]),
     ("tnas-reports", &[]),
+    ("tnas-testing", &[]),
     ("tnas-space", &["tnas-graph"]),
     ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),

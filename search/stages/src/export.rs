@@ -1,5 +1,7 @@
 //! The winner for other runtimes, verified.
 
+use std::path::PathBuf;
+
 use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
@@ -9,20 +11,35 @@ use tnas_network::{BurnRuntime, Parameters, normal_vec, stream};
 use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
-use super::{distill::read_student, staged};
+use super::{Inputs, Stage, distill::read_student, up_to_date};
 use crate::{measuring::runtimes::runtimes, settings::ProfileSettings, workbench::Workbench};
-use tnas_study::hash_path;
 
 /// Writes the few-step student (and the decoder) as ONNX, with a golden call of each, and verifies the files in every
 /// runtime that reads them and whose library is found.
-pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let id = winner.arch_id().to_string();
-    let folder = bench.run.export(&id);
-    let student = bench.run.model(&format!("{id}-student"));
-    let readers = Readers::find(bench);
-    let inputs = json!([winner.to_string(), hash_path(&student)?, readers.versions()]);
-    let outputs = ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name));
-    staged(&bench.run, "export", &inputs, &outputs, &[], || {
+pub struct Export<'a> {
+    /// The architecture.
+    pub winner: &'a Genotype,
+}
+
+impl Stage for Export<'_> {
+    const NAME: &'static str = "export";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let student = bench.run.model(&format!("{}-student", self.winner.arch_id()));
+        let inputs = Inputs::new().file(student).setting("winner", &self.winner.to_string())?;
+        inputs.setting("runtimes", &Readers::find(bench).versions())
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        let folder = bench.run.export(&self.winner.arch_id().to_string());
+        ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name)).into()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let (winner, readers) = (self.winner, Readers::find(bench));
+        let folder = bench.run.export(&winner.arch_id().to_string());
         let model = bench.image_model()?;
         let weights = read_student(bench, winner)?;
         let shape = bench.denoiser_shape(1, model.features.tokens);
@@ -56,7 +73,12 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let text = format!("{proofs:#}\n");
         tnas_weights::write_atomic(folder.join("verify.json"), text.as_bytes())?;
         Ok(proofs)
-    })
+    }
+}
+
+/// Writes and verifies the export, where that is not done.
+pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    up_to_date(bench, &Export { winner })
 }
 
 /// The runtimes that read exported files, as they are found on this machine.

@@ -1,6 +1,8 @@
 //! A study as written in TOML.
 
 mod checks;
+mod reference_point;
+mod winner_rule;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -9,10 +11,43 @@ use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_evaluation::EvaluatorSettings;
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_models::TextLayer;
-use tnas_space::Limits;
-use tnas_training::{
-    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings,
+use tnas_record::{ObjectiveNames, PerObjective};
+use tnas_training::{DistillSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings, TrainingRecipe};
+
+pub use self::{
+    reference_point::ReferencePoint,
+    winner_rule::{Pick, WinnerRule},
 };
+
+/// Settings that were renamed, each with the name that its value has now: old names, and whatever stands below them, work for one
+/// more version.
+pub const RENAMED: &[(&str, &str)] = &[
+    ("supernet.training.spatial", "supernet.spatial"),
+    ("supernet.training.warmup_steps", "supernet.warmup_steps"),
+    ("supernet.training.distillation", "supernet.distillation"),
+    ("supernet.training.feature_distillation", "supernet.feature_distillation"),
+    ("supernet.training.teacher_every", "supernet.teacher_every"),
+    ("supernet.training.sandwich", "supernet.sandwich"),
+    ("finetune.steps", "finetune.training.steps"),
+    ("finetune.batch", "finetune.training.batch"),
+    ("finetune.accumulate", "finetune.training.accumulate"),
+    ("finetune.devices", "finetune.training.devices"),
+    ("finetune.compute", "finetune.training.compute"),
+    ("finetune.checkpointing", "finetune.training.checkpointing"),
+    ("finetune.ema_decay", "finetune.training.ema_decay"),
+    ("finetune.optimizer", "finetune.training.optimizer"),
+    ("finetune.flow", "finetune.training.flow"),
+    ("finetune.images", "finetune.training.images"),
+    ("finetune.stability", "finetune.training.stability"),
+    ("distill.steps", "distill.training.steps"),
+    ("distill.batch", "distill.training.batch"),
+    ("distill.compute", "distill.training.compute"),
+    ("distill.checkpointing", "distill.training.checkpointing"),
+    ("distill.ema_decay", "distill.training.ema_decay"),
+    ("distill.generator", "distill.training.optimizer"),
+    ("distill.images", "distill.training.images"),
+    ("distill.stability", "distill.training.stability"),
+];
 
 /// A study as written in TOML: the question that a run answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,16 +74,16 @@ pub struct Study {
     pub noise: NoiseSettings,
     /// Supernet stage.
     #[serde(default)]
-    pub supernet: SupernetStage,
+    pub supernet: SupernetSettings,
     /// Measuring.
     #[serde(default)]
     pub profile: ProfileSettings,
     /// Learning from what was measured.
     #[serde(default)]
     pub latency: LatencySettings,
-    /// Upper bounds for candidates.
+    /// The worst values that a candidate may have, by the names of objectives; not all of them need to be searched.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: PerObjective,
     /// Evolution.
     #[serde(default)]
     pub search: SearchSettings,
@@ -63,7 +98,7 @@ pub struct Study {
     pub compare: CompareSettings,
     /// The few-step stage.
     #[serde(default)]
-    pub distill: AdversarialSettings,
+    pub distill: DistillSettings,
     /// The classifier that evaluates clips.
     #[serde(default, alias = "judge")]
     pub evaluator: EvaluatorSettings,
@@ -205,19 +240,9 @@ pub struct BackboneSource {
     /// where not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_layer: Option<TextLayer>,
-    /// How.
-    #[serde(default)]
-    pub training: BackboneSettings,
-}
-
-/// The supernet's training and its teacher.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SupernetStage {
-    /// Genotype whose average teaches; the richest choices where not given.
-    pub teacher: Option<String>,
-    /// Training.
-    pub training: SupernetSettings,
+    /// How it is trained; used with `train` alone.
+    #[serde(default = "TrainingRecipe::backbone", deserialize_with = "TrainingRecipe::deserialize_backbone")]
+    pub training: TrainingRecipe,
 }
 
 /// What is measured, and how.
@@ -336,6 +361,8 @@ impl ProfileSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSettings {
+    /// What is traded off, by name; the first is what the best of a front is the best of.
+    pub objectives: ObjectiveNames,
     /// Candidates alive.
     pub population: usize,
     /// Generations.
@@ -349,21 +376,22 @@ pub struct SearchSettings {
     pub flow: FlowSettings,
     /// Clips of a forward pass.
     pub batch: usize,
-    /// `limits.latency_ms` is kept where the predicted latency and so many of its standard deviations are below it.
+    /// A limit on what is predicted is kept where the prediction and so many of its standard deviations are within it.
     pub limit_sigmas: f64,
     /// Most members of the front that are measured again.
     pub remeasure: usize,
     /// Held-out clips on which trained models are compared.
     pub compared_clips: usize,
-    /// Loss and milliseconds that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
-    /// where not given. The run's study.toml tells it.
+    /// A value of each objective that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
+    /// where not given. The run's study.toml has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reference_point: Option<[f64; 2]>,
+    pub reference_point: Option<ReferencePoint>,
 }
 
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
+            objectives: ObjectiveNames::default(),
             population: 24,
             generations: 12,
             start: Start::Local,
@@ -438,22 +466,6 @@ impl Start {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// How the winner is picked from the front.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "rule")]
-pub enum WinnerRule {
-    /// The bend of the front.
-    #[default]
-    Knee,
-    /// The best loss at no more than this latency.
-    Under {
-        /// Milliseconds.
-        latency_ms: f64,
-    },
-    /// The best loss.
-    Best,
 }
 
 /// Clips for eyes and for the evaluator.

@@ -29,7 +29,7 @@ fn unets_made_by_diffusers_are_reproduced() {
 }
 
 #[test]
-fn a_difference_is_told_with_the_module_where_it_begins() {
+fn a_difference_is_reported_with_the_module_where_it_begins() {
     let Some(folder) = shared("unet2dcond_sd15") else { return };
     let copy = tempfile::tempdir().unwrap();
     for name in ["model.safetensors", "io.safetensors"] {
@@ -116,7 +116,7 @@ fn a_clip_without_temporal_layers_is_its_frames() {
     }
 }
 
-/// Parameters as diffusers counts them; multiply-accumulates beside those of the BK-SDM paper (arXiv 2305.15798, table 1),
+/// Parameters as diffusers counts them; multiply-accumulates compared with those of the BK-SDM paper (arXiv 2305.15798, table 1),
 /// which leave out attention's own products and round to 1 G.
 #[test]
 fn published_geometries_have_the_published_sizes() {

@@ -172,7 +172,7 @@ fn clips_are_generated_from_captions() {
 }
 
 #[test]
-fn models_are_evaluated_beside_real_clips() {
+fn models_are_compared_with_real_clips() {
     let runs = copied();
     let arguments = ["--clips", "8", "--steps", "2,1", "--seeds", "1", "--json"];
     let (stdout, _) = succeeds(&on(runs.path(), &["evaluate"], &arguments));
@@ -226,7 +226,7 @@ fn other_noise_than_the_models_is_refused() {
 }
 
 #[test]
-fn a_target_whose_library_is_missing_is_an_error_and_a_runtime_beside_it_is_left_out() {
+fn a_missing_library_is_an_error_where_it_is_asked_for_and_left_out_elsewhere() {
     let runs = copied();
     let missing = ["--set", "profile.libraries.openvino=\"/no/such/library\""];
     let both = ["--set", "profile.runtimes=[\"burn\", \"openvino\"]"];

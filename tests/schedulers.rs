@@ -10,7 +10,7 @@ fn check(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn trajectories_made_by_diffusers_are_repeated_and_differences_told() {
+fn trajectories_made_by_diffusers_are_repeated_and_differences_reported() {
     let Some(shared) = tnas_testing::shared("fixtures/diffusers/schedulers") else { return };
     let (code, text) = check(&shared, &[]);
     println!("{text}");

@@ -28,7 +28,7 @@ mod pipelines;
 /// Any mixture of films serves a study; broken ones are named, and what was encoded once is not encoded again.
 mod clips;
 
-/// Clips are evaluated beside real ones, by an evaluator that is itself tried.
+/// Clips are compared with real ones, by an evaluator that is itself evaluated.
 mod evaluation;
 
 /// The one smoke run that tests share.

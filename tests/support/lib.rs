@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file or folder of `../shared`, the data beside the repository; where it is missing, `None`, and the test is counted as
+/// A file or folder of `../shared`, data next to the repository; where it is missing, `None`, and the test is counted as
 /// skipped.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);

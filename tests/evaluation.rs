@@ -53,7 +53,7 @@ fn films(folder: &Path, count: usize) {
 }
 
 #[test]
-fn films_are_evaluated_beside_real_clips_and_mistakes_name_the_way_out() {
+fn films_are_compared_with_real_clips_and_mistakes_name_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let runs = folder.path();
     let films_folder = runs.join("films");

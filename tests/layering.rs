@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-record", &[]),
     ("tnas-clips", &[]),
     ("tnas-reports", &["tnas-record"]),
+    ("tnas-testing", &[]),
     ("tnas-space", &["tnas-graph"]),
     ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),

@@ -34,7 +34,7 @@ fn check(what: &str, graph: &Graph, ids: &[i64]) {
         let runtime = match (kind.open)(&RuntimeOptions::cpu(1)) {
             Ok(runtime) => runtime,
             Err(error) => {
-                println!("skipped: {error}");
+                tnas_testing::skip(&format!("{} is not found: {error}", kind.name));
                 continue;
             }
         };

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_by_kind_and_device() {
+    fn a_name_is_a_kind_and_a_device() {
         let parsed = |name: &'static str| parse_target(name).map(|(kind, device)| (kind.name, device)).unwrap();
         assert_eq!(parsed("burn"), ("burn", "cpu"));
         assert_eq!(parsed("burn@cuda:1"), ("burn", "cuda:1"));

@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tnas-weights",
         ],
     ),
-    ("tnas-evaluation", &["tnas-clips", "tnas-models", "tnas-network", "tnas-training"]),
+    ("tnas-evaluation", &["tnas-clips", "tnas-graph", "tnas-models", "tnas-network", "tnas-training"]),
     (
         "tnas-training",
         &[

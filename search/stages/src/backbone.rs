@@ -8,7 +8,7 @@ use tnas_clips::Tokenizer;
 use tnas_models::{DenoiserShape, TextEncoder};
 use tnas_network::Parameters;
 use tnas_space::Genotype;
-use tnas_training::{TrainSet, train_backbone};
+use tnas_training::{TrainSet, TrainedText, TrainingContext, train_backbone};
 
 use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{progress::Watch, workbench::Workbench};
@@ -90,7 +90,7 @@ fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Par
 }
 
 fn train(bench: &Workbench) -> anyhow::Result<Value> {
-    let settings = &bench.study.backbone.training;
+    let recipe = &bench.study.backbone.training;
     let (backbone, text_config) = read_configs(&bench.study.backbone.path)?;
     let words = Tokenizer::from_captions(&bench.captions);
     let text_config = text_config.for_vocabulary(words.vocabulary_size(), words.max_length(), words.eos_id());
@@ -105,24 +105,24 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let text_graph = encoder.graph(1, captions.length)?;
     let mut parameters = Parameters::new(&bench.device);
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
-    let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, settings.ema_decay);
-    let run = loop_settings(&bench.run, "backbone", settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
-    train_backbone(
-        &backbone,
-        &encoder,
-        &mut set,
-        &latents.train,
-        &captions,
-        settings,
-        bench.study.seed,
-        &run,
-        &mut watch,
-    )?;
+    let mut set = TrainSet::new(parameters, |_| true, &recipe.optimizer, recipe.ema_decay);
+    let run = loop_settings(&bench.run, "backbone", recipe.steps);
+    let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?;
+    let encoded = TrainedText { encoder, captions };
+    let context = TrainingContext {
+        backbone: &backbone,
+        text: &encoded,
+        data: &latents.train,
+        held_out: None,
+        seed: bench.study.seed,
+        run: &run,
+        observer: &mut watch,
+    };
+    train_backbone(context, &mut set, recipe)?;
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
-    let pipeline = Pipeline { backbone, encoder, tokenizer };
-    let shift = settings.flow.shift.factor(height, width);
+    let pipeline = Pipeline { backbone, encoder: encoded.encoder, tokenizer };
+    let shift = recipe.flow.shift.factor(height, width);
     pipeline.write(
         &bench.run.backbone(),
         &unet,
@@ -132,6 +132,6 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     )?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
     Ok(
-        json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),
+        json!({"trained": true, "steps": recipe.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),
     )
 }

@@ -41,7 +41,9 @@ pub struct Compare {
 impl Compare {
     fn settings(bench: &Workbench) -> FinetuneSettings {
         let (study, asked) = (&bench.study, &bench.study.compare);
-        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() }
+        let mut settings = study.finetune.clone();
+        settings.training.steps = asked.steps.unwrap_or(settings.training.steps);
+        settings
     }
 }
 
@@ -90,7 +92,7 @@ impl Stage for Compare {
         let contender = |((arm, loss), measured)| Contender { arm, loss, measured };
         let results: Vec<Contender> = self.arms.iter().zip(&losses).zip(&measured).map(contender).collect();
         let objectives = study.search.objectives.set();
-        let figures = figures(&objectives, &results, asked.size_tolerance, settings.steps)?;
+        let figures = figures(&objectives, &results, asked.size_tolerance, settings.training.steps)?;
         print(&figures);
         Ok(figures)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tnas_network::Parameters;
 use tnas_space::Genotype;
-use tnas_training::{AdversarialSettings, DistillMethod, Student, TimeDistribution, train_student};
+use tnas_training::{DistillMethod, DistillSettings, Student, TimeDistribution, TrainingContext, train_student};
 
 use super::{
     Inputs, Stage,
@@ -24,7 +24,7 @@ use tnas_pipeline::model_folder::read_unet;
 
 /// A few-step student of the winner's: the study's own, or one of another method or number of steps beside it.
 pub struct Variant {
-    settings: AdversarialSettings,
+    settings: DistillSettings,
     /// What its stage, figures and folder are called after; empty for the study's own.
     suffix: String,
 }
@@ -90,30 +90,30 @@ impl Stage for Distill<'_> {
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
         let (winner, settings) = (self.winner, &self.student.settings);
+        let recipe = &settings.training;
         let stage = format!("{}{}", Self::NAME, self.variant());
         let folder = bench.run.model(&self.student.folder(winner));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let weights = read_winner(bench, winner)?;
-        let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
+        let shape = bench.denoiser_shape(recipe.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
-        let run = loop_settings(&bench.run, &stage, settings.steps);
+        let run = loop_settings(&bench.run, &stage, recipe.steps);
         let previews = Previews::new(bench, &model, &latents, winner).of_student(settings);
-        let mut watch = Watch::open(&bench.run, settings.watched(), settings.batch)?.previewing(previews);
-        train_student(
+        let mut watch = Watch::open(&bench.run, settings.watched(), recipe.clips_per_step())?.previewing(previews);
+        let context = TrainingContext {
             backbone,
-            winner,
-            &mut student,
-            &latents.train,
-            &model.features,
-            settings,
-            bench.study.seed,
-            &run,
-            &mut watch,
-        )?;
+            text: &model.features,
+            data: &latents.train,
+            held_out: None,
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_student(context, winner, &mut student, settings)?;
         write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner, false)?;
         Ok(json!({
-            "method": settings.method, "steps": settings.steps, "student_steps": settings.student_steps,
+            "method": settings.method, "steps": recipe.steps, "student_steps": settings.student_steps,
             "folder": folder.strip_prefix(bench.run.root()).unwrap_or(&folder), "loading": watch.loading(),
         }))
     }
@@ -128,7 +128,7 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, student: &Variant) 
 pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<Value> {
     let base = Variant::asked(bench, &args.student);
     let method = base.settings.method;
-    let of = |settings: &AdversarialSettings| match method {
+    let of = |settings: &DistillSettings| match method {
         DistillMethod::Adversarial => settings.noise,
         DistillMethod::Dmd2 => settings.scores.noise,
     };

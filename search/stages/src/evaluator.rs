@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tnas_clips::{Clip, ClipSet};
 use tnas_evaluation::Whitening;
-use tnas_evaluation::{Evaluator, EvaluatorLabels, EvaluatorSettings, train_evaluator};
+use tnas_evaluation::{Evaluator, EvaluatorContext, EvaluatorLabels, EvaluatorSettings, train_evaluator};
 use tnas_graph::Graph;
 use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, stream};
@@ -73,8 +73,16 @@ impl Stage for TrainEvaluator {
                 )?)?
             }
         };
-        let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
-        train_evaluator(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
+        let context = EvaluatorContext {
+            network: &network,
+            labels: &labels,
+            clips: &seen,
+            loading: Loading::from(&bench.study.loading),
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_evaluator(context, &mut set, settings)?;
         save_parameters(&path, &set.averaged())?;
         let published = Published {
             format_version: 1,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tnas_network::Parameters;
 use tnas_space::Genotype;
-use tnas_training::{FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
+use tnas_training::{
+    FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, TrainingContext, finetune as train,
+};
 
 use super::{
     Inputs, Stage, loop_settings,
@@ -80,8 +82,10 @@ impl Stage for Finetune<'_> {
                 "loading": loading[index],
             })
         };
-        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
-            "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}))
+        Ok(
+            json!({"steps": settings.training.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
+            "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}),
+        )
     }
 }
 
@@ -135,29 +139,28 @@ pub fn train_arm(
     let spatial = settings.spatial_rate;
     let whole = spatial > 0.0 && settings.lora_rank == 0;
     let trains = |name: &str| whole || name.starts_with(TEMPORAL_PREFIX);
-    let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+    let recipe = &settings.training;
+    let mut set = TrainSet::new(parameters, trains, &recipe.optimizer, recipe.ema_decay);
     if settings.lora_rank > 0 {
         set.adapt(settings.lora_rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
     }
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
-    let run = loop_settings(&bench.run, stage, settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
+    let run = loop_settings(&bench.run, stage, recipe.steps);
+    let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?;
     if stage == "finetune-winner" {
         watch = watch.previewing(Previews::new(bench, model, latents, genotype));
     }
-    train(
+    let context = TrainingContext {
         backbone,
-        genotype,
-        &mut set,
-        &latents.train,
-        &model.features,
-        Some(compared),
-        settings,
-        bench.study.seed,
-        &run,
-        &mut watch,
-    )?;
+        text: &model.features,
+        data: &latents.train,
+        held_out: Some(compared),
+        seed: bench.study.seed,
+        run: &run,
+        observer: &mut watch,
+    };
+    train(context, genotype, &mut set, settings)?;
     let weights = set.averaged();
     let loss = compared.loss(&weights, |shape| Ok(backbone.denoiser(genotype, shape)?))?;
     Ok(Trained { weights, loss, loading: watch.loading() })

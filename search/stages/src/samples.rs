@@ -14,7 +14,7 @@ use tnas_models::Backbone;
 use tnas_network::Parameters;
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
 use tnas_space::Genotype;
-use tnas_training::{GenerateSettings, generate};
+use tnas_training::{GenerateSettings, VideoModel, generate};
 
 use super::{Inputs, Stage, distill::read_student, evaluator::read_evaluator, finetune::read_winner, up_to_date};
 use crate::{
@@ -214,10 +214,9 @@ impl<'a> Scene<'a> {
         let mut bar = Bar::new("samples", captions.len() as u64);
         let backbone = &self.model.pipeline.backbone;
         let shape = self.bench.clip_shape();
-        let data =
-            generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
-                bar.set(done as u64, arm.name.clone());
-            })?;
+        let text = &self.model.features;
+        let model = VideoModel { backbone, genotype: self.winner, parameters: weights, text };
+        let data = generate(&model, &captions, shape, &how, |done| bar.set(done as u64, arm.name.clone()))?;
         let statistics = &self.latents.statistics;
         data.iter()
             .zip(&self.real)
@@ -328,10 +327,9 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::R
     // The empty one stands before those asked for.
     let captions: Vec<usize> = (1..=wanted.len()).collect();
     let mut bar = Bar::new("generate", captions.len() as u64);
-    let data =
-        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
-            bar.set(done as u64, String::new());
-        })?;
+    let (backbone, text) = (&model.pipeline.backbone, &model.features);
+    let model = VideoModel { backbone, genotype: &winner, parameters: &weights, text };
+    let data = generate(&model, &captions, shape, &how, |done| bar.set(done as u64, String::new()))?;
     let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
     if let Some(fps) = args.fps.or(bench.study.data.fps) {
         film.delay_ms = (1000.0 / fps).round() as u32;

@@ -12,14 +12,42 @@ use tnas_evaluation::EvaluatorSettings;
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_models::TextLayer;
 use tnas_record::{ObjectiveNames, PerObjective};
-use tnas_training::{
-    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings,
-};
+use tnas_training::{DistillSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings, TrainingRecipe};
 
 pub use self::{
     reference_point::ReferencePoint,
     winner_rule::{Pick, WinnerRule},
 };
+
+/// Settings that were renamed, each with the name that its value has now: old names, and whatever stands below them, work for one
+/// more version.
+pub const RENAMED: &[(&str, &str)] = &[
+    ("supernet.training.spatial", "supernet.spatial"),
+    ("supernet.training.warmup_steps", "supernet.warmup_steps"),
+    ("supernet.training.distillation", "supernet.distillation"),
+    ("supernet.training.feature_distillation", "supernet.feature_distillation"),
+    ("supernet.training.teacher_every", "supernet.teacher_every"),
+    ("supernet.training.sandwich", "supernet.sandwich"),
+    ("finetune.steps", "finetune.training.steps"),
+    ("finetune.batch", "finetune.training.batch"),
+    ("finetune.accumulate", "finetune.training.accumulate"),
+    ("finetune.devices", "finetune.training.devices"),
+    ("finetune.compute", "finetune.training.compute"),
+    ("finetune.checkpointing", "finetune.training.checkpointing"),
+    ("finetune.ema_decay", "finetune.training.ema_decay"),
+    ("finetune.optimizer", "finetune.training.optimizer"),
+    ("finetune.flow", "finetune.training.flow"),
+    ("finetune.images", "finetune.training.images"),
+    ("finetune.stability", "finetune.training.stability"),
+    ("distill.steps", "distill.training.steps"),
+    ("distill.batch", "distill.training.batch"),
+    ("distill.compute", "distill.training.compute"),
+    ("distill.checkpointing", "distill.training.checkpointing"),
+    ("distill.ema_decay", "distill.training.ema_decay"),
+    ("distill.generator", "distill.training.optimizer"),
+    ("distill.images", "distill.training.images"),
+    ("distill.stability", "distill.training.stability"),
+];
 
 /// A study as written in TOML: the question that a run answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +74,7 @@ pub struct Study {
     pub noise: NoiseSettings,
     /// Supernet stage.
     #[serde(default)]
-    pub supernet: SupernetStage,
+    pub supernet: SupernetSettings,
     /// Measuring.
     #[serde(default)]
     pub profile: ProfileSettings,
@@ -70,7 +98,7 @@ pub struct Study {
     pub compare: CompareSettings,
     /// The few-step stage.
     #[serde(default)]
-    pub distill: AdversarialSettings,
+    pub distill: DistillSettings,
     /// The classifier that evaluates clips.
     #[serde(default, alias = "judge")]
     pub evaluator: EvaluatorSettings,
@@ -212,19 +240,9 @@ pub struct BackboneSource {
     /// where not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_layer: Option<TextLayer>,
-    /// How.
-    #[serde(default)]
-    pub training: BackboneSettings,
-}
-
-/// The supernet's training and its teacher.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SupernetStage {
-    /// Genotype whose average teaches; the richest choices where not given.
-    pub teacher: Option<String>,
-    /// Training.
-    pub training: SupernetSettings,
+    /// How it is trained; used with `train` alone.
+    #[serde(default = "TrainingRecipe::backbone", deserialize_with = "TrainingRecipe::deserialize_backbone")]
+    pub training: TrainingRecipe,
 }
 
 /// What is measured, and how.

@@ -168,8 +168,8 @@ impl Here {
             return Ok(None);
         }
         let target = Target::new(&settings.target, settings)?;
-        if target.fingerprint()?.is_none() {
-            away(&format!("the library of {} was not found", settings.target));
+        if let Err(error) = target.fingerprint()? {
+            away(&format!("{} failed to {error}", settings.target));
             return Ok(None);
         }
         let profile = target_profile(bench)?;

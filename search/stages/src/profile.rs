@@ -1,7 +1,11 @@
 //! Measured latencies of architectures.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use anyhow::Context;
 use rand::{Rng, RngExt};
 use serde_json::{Value, json};
 use tnas_latency::{
@@ -35,14 +39,15 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
             summaries.insert(name.clone(), up_to_date(bench, &Replay { name, from })?);
             continue;
         }
-        let Some(fingerprint) = target.fingerprint()? else {
-            anyhow::ensure!(
-                *name != settings.target,
-                "failed to measure by {name}: its library was not found; install it with `pip install onnxruntime`, or name \
-                 it with --set profile.onnxruntime=PATH"
-            );
-            eprintln!("{:>16} {name} is left out: its library was not found (pip install onnxruntime)", "profile");
-            continue;
+        let fingerprint = match target.fingerprint()? {
+            Ok(fingerprint) => fingerprint,
+            Err(error) if *name == settings.target => {
+                return Err(error).context(format!("failed to measure by {name}, which profile.target asks for"));
+            }
+            Err(error) => {
+                eprintln!("{:>16} {name} is left out, for it failed to {error}", "profile");
+                continue;
+            }
         };
         let summary = up_to_date(
             bench,
@@ -74,6 +79,7 @@ impl Measure<'_> {
             target: String::new(),
             runtimes: Vec::new(),
             from: None,
+            libraries: BTreeMap::new(),
             onnxruntime: None,
             ..bench.study.profile.clone()
         };
@@ -133,8 +139,8 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
     let profile = Profile::read(&path)?;
     // One recorded elsewhere is asked for by profile.from alone.
     let here = settings.runtimes.contains(&settings.target) && settings.from.is_none();
-    if let Some(fingerprint) = Target::new(&settings.target, settings).ok().filter(|_| here)
-        && let Some(fingerprint) = fingerprint.fingerprint()?
+    if let Some(target) = Target::new(&settings.target, settings).ok().filter(|_| here)
+        && let Ok(fingerprint) = target.fingerprint()?
     {
         profile.check_device(&fingerprint)?;
     }
@@ -149,9 +155,7 @@ pub fn target_path(bench: &Workbench) -> anyhow::Result<PathBuf> {
         return Ok(bench.run.profile(&tnas_latency::slug(&settings.target)));
     }
     // The name of a file does not depend on the library's version: a recorded profile can be used where it is missing.
-    let target = Target::new(&settings.target, settings)?;
-    let fingerprint = target.fingerprint()?.unwrap_or_else(|| target.unknown_version());
-    Ok(bench.run.profile(&fingerprint.id()))
+    Ok(bench.run.profile(&Target::new(&settings.target, settings)?.id()?))
 }
 
 fn stage_name(runtime: &str) -> String {

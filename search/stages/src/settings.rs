@@ -260,7 +260,7 @@ pub struct ProfileSettings {
     pub blocks: bool,
     /// Threads of the measured process.
     pub threads: usize,
-    /// `burn` (on the CPU; `burn@gpu` and `burn@cuda:N` elsewhere), and `onnxruntime` where its library is found.
+    /// Runtimes to measure by, as `tnas profile --help` lists them; one whose library is not found is left out.
     pub runtimes: Vec<String>,
     /// The one whose latency is searched, or the name of a device whose profile was imported.
     pub target: String,
@@ -280,7 +280,11 @@ pub struct ProfileSettings {
     pub repeat_fraction: f64,
     /// A profile whose repeats differ by more than this share (in the median), or whose anchors jump by more, is refused.
     pub max_noise: f64,
-    /// ONNX Runtime's library, or the folder of a Python environment that has it; looked for where not given.
+    /// File of a runtime's library, or folder of a Python environment that has it, by the runtime's name; searched for where
+    /// not given.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub libraries: BTreeMap<String, PathBuf>,
+    /// Old name of `libraries.onnxruntime`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<PathBuf>,
     /// A profile recorded before, to replay.
@@ -315,6 +319,7 @@ impl Default for ProfileSettings {
             anchor_every: 20,
             repeat_fraction: 0.05,
             max_noise: 0.1,
+            libraries: BTreeMap::new(),
             onnxruntime: None,
             from: None,
         }
@@ -332,6 +337,11 @@ impl ProfileSettings {
             quantity,
             ..MeasurePolicy::default()
         }
+    }
+
+    /// Library of the runtime of this name, where the study gives one.
+    pub fn library(&self, runtime: &str) -> Option<&PathBuf> {
+        self.libraries.get(runtime).or(self.onnxruntime.as_ref().filter(|_| runtime == "onnxruntime"))
     }
 
     /// Which architectures are measured.

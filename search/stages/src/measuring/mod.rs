@@ -1,6 +1,7 @@
 //! Measuring architectures, each in a process of its own.
 
 mod child;
+pub mod runtimes;
 mod target;
 
 use std::{path::PathBuf, time::Duration};
@@ -22,7 +23,7 @@ pub use target::Target;
 
 use crate::workbench::Workbench;
 
-/// Asks measuring processes for times of architectures on one target.
+/// Measures architectures on one target, each in a process of its own.
 pub struct Measurer {
     process: MeasuringProcess,
     configs: PathBuf,
@@ -32,7 +33,7 @@ pub struct Measurer {
     policy: MeasurePolicy,
 }
 
-/// What a measuring process is asked.
+/// Request to a measuring process.
 #[derive(Serialize, Deserialize)]
 struct Request {
     configs: PathBuf,
@@ -46,15 +47,15 @@ struct Request {
     policy: MeasurePolicy,
 }
 
-/// What is measured, and on what.
+/// The networks that can be measured: a study's image model with the choices of its search space.
 pub struct Subjects {
     /// Folder of the image model's configs.
     pub configs: PathBuf,
     /// The image model.
     pub model: Pipeline,
-    /// What can be put into it.
+    /// Choices of temporal layers at its slots.
     pub space: SearchSpace,
-    /// One call.
+    /// Shape of one call of the network.
     pub shape: DenoiserShape,
 }
 
@@ -74,13 +75,13 @@ impl Subjects {
         Ok(self.model.backbone.denoiser(genotype, self.shape)?)
     }
 
-    /// What every choice adds at every slot.
+    /// Graph of each choice at each slot.
     pub fn blocks(&self) -> anyhow::Result<SpaceBlocks> {
         space_blocks(&self.model.backbone, &self.space, self.shape)
     }
 }
 
-/// What every choice of a space adds at every slot.
+/// Graph of each choice of a space at each slot.
 pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> anyhow::Result<SpaceBlocks> {
     let of_slot = |slot: &tnas_space::SlotChoices| -> anyhow::Result<Vec<Graph>> {
         slot.choices.iter().map(|choice| Ok(backbone.block(&slot.info, choice, shape)?)).collect()
@@ -90,7 +91,7 @@ pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserSha
 }
 
 impl Measurer {
-    /// Measures by the study's settings.
+    /// A measurer of the study's settings.
     pub fn new(bench: &Workbench, subjects: &Subjects, target: &Target) -> anyhow::Result<Self> {
         let policy = bench.study.profile.policy(target.quantity());
         /// Beyond what the policy allows: for starting, and for one run that cannot be stopped.
@@ -106,7 +107,7 @@ impl Measurer {
         })
     }
 
-    /// Measures a network or a block, in a new process: one that dies is a result.
+    /// Measures a network or a block in a new process; a process that dies is a result.
     pub fn measure(&mut self, kind: MeasurementKind, genotype: &Genotype) -> anyhow::Result<Outcome> {
         let DenoiserShape { batch, frames, height, width, tokens } = self.shape;
         let request = Request {
@@ -122,7 +123,7 @@ impl Measurer {
     }
 }
 
-/// The graph that a request asks for: of a block, its genotype's one insertion alone.
+/// Graph of a request: the whole network, or of a block its genotype's one insertion alone.
 fn subject(
     request: &Request,
     configs: (Backbone, TextEncoderConfig),

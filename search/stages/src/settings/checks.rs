@@ -44,6 +44,10 @@ impl Study {
                 profile.max_noise, profile.repeat_fraction, profile.threads
             ));
         }
+        crate::measuring::runtimes::check(profile).or_else(fail)?;
+        if profile.onnxruntime.is_some() {
+            eprintln!("warning: the setting profile.onnxruntime is now profile.libraries.onnxruntime");
+        }
         for (name, value) in [
             ("search.batch", self.search.batch),
             ("search.clips", self.search.clips),

@@ -8,6 +8,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-schedulers", &[]),
     ("tnas-weights", &[]),
     ("tnas-evolution", &[]),
+    ("tnas-record", &[]),
     ("tnas-clips", &[]),
     ("tnas-reports", &[]),
     ("tnas-space", &["tnas-graph", "tnas-schedulers"]),

@@ -1,9 +1,7 @@
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{FormatVersion, summary::file_at};
+use crate::{FormatVersion, ObjectiveSet, ObjectiveValues, summary::file_at};
 
 /// `search/candidates.json`: every candidate that keeps the limits, in the order of the search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -11,6 +9,8 @@ use crate::{FormatVersion, summary::file_at};
 pub struct SearchCandidates {
     /// Version of the file.
     pub format_version: FormatVersion<2>,
+    /// Objectives of the study, in its order.
+    pub objectives: ObjectiveSet,
     /// One row per candidate.
     pub rows: Vec<SearchCandidate>,
 }
@@ -28,14 +28,7 @@ pub struct SearchCandidate {
     /// Generation that proposed it first, from 0.
     pub generation: u32,
     /// Value of each objective by name, e.g. `loss` and `latency_ms`, as the search saw it.
-    pub objectives: BTreeMap<String, f64>,
+    pub objectives: ObjectiveValues,
     /// Whether it keeps all limits.
     pub feasible: bool,
-}
-
-impl SearchCandidate {
-    /// Value of an objective.
-    pub fn objective(&self, name: &str) -> Option<f64> {
-        self.objectives.get(name).copied()
-    }
 }

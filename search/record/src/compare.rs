@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,32 +53,22 @@ pub struct ContenderRow {
     pub standard_error: f64,
     /// Clips compared on.
     pub clips: usize,
-    /// Measured latency; none where the target device is not at hand.
-    pub latency_ms: Option<LatencyRange>,
-    /// Whether the winner is better or worse.
-    pub winner_is: Standing,
+    /// Measured objectives by name; empty where the target device is not at hand.
+    pub measured: BTreeMap<String, MeasuredRange>,
+    /// The winner compared with this in each objective: −1 better, 1 worse, 0 equal within the errors.
+    pub winner_is: BTreeMap<String, i8>,
 }
 
-/// Milliseconds over several measurements.
+/// A measured value over several measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LatencyRange {
+pub struct MeasuredRange {
     /// Median.
     pub median: f64,
     /// Least.
     pub least: f64,
     /// Most.
     pub most: f64,
-}
-
-/// The winner against another architecture: −1 better, 1 worse, 0 equal within the errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Standing {
-    /// In held-out loss.
-    pub loss: i8,
-    /// In measured latency.
-    pub latency: i8,
 }
 
 /// Names of arms.

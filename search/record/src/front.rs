@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, FormatVersion,
+    Accuracy, FormatVersion, ObjectiveSet, ObjectiveValues,
     summary::{file_at, summary_of},
 };
 
@@ -17,7 +17,9 @@ use crate::{
 pub struct Front {
     /// Version of the file.
     pub format_version: FormatVersion<2>,
-    /// One row per member, the fastest first.
+    /// Objectives of the study, in its order.
+    pub objectives: ObjectiveSet,
+    /// One row per member, from the worst to the best of the first objective: with loss and latency, the fastest first.
     pub rows: Vec<FrontRow>,
 }
 
@@ -32,9 +34,9 @@ pub struct FrontRow {
     /// Its canonical text.
     pub genotype: String,
     /// Value of each objective by name, as the search saw it: scored, predicted or counted.
-    pub objectives: BTreeMap<String, f64>,
+    pub objectives: ObjectiveValues,
     /// Values that were measured afterwards, by the same names; empty where it was not measured.
-    pub measured: BTreeMap<String, f64>,
+    pub measured: ObjectiveValues,
     /// Weights of the denoiser.
     pub parameters: u64,
     /// Multiply-accumulates of one call.
@@ -45,18 +47,6 @@ pub struct FrontRow {
     pub winner: bool,
 }
 
-impl FrontRow {
-    /// Value of an objective, as the search saw it.
-    pub fn objective(&self, name: &str) -> Option<f64> {
-        self.objectives.get(name).copied()
-    }
-
-    /// Measured value of an objective.
-    pub fn measured(&self, name: &str) -> Option<f64> {
-        self.measured.get(name).copied()
-    }
-}
-
 /// The measured front and its winner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,8 +55,8 @@ pub struct FrontSummary {
     pub members: usize,
     /// Members that were measured.
     pub measured: usize,
-    /// Predicted latencies compared with the measured ones.
-    pub accuracy: Accuracy,
+    /// Predicted values compared with the measured ones, by objective.
+    pub accuracy: BTreeMap<String, Accuracy>,
     /// Architecture of the winner.
     pub winner: String,
     /// Its canonical text.

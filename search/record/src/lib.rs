@@ -39,8 +39,12 @@ mod loading;
 mod local_scores;
 mod metrics;
 mod number;
+mod objective;
+mod objective_name;
+mod objective_set;
 mod profile;
 mod report;
+/// Names of files and folders.
 pub mod run_files;
 mod sampler;
 mod samples;
@@ -55,7 +59,7 @@ pub use accuracy::Accuracy;
 pub use backbone::BackboneSummary;
 pub use broken_files::{BrokenFile, BrokenFiles};
 pub use candidates::{SearchCandidate, SearchCandidates};
-pub use compare::{Comparison, ContenderRow, LatencyRange, Standing, Verdicts};
+pub use compare::{Comparison, ContenderRow, MeasuredRange, Verdicts};
 pub use distill::DistillSummary;
 pub use error::RecordError;
 pub use evaluation::{
@@ -77,6 +81,9 @@ pub use latency_evaluation::{LatencyEvaluation, LearningPoint, PredictorSpeed, S
 pub use loading::LoadingTimes;
 pub use local_scores::{LocalScore, LocalScores};
 pub use metrics::{LoggedNumber, MetricLine};
+pub use objective::{Direction, OBJECTIVES, Objective, ObjectiveError, Source};
+pub use objective_name::{ObjectiveName, ObjectiveNames, PerObjective};
+pub use objective_set::{ObjectiveSet, ObjectiveValues};
 pub use profile::ProfileSummary;
 pub use report::ReportSummary;
 pub use run_files::RunFiles;

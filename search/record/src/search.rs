@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::summary::summary_of;
+use crate::{ObjectiveValues, summary::summary_of};
 
 /// The search for the front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,8 +17,8 @@ pub struct SearchSummary {
     pub generations: u32,
     /// Why it ended.
     pub stop_reason: Option<StopReason>,
-    /// Limit of the latency in milliseconds, where there is one.
-    pub limit_latency_ms: Option<f64>,
+    /// Largest allowed value of each limited quantity.
+    pub limits: ObjectiveValues,
     /// Slots of the space, as data flows.
     pub slots: Vec<SlotSummary>,
 }

@@ -14,7 +14,9 @@ pub enum RecordError {
         message: String,
     },
     /// A name cannot be that of a file in the run's folder.
-    #[error("name {name:?}, {what}: a file name of ASCII letters, digits, '.', '_' and '-' is expected, not beginning with '.'")]
+    #[error(
+        "name {name:?}, {what}: a file name of ASCII letters, digits, '.', '_' and '-' is expected, not beginning with '.'"
+    )]
     FileName {
         /// What is named: a device, an architecture, a stage.
         what: &'static str,

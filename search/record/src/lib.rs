@@ -63,8 +63,8 @@ pub use compare::{Comparison, ContenderRow, MeasuredRange, Verdicts};
 pub use distill::DistillSummary;
 pub use error::RecordError;
 pub use evaluation::{
-    ArmDifference, ArmSettings, EvaluatedArm, EvaluateSummary, Evaluation, EvaluatorIdentity, FewSteps, Memorisation,
-    MetricFitness, Metrics, Reference, StudentGain,
+    ArmDifference, ArmSettings, EvaluateSummary, EvaluatedArm, Evaluation, EvaluatorIdentity, FewSteps,
+    Memorisation, MetricFitness, Metrics, Reference, StudentGain,
 };
 pub use evaluator::{ControlRow, EvaluatorLabels, EvaluatorSummary, PublishedEvaluator, PublishedNetwork};
 pub use export::{ExportError, ExportProof, ExportSummary};

@@ -267,7 +267,9 @@ mod tests {
     #[test]
     fn names_from_outside_stay_inside() {
         let files = RunFiles::new("runs/a");
-        assert!(files.profile("iphone-15.pro_a17").is_ok_and(|path| path.ends_with("profile/iphone-15.pro_a17.jsonl")));
+        assert!(
+            files.profile("iphone-15.pro_a17").is_ok_and(|path| path.ends_with("profile/iphone-15.pro_a17.jsonl"))
+        );
         for name in ["", ".", "..", "../x", "a/b", "a\\b", "a b", "ü", "a\0"] {
             assert!(files.profile(name).is_err() && files.stamp(name).is_err(), "{name:?}");
             assert!(files.model(name).is_err() && files.compared_model(name).is_err(), "{name:?}");

@@ -11,19 +11,29 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-record", &[]),
     ("tnas-clips", &[]),
     ("tnas-reports", &[]),
-    ("tnas-space", &["tnas-graph", "tnas-schedulers"]),
+    ("tnas-space", &["tnas-graph"]),
+    ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),
     ("tnas-export", &["tnas-graph"]),
     ("tnas-study", &["tnas-weights"]),
     ("tnas-network", &["tnas-graph", "tnas-weights"]),
+    ("tnas-evaluation", &["tnas-clips", "tnas-models", "tnas-network", "tnas-training"]),
     (
         "tnas-training",
-        &["tnas-clips", "tnas-graph", "tnas-schedulers", "tnas-space", "tnas-weights", "tnas-network"],
+        &[
+            "tnas-clips",
+            "tnas-graph",
+            "tnas-schedulers",
+            "tnas-space",
+            "tnas-models",
+            "tnas-weights",
+            "tnas-network",
+        ],
     ),
 ];
 
 /// Packages that may use Burn.
-const BURNS: &[&str] = &["tnas-network", "tnas-training"];
+const BURNS: &[&str] = &["tnas-network", "tnas-training", "tnas-evaluation"];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))

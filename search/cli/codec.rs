@@ -9,8 +9,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tnas_clips::Clip;
 use tnas_graph::{Graph, HostTensor};
+use tnas_models::Autoencoder;
 use tnas_network::{Device, Parameters, Value, execute};
-use tnas_space::Autoencoder;
 use tnas_training::frames_first;
 use tnas_weights::WeightFiles;
 

@@ -8,8 +8,8 @@ use std::{
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_graph::Weights;
+use tnas_models::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig};
 use tnas_network::{Device, Parameters, open_device};
-use tnas_space::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig};
 
 use crate::{
     args::ImportArgs,

@@ -81,6 +81,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let data = |e: &(dyn std::error::Error + 'static)| {
         e.is::<tnas_weights::WeightsError>()
             || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_models::ModelError>()
             || e.is::<tnas_schedulers::SchedulerError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()

@@ -7,9 +7,10 @@ use cpu_time::ProcessTime;
 use serde_json::json;
 use tnas_graph::{Graph, cost};
 use tnas_latency::{peak_memory_bytes, reset_peak_memory};
+use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Device, Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_schedulers::{Parameterisation, Sampler};
-use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
+use tnas_space::{Genome, Genotype, SearchSpace};
 
 use crate::{
     args::{NewModelArgs, StepArgs},

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tnas_clips::CaptionTokenizer;
 use tnas_graph::{Graph, WeightError};
+use tnas_models::{Backbone, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
 use tnas_network::{Device, Parameters, ParametersError};
 use tnas_schedulers::{Class, Parameterisation, SchedulerConfig};
-use tnas_space::{Backbone, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
+use tnas_space::Genotype;
 use tnas_weights::WeightFiles;
 
 /// File stem of the weights of diffusers' models.

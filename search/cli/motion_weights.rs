@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use tnas_graph::{WeightError, Weights};
+use tnas_models::{MotionModel, NameMap, is_sinusoidal};
 use tnas_network::{Device, Parameter, Parameters, ParametersError};
-use tnas_space::{MotionModel, NameMap, Slot, is_sinusoidal, temporal_prefix};
+use tnas_space::{Slot, temporal_prefix};
 
 use crate::model_folder::{read_parameters, stem};
 

@@ -6,11 +6,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
+use tnas_evaluation::EvaluatorSettings;
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
-use tnas_space::{Limits, TextLayer};
+use tnas_models::TextLayer;
+use tnas_space::Limits;
 use tnas_training::{
-    AdversarialSettings, BackboneSettings, EvaluatorSettings, FinetuneSettings, FlowSettings, Loading,
-    SupernetSettings,
+    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings,
 };
 
 /// A study as written in TOML: the question that a run answers.

@@ -6,9 +6,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_latency::{CandidatePredictor, DeviceModel};
-use tnas_space::{
-    Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SlotChoices, SpaceFile, UNetConfig,
-};
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
+use tnas_space::{Choice, Genome, Genotype, SearchSpace, SlotChoices, SpaceFile};
 
 use crate::{args::SpaceArgs, model_folder::parameterised};
 
@@ -44,7 +43,7 @@ pub fn read_space(path: &Path, backbone: &Backbone) -> anyhow::Result<SearchSpac
     let text = std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
     let file: SpaceFile = toml::from_str(&text)
         .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
-    SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
+    SearchSpace::new(&backbone.slots(), &file).with_context(|| format!("failed to use space {}", path.display()))
 }
 
 /// The architectures that cost the least and the most of one quantity.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tnas_models::TextEncoder;
 use tnas_network::Parameters;
-use tnas_space::TextEncoder;
 use tnas_study::{canonical_json, hash_bytes};
 use tnas_training::{CaptionTokens, TextFeatures, text_features};
 use tnas_weights::{HostTensor, SafeTensors, write_safetensors};

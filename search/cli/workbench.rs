@@ -6,8 +6,9 @@ use std::{
 
 use serde_json::{Value, json};
 use tnas_clips::{CaptionTokenizer, Clip, ClipSet, Memory};
+use tnas_models::{Backbone, DenoiserShape, TextEncoder};
 use tnas_network::{Device, Parameters, open_device, side_by_side};
-use tnas_space::{Backbone, DenoiserShape, SearchSpace, TextEncoder};
+use tnas_space::SearchSpace;
 use tnas_training::{CaptionTokens, LatentSource, Loading, TextFeatures, frames_first};
 
 use crate::{

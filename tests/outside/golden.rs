@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use tnas_models::{TextEncoder, TextEncoderConfig};
 use tnas_network::{Parameters, open_device};
-use tnas_space::{TextEncoder, TextEncoderConfig};
 use tnas_weights::HostTensor;
 
 use super::{Parser, in_folder, safetensors::example, told};

@@ -1,6 +1,6 @@
 use anyhow::Context;
 use tnas_graph::{Dtype, Graph, HostTensor};
-use tnas_space::Autoencoder;
+use tnas_models::Autoencoder;
 
 use super::{Golden, Subject};
 

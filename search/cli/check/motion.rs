@@ -2,8 +2,8 @@ use std::{cell::OnceCell, path::Path};
 
 use anyhow::Context;
 use tnas_graph::{Dtype, Graph, HostTensor, Weights};
+use tnas_models::{DenoiserShape, MotionModel};
 use tnas_network::{Device, Parameters};
-use tnas_space::{DenoiserShape, MotionModel};
 
 use super::{Golden, Subject};
 use crate::{

@@ -2,8 +2,8 @@ use std::{cell::RefCell, path::Path};
 
 use anyhow::Context;
 use tnas_graph::{Dtype, Graph, HostData, HostTensor};
+use tnas_models::{TextEncoder, TextEncoderConfig};
 use tnas_network::{Device, Parameters};
-use tnas_space::{TextEncoder, TextEncoderConfig};
 
 use super::{Golden, Subject};
 use crate::model_folder::read_text_folder;

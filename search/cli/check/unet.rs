@@ -1,6 +1,7 @@
 use anyhow::Context;
 use tnas_graph::{Dtype, Graph, HostTensor};
-use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
+use tnas_space::Genotype;
 
 use super::{Golden, Subject};
 

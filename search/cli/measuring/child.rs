@@ -1,6 +1,7 @@
 use tnas_graph::{Graph, HostData, HostTensor, Runtime, Session, WeightMap};
 use tnas_latency::{Outcome, Subject, measure, peak_memory_bytes, serve};
-use tnas_space::{DenoiserShape, Genotype};
+use tnas_models::DenoiserShape;
+use tnas_space::Genotype;
 
 use super::{Request, subject};
 use crate::model_folder::read_configs;

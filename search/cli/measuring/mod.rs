@@ -8,7 +8,8 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_latency::{MeasurePolicy, MeasurementKind, MeasuringProcess, Outcome, SpaceBlocks};
-use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace};
+use tnas_models::{Backbone, DenoiserShape};
+use tnas_space::{Genotype, SearchSpace};
 
 pub use child::{measure_one, weights};
 pub use target::Target;

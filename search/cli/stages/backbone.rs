@@ -1,9 +1,10 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
+use tnas_models::{DenoiserShape, TextEncoder};
 use tnas_network::Parameters;
 use tnas_schedulers::Parameterisation;
-use tnas_space::{DenoiserShape, Genotype, TextEncoder};
+use tnas_space::Genotype;
 use tnas_training::{TrainSet, train_backbone};
 
 use super::{loop_settings, staged};

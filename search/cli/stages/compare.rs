@@ -317,7 +317,8 @@ mod tests {
 
     #[test]
     fn hand_made_arms_put_each_operator_where_the_rule_says() {
-        use tnas_space::{Backbone, SpaceFile, SpaceRule, UNetConfig};
+        use tnas_models::{Backbone, UNetConfig};
+        use tnas_space::{SpaceFile, SpaceRule};
         let config = r#"{"in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
             "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "attention_head_dim": 2,
             "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "cross_attention_dim": 8, "norm_num_groups": 4}"#;
@@ -330,7 +331,7 @@ mod tests {
             rule("mid.0.r", &["none", "conv1d(k=3)", "attn1d(heads=2)", "attn3d(heads=2)"]),
             rule("down.*", &["none", "conv1d(k=3)", "attn1d(heads=1)", "attn1d(heads=2)"]),
         ];
-        let space = SearchSpace::new(&backbone, &SpaceFile { rules }).expect("a space");
+        let space = SearchSpace::new(&backbone.slots(), &SpaceFile { rules }).expect("a space");
         let everywhere = attention_everywhere(&space);
         assert_eq!(everywhere.len(), 2);
         for genome in &everywhere {

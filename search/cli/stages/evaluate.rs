@@ -9,7 +9,8 @@ mod table;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use tnas_clips::{Clip, Measures, Memorisation, SheetSettings, Yardstick, contact_sheet, fitness};
+use tnas_clips::{Clip, SheetSettings, contact_sheet};
+use tnas_evaluation::{Measures, Memorisation, Yardstick, fitness};
 use tnas_network::stream;
 use tnas_study::hash_path;
 
@@ -188,12 +189,12 @@ impl Evaluation<'_> {
         let real = &self.sets.floor;
         let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
         let corrupted: [Vec<Clip>; CONTROLS.len()] = [
-            real.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect(),
-            real.iter().map(tnas_clips::frozen).collect(),
-            real.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, NOISE)).collect(),
-            tnas_clips::independent_frames(real, &mut rng),
-            tnas_clips::blended(real, &mut rng),
-            real.iter().map(tnas_clips::blurred).collect(),
+            real.iter().map(|clip| tnas_evaluation::shuffled_frames(clip, &mut rng)).collect(),
+            real.iter().map(tnas_evaluation::frozen).collect(),
+            real.iter().map(|clip| tnas_evaluation::noisy(clip, &mut rng, NOISE)).collect(),
+            tnas_evaluation::independent_frames(real, &mut rng),
+            tnas_evaluation::blended(real, &mut rng),
+            real.iter().map(tnas_evaluation::blurred).collect(),
         ];
         let one = |(name, clips): (&str, Vec<Clip>)| {
             row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)

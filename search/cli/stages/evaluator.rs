@@ -1,11 +1,13 @@
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tnas_clips::{Clip, ClipSet, Whitening};
+use tnas_clips::{Clip, ClipSet};
+use tnas_evaluation::Whitening;
+use tnas_evaluation::{Evaluator, EvaluatorLabels, EvaluatorSettings, train_evaluator};
 use tnas_graph::Graph;
+use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, stream};
-use tnas_space::EvaluatorNetwork;
-use tnas_training::{Evaluator, EvaluatorLabels, EvaluatorSettings, Loading, TrainSet, train_evaluator};
+use tnas_training::{Loading, TrainSet};
 
 use super::{loop_settings, staged};
 use crate::{
@@ -208,14 +210,14 @@ fn controls(bench: &Workbench, evaluator: &Evaluator, clips: &[Clip]) -> anyhow:
     let mut arms = Vec::new();
     let mut add = |name: &str, clips: &[Clip]| -> anyhow::Result<f64> {
         let evaluated = evaluator.evaluate(clips)?;
-        let distance = tnas_clips::frechet_distance(&evaluated.features, &real.features)?;
+        let distance = tnas_evaluation::frechet_distance(&evaluated.features, &real.features)?;
         arms.push(json!({"clips": name, "frechet": distance, "accuracy": evaluated.accuracy}));
         Ok(distance)
     };
     let floor = add("real", b)?;
-    let shuffled: Vec<_> = b.iter().map(|clip| tnas_clips::shuffled_frames(clip, &mut rng)).collect();
-    let frozen: Vec<_> = b.iter().map(tnas_clips::frozen).collect();
-    let noisy: Vec<_> = b.iter().map(|clip| tnas_clips::noisy(clip, &mut rng, 0.3)).collect();
+    let shuffled: Vec<_> = b.iter().map(|clip| tnas_evaluation::shuffled_frames(clip, &mut rng)).collect();
+    let frozen: Vec<_> = b.iter().map(tnas_evaluation::frozen).collect();
+    let noisy: Vec<_> = b.iter().map(|clip| tnas_evaluation::noisy(clip, &mut rng, 0.3)).collect();
     let worst = [add("shuffled", &shuffled)?, add("frozen", &frozen)?, add("noisy", &noisy)?];
     let valid = worst.iter().all(|&distance| distance > floor);
     Ok(json!({

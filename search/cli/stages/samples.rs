@@ -2,14 +2,15 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use tnas_clips::{
-    Clip, FilmSettings, SheetSettings, animated_gif, bootstrap_interval, contact_sheet, frechet_distance,
-    join_side_by_side, mean_frame_difference, nearest_neighbours, still,
-};
+use tnas_clips::mean_frame_difference;
+use tnas_clips::{Clip, FilmSettings, SheetSettings, animated_gif, contact_sheet, join_side_by_side, still};
+use tnas_evaluation::{EvaluatedClips, Evaluator};
+use tnas_evaluation::{bootstrap_interval, frechet_distance, nearest_neighbours};
+use tnas_models::Backbone;
 use tnas_network::Parameters;
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
-use tnas_space::{Backbone, Genotype};
-use tnas_training::{EvaluatedClips, Evaluator, GenerateSettings, generate};
+use tnas_space::Genotype;
+use tnas_training::{GenerateSettings, generate};
 
 use super::{distill::read_student, evaluator::read_evaluator, finetune::read_winner, staged};
 use crate::{

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
+use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
-use tnas_space::{Backbone, Genotype, SearchSpace};
+use tnas_space::{Genotype, SearchSpace};
 use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
 
 use super::{loop_settings, staged};

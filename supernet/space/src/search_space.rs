@@ -1,7 +1,7 @@
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, Choice, Genotype, SlotInfo, SpaceError};
+use crate::{Choice, Genotype, SlotInfo, SpaceError};
 
 /// A candidate as the searcher sees it: the index of each slot's choice, in the backbone's order of slots.
 pub type Genome = Vec<u16>;
@@ -40,27 +40,27 @@ pub struct SpaceRule {
 }
 
 impl SearchSpace {
-    /// Reads a space for a backbone. A pattern that matches no slot is an error, but for `mid.…` where the backbone has no
-    /// middle block: a space serves backbones with and without.
-    pub fn new(backbone: &Backbone, file: &SpaceFile) -> Result<Self, SpaceError> {
-        let infos = backbone.slots();
+    /// Reads a space for the slots of a backbone. A pattern that matches no slot is an error, but for `mid.…` where the backbone
+    /// has no middle block: a space serves backbones with and without.
+    pub fn new(infos: &[SlotInfo], file: &SpaceFile) -> Result<Self, SpaceError> {
+        let middle = infos.iter().any(|info| info.slot.as_str().starts_with("mid."));
         for pattern in file.rules.iter().flat_map(|rule| &rule.slots) {
-            let without_middle = pattern.starts_with("mid.") && backbone.config.mid.is_none();
+            let without_middle = pattern.starts_with("mid.") && !middle;
             if !without_middle && !infos.iter().any(|info| info.slot.matches(pattern)) {
                 let known: Vec<&str> = infos.iter().map(|info| info.slot.as_str()).collect();
                 let (what, slots) = ("a rule".into(), known.join(", "));
                 return Err(SpaceError::Slot { what, slot: pattern.clone(), slots });
             }
         }
-        let slot_choices = |info: SlotInfo| -> Result<SlotChoices, SpaceError> {
+        let slot_choices = |info: &SlotInfo| -> Result<SlotChoices, SpaceError> {
             let covers = |rule: &&SpaceRule| rule.slots.iter().any(|pattern| info.slot.matches(pattern));
             let choices = match file.rules.iter().find(covers) {
                 None => vec![Choice::none()],
                 Some(rule) => parse_choices(rule)?,
             };
-            Ok(SlotChoices { info, choices })
+            Ok(SlotChoices { info: info.clone(), choices })
         };
-        Ok(Self { slots: infos.into_iter().map(slot_choices).collect::<Result<_, _>>()? })
+        Ok(Self { slots: infos.iter().map(slot_choices).collect::<Result<_, _>>()? })
     }
 
     /// The slots in order.
@@ -169,13 +169,14 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::UNetConfig;
+    use crate::Slot;
+
+    fn slots() -> Vec<SlotInfo> {
+        let names = ["in", "down.0.0.r", "down.1.0.r", "mid.0.r", "mid.0.a", "up.0.0.r", "up.1.0.r"];
+        names.map(|name| SlotInfo { slot: Slot::new(name), channels: 16, level: 0 }).into()
+    }
 
     fn space() -> SearchSpace {
-        let config = UNetConfig::from_json(
-            r#"{"block_out_channels": [16, 16], "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 2,
-            "down_block_types": ["DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D"]}"#,
-        );
         let rules = vec![
             SpaceRule { slots: vec!["down.*".into()], choices: vec!["none".into(), "conv1d".into()] },
             SpaceRule {
@@ -183,7 +184,7 @@ mod tests {
                 choices: vec!["none".into(), "attn1d".into(), "attn3d".into()],
             },
         ];
-        SearchSpace::new(&Backbone::new(config.unwrap()), &SpaceFile { rules }).unwrap()
+        SearchSpace::new(&slots(), &SpaceFile { rules }).unwrap()
     }
 
     #[test]
@@ -216,14 +217,7 @@ mod tests {
     #[test]
     fn a_rule_for_no_slot_is_an_error_that_lists_them() {
         let rules = vec![SpaceRule { slots: vec!["dwn.*".into()], choices: vec!["none".into()] }];
-        let backbone = Backbone::new(
-            UNetConfig::from_json(
-                r#"{"block_out_channels": [32], "attention_head_dim": 4,
-            "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}"#,
-            )
-            .unwrap(),
-        );
-        let message = SearchSpace::new(&backbone, &SpaceFile { rules }).unwrap_err().to_string();
+        let message = SearchSpace::new(&slots(), &SpaceFile { rules }).unwrap_err().to_string();
         assert!(message.contains("dwn.*") && message.contains("down.0.0.r"), "{message}");
     }
 }

@@ -8,6 +8,9 @@ pub enum TrainError {
     /// A graph could not be built.
     #[error(transparent)]
     Space(#[from] tnas_space::SpaceError),
+    /// A graph could not be built.
+    #[error(transparent)]
+    Model(#[from] tnas_models::ModelError),
     /// A graph could not be run.
     #[error(transparent)]
     Runtime(#[from] tnas_graph::RuntimeError),

@@ -2,9 +2,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
+use tnas_models::DenoiserShape;
 use tnas_network::{Parameters, side_by_side, stream};
 use tnas_schedulers::Parameterisation;
-use tnas_space::DenoiserShape;
 
 use crate::{FlowSettings, LatentSet, LatentSource, TextFeatures, TrainError, flow_loss::FlowBatch};
 

@@ -1,7 +1,7 @@
 //! Measures as stored figures.
 
 use serde_json::{Map, Value, json};
-use tnas_clips::{Interval, Measures, Metric, Resampled, ScoredClips, wilson_interval};
+use tnas_evaluation::{Interval, Measures, Metric, Resampled, ScoredClips, wilson_interval};
 
 use super::scoring::Scored;
 

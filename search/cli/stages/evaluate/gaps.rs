@@ -1,7 +1,7 @@
 //! How much of what plain sampling loses in few steps is won back, by kernel MMD.
 
 use serde_json::{Value, json};
-use tnas_clips::{Measures, Metric, Resampled};
+use tnas_evaluation::{Measures, Metric, Resampled};
 
 /// A gap that is not this many standard errors wide is none to close.
 const ERRORS: f64 = 2.0;

@@ -4,11 +4,10 @@ use anyhow::Context;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tnas_clips::{
-    BlockMatching, Clip, ClipError, ScoredClips, Whitening, mean_frame_difference, nearest_neighbours, thumbnail,
-    warp_error,
-};
-use tnas_training::{Evaluator, label_value};
+use tnas_clips::mean_frame_difference;
+use tnas_clips::{Clip, ClipError};
+use tnas_evaluation::{BlockMatching, ScoredClips, Whitening, nearest_neighbours, thumbnail, warp_error};
+use tnas_evaluation::{Evaluator, label_value};
 
 use super::{
     super::evaluator::read_whitening,

@@ -4,7 +4,7 @@ use super::{
     Allowed, Insertion, OperatorKind, Param,
     published::{Position, TemporalTransformer},
 };
-use crate::{OperatorSpec, backbone::over_frames};
+use crate::{OperatorSpec, layers::over_frames};
 
 /// The temporal blocks of ModelScope's text-to-video model (Wang et al. 2023) as published, so that their weights load:
 /// `conv`, four convolutions over three frames each, stands after resnets; `attn`, a transformer over the frames at each

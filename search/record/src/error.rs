@@ -13,14 +13,14 @@ pub enum RecordError {
         /// Cause.
         message: String,
     },
-    /// A name cannot be that of a file in the run's folder.
+    /// A name from outside cannot be part of a file's name.
     #[error(
-        "name {name:?}, {what}: a file name of ASCII letters, digits, '.', '_' and '-' is expected, not beginning with '.'"
+        "name a file after the {what} {name:?}: letters, digits, `.`, `_` and `-` are allowed, and no `.` first"
     )]
     FileName {
         /// What is named: a device, an architecture, a stage.
         what: &'static str,
-        /// Name as given.
+        /// Its name.
         name: String,
     },
 }

@@ -40,7 +40,7 @@ pub fn from_json<T: Versioned>(bytes: &[u8]) -> Result<T, String> {
     let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if head.format_version != T::FORMAT_VERSION {
         let (found, known) = (head.format_version, T::FORMAT_VERSION);
-        return Err(format!("its format version is {found}, this program knows {known}; run the stage again"));
+        return Err(format!("its format version is {found}, this program knows {known}"));
     }
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }

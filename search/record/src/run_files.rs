@@ -44,7 +44,7 @@ impl RunFiles {
 
     /// `stages/<stage>.json`: the stamp of a finished stage.
     pub fn stamp(&self, stage: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.stamps().join(format!("{}.json", checked("of a stage", stage)?)))
+        Ok(self.stamps().join(format!("{}.json", checked("stage", stage)?)))
     }
 
     /// `stages/`: the stamps.
@@ -54,12 +54,12 @@ impl RunFiles {
 
     /// `stages/<stage>.begun`: key of the settings that a stage's checkpoints belong to.
     pub fn begun(&self, stage: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.stamps().join(format!("{}.begun", checked("of a stage", stage)?)))
+        Ok(self.stamps().join(format!("{}.begun", checked("stage", stage)?)))
     }
 
     /// `checkpoints/<stage>.safetensors`: weights, optimiser state, averages and position of an unfinished stage.
     pub fn checkpoint(&self, stage: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.path("checkpoints").join(format!("{}.safetensors", checked("of a stage", stage)?)))
+        Ok(self.path("checkpoints").join(format!("{}.safetensors", checked("stage", stage)?)))
     }
 
     /// `backbone/`: the image model, in diffusers layout.
@@ -79,17 +79,17 @@ impl RunFiles {
 
     /// `profile/<device>.jsonl`: raw measurements with the device's fingerprint.
     pub fn profile(&self, device: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.path("profile").join(format!("{}.jsonl", checked("of a device", device)?)))
+        Ok(self.path("profile").join(format!("{}.jsonl", checked("device", device)?)))
     }
 
     /// `measure/<device>/`: what is to be measured on another device.
     pub fn remote_profile(&self, device: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.path("measure").join(checked("of a device", device)?))
+        Ok(self.path("measure").join(checked("device", device)?))
     }
 
     /// `latency/<device>.json`: the predictor and its accuracy.
     pub fn latency(&self, device: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.path("latency").join(format!("{}.json", checked("of a device", device)?)))
+        Ok(self.path("latency").join(format!("{}.json", checked("device", device)?)))
     }
 
     /// `study.sqlite`: every candidate.
@@ -114,7 +114,7 @@ impl RunFiles {
 
     /// `models/<name>/`: a pipeline folder, of an architecture or of its student.
     pub fn model(&self, name: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.models().join(checked("of a model", name)?))
+        Ok(self.models().join(checked("model", name)?))
     }
 
     /// `models/<architecture>-student<variant>/`: a few-step student. The study's own has no variant.
@@ -124,17 +124,17 @@ impl RunFiles {
 
     /// `models/compared/<arm>/`: an architecture trained by `compare`.
     pub fn compared_model(&self, arm: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.models().join("compared").join(checked("of an arm", arm)?))
+        Ok(self.models().join("compared").join(checked("arm", arm)?))
     }
 
     /// `models/compared/<arm>.safetensors`: weights of an architecture that the winner was compared with.
     pub fn compared_weights(&self, arm: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.models().join("compared").join(format!("{}.safetensors", checked("of an arm", arm)?)))
+        Ok(self.models().join("compared").join(format!("{}.safetensors", checked("arm", arm)?)))
     }
 
     /// `export/<architecture>/`: what is deployed, and its verification.
     pub fn export(&self, arch_id: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.path("export").join(checked("of an architecture", arch_id)?))
+        Ok(self.path("export").join(checked("architecture", arch_id)?))
     }
 
     /// `samples/`: generated clips.
@@ -164,7 +164,7 @@ impl RunFiles {
 
     /// `samples/during/<stage>/`.
     pub fn previews_of(&self, stage: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.previews().join(checked("of a stage", stage)?))
+        Ok(self.previews().join(checked("stage", stage)?))
     }
 
     /// `samples/during/<stage>/<step>.png`.
@@ -199,7 +199,7 @@ impl RunFiles {
 
     /// `evaluation/arms/<key>.json`: scores of clips that were sampled once.
     pub fn scored_arm(&self, key: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.evaluation().join("arms").join(format!("{}.json", checked("of an arm", key)?)))
+        Ok(self.evaluation().join("arms").join(format!("{}.json", checked("arm", key)?)))
     }
 
     /// `metrics.jsonl`: figures of each training step that are the same on every machine.
@@ -214,7 +214,7 @@ impl RunFiles {
 
     /// `tensorboard/<stage>/`: event files.
     pub fn tensorboard(&self, stage: &str) -> Result<PathBuf, RecordError> {
-        Ok(self.path("tensorboard").join(checked("of a stage", stage)?))
+        Ok(self.path("tensorboard").join(checked("stage", stage)?))
     }
 
     /// `report/`.

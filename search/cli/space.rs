@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_latency::{CandidatePredictor, DeviceModel};
-use tnas_models::{Backbone, DenoiserShape, UNetConfig};
-use tnas_space::{Choice, Genome, Genotype, SearchSpace, SlotChoices, SpaceFile};
+use tnas_models::{Backbone, DenoiserShape};
+use tnas_space::{Choice, Genome, Genotype, SearchSpace, SlotChoices};
 
-use crate::{args::SpaceArgs, model_folder::parameterised};
+use tnas_pipeline::space_file::{read_backbone, read_space};
+
+use crate::args::SpaceArgs;
 
 /// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
 pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
@@ -27,23 +28,6 @@ pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
         costs.print(args, &space);
     }
     Ok(())
-}
-
-/// A UNet's config, of a pipeline's folder or its own.
-pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
-    let inner = folder.join("unet/config.json");
-    let path = if inner.exists() { inner } else { folder.join("config.json") };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let config = UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?;
-    parameterised(Backbone::new(config), folder)
-}
-
-/// A search space over a backbone.
-pub fn read_space(path: &Path, backbone: &Backbone) -> anyhow::Result<SearchSpace> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
-    let file: SpaceFile = toml::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
-    SearchSpace::new(&backbone.slots(), &file).with_context(|| format!("failed to use space {}", path.display()))
 }
 
 /// The architectures that cost the least and the most of one quantity.
@@ -87,7 +71,7 @@ impl Latency {
             "failed to use {}: it was learned on another search space",
             path.display()
         );
-        let blocks = crate::measuring::space_blocks(backbone, space, shape)?;
+        let blocks = tnas_stages::measuring::space_blocks(backbone, space, shape)?;
         let predictor = CandidatePredictor::new(&model.latency, &blocks);
         let none: Genome = vec![0; space.slots().len()];
         let end = |sign: f64| {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Parser, shipped, text, told};
-use tnas_cli::settings::Study;
+use tnas_stages::settings::Study;
 
 pub const PARSER: Parser = Parser { name: "study", examples, read, room_bytes: 0 };
 

@@ -18,6 +18,7 @@ pub mod options;
 mod previews;
 pub mod profile;
 pub mod progress;
+mod recorded;
 pub mod remote_profile;
 pub mod report;
 pub mod run;

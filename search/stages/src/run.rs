@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde::Serialize;
-use serde_json::Value;
+use tnas_record::{HypervolumeSummary, RunFile, RunFiles, Summary};
 use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
 
 /// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
@@ -85,17 +86,32 @@ impl Run {
 
     /// The run's figures by step.
     pub fn metrics(&self) -> anyhow::Result<MetricsLog> {
-        Ok(MetricsLog::open(self.dir.metrics_file())?)
+        Ok(MetricsLog::open(self.files().metrics())?)
     }
 
     /// The run's times by step: what differs from run to run.
     pub fn times(&self) -> anyhow::Result<MetricsLog> {
-        Ok(MetricsLog::open(self.dir.times_file())?)
+        Ok(MetricsLog::open(self.files().times())?)
+    }
+
+    /// The names of its files.
+    pub fn files(&self) -> &RunFiles {
+        self.dir.files()
     }
 
     /// Figures of a stage, if it ran.
-    pub fn summary(&self, stage: &str) -> Option<Value> {
-        self.dir.summary(stage).ok().flatten()
+    pub fn figures<T: Summary>(&self) -> Option<T> {
+        self.dir.figures(T::STAGE).ok().flatten()
+    }
+
+    /// A file of the run, where a stage has left it.
+    pub fn read<T: RunFile>(&self) -> anyhow::Result<Option<T>> {
+        tnas_record::read(self.files()).context("failed to use the run")
+    }
+
+    /// Writes a file of the run whole or not at all.
+    pub fn write_record<T: RunFile>(&self, record: &T) -> anyhow::Result<()> {
+        self.write_json(T::PATH, record)
     }
 
     /// The point that the search's hypervolumes were taken to.

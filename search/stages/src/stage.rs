@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serde_json::Value;
 use tnas_training::LoopSettings;
 
+use tnas_record::Summary;
 use tnas_study::StaleReason;
 
 use crate::run::Run;
@@ -20,18 +20,25 @@ pub fn loop_settings(run: &Run, stage: &str, steps: u64) -> LoopSettings {
 }
 
 /// Skips a stage that is up to date; else forgets its checkpoints of other settings, does it and marks it.
-pub fn staged(
+pub fn staged<T: Summary>(
     run: &Run,
     stage: &str,
     settings: &impl Serialize,
     outputs: &[PathBuf],
     checkpoints: &[&str],
-    work: impl FnOnce() -> anyhow::Result<Value>,
-) -> anyhow::Result<Value> {
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let record = run.stage(stage, settings, outputs)?;
-    let Some(reason) = run.dir().stale_reason(&record)? else {
-        eprintln!("{stage:>16} up to date");
-        return Ok(run.summary(stage).unwrap_or_default());
+    let reason = match run.dir().stale_reason(&record)? {
+        Some(reason) => reason,
+        None => match run.dir().stamp(stage)?.map(|stamp| stamp.figures()) {
+            Ok(Ok(figures)) => {
+                eprintln!("{stage:>16} up to date");
+                return Ok(figures);
+            }
+            Ok(Err(message)) => StaleReason::Unreadable(message),
+            Err(reason) => reason,
+        },
     };
     match reason {
         StaleReason::NotFinished => {}
@@ -56,6 +63,6 @@ pub fn staged(
         run.write(&format!("stages/{stage}.begun"), key.as_bytes())?;
     }
     let summary = work()?;
-    run.dir().finish(&record, summary.clone())?;
+    run.dir().finish(&record, &summary)?;
     Ok(summary)
 }

@@ -51,6 +51,7 @@ pub const OBJECTIVES: &[Objective] = &[
     Objective::minimised("parameters", "parameters", "", Source::Counted),
     Objective::minimised("macs", "multiply-accumulates", "", Source::Counted),
     Objective::minimised("peak_memory_bytes", "weights and live activations", "bytes", Source::Counted),
+    Objective::minimised("process_memory_bytes", "peak memory of the process", "bytes", Source::Predicted),
 ];
 
 /// What is wrong with the objectives of a study; each message completes "failed to …".

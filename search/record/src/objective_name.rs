@@ -111,6 +111,11 @@ pub struct PerObjective {
 }
 
 impl PerObjective {
+    /// Numbers by name, the last where a name comes twice.
+    pub fn new(numbers: impl IntoIterator<Item = (ObjectiveName, f64)>) -> Result<Self, ObjectiveError> {
+        Self::try_from(numbers.into_iter().collect::<BTreeMap<_, _>>())
+    }
+
     /// Each name with its number.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ObjectiveName, f64)> {
         self.numbers.iter().map(|(&name, &number)| (name, number))

@@ -7,6 +7,8 @@ use serde::Serialize;
 use tnas_record::{HypervolumeSummary, RunFile, RunFiles, Summary};
 use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
 
+use crate::settings::ReferencePoint;
+
 /// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
 const STAGE_VERSION: u32 = 4;
 
@@ -115,8 +117,8 @@ impl Run {
     }
 
     /// The point that the search's hypervolumes were taken to.
-    pub fn reference_point(&self) -> Option<[f64; 2]> {
-        serde_json::from_value(self.summary("hypervolume")?.get("reference_point")?.clone()).ok()
+    pub fn reference_point(&self) -> Option<ReferencePoint> {
+        ReferencePoint::of(&self.figures::<HypervolumeSummary>()?.reference_point)
     }
 
     /// Writes JSON whole or not at all.

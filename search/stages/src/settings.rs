@@ -1,6 +1,8 @@
 //! A study as written in TOML.
 
 mod checks;
+mod reference_point;
+mod winner_rule;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -9,9 +11,14 @@ use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_evaluation::EvaluatorSettings;
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_models::TextLayer;
-use tnas_space::Limits;
+use tnas_record::{ObjectiveNames, PerObjective};
 use tnas_training::{
     AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings,
+};
+
+pub use self::{
+    reference_point::ReferencePoint,
+    winner_rule::{Pick, WinnerRule},
 };
 
 /// A study as written in TOML: the question that a run answers.
@@ -46,9 +53,9 @@ pub struct Study {
     /// Learning from what was measured.
     #[serde(default)]
     pub latency: LatencySettings,
-    /// Upper bounds for candidates.
+    /// The worst values that a candidate may have, by the names of objectives; not all of them need to be searched.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: PerObjective,
     /// Evolution.
     #[serde(default)]
     pub search: SearchSettings,
@@ -326,6 +333,8 @@ impl ProfileSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSettings {
+    /// What is traded off, by name; the first is what the best of a front is the best of.
+    pub objectives: ObjectiveNames,
     /// Candidates alive.
     pub population: usize,
     /// Generations.
@@ -339,21 +348,22 @@ pub struct SearchSettings {
     pub flow: FlowSettings,
     /// Clips of a forward pass.
     pub batch: usize,
-    /// `limits.latency_ms` is kept where the predicted latency and so many of its standard deviations are below it.
+    /// A limit on what is predicted is kept where the prediction and so many of its standard deviations are within it.
     pub limit_sigmas: f64,
     /// Most members of the front that are measured again.
     pub remeasure: usize,
     /// Held-out clips on which trained models are compared.
     pub compared_clips: usize,
-    /// Loss and milliseconds that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
-    /// where not given. The run's study.toml tells it.
+    /// A value of each objective that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
+    /// where not given. The run's study.toml has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reference_point: Option<[f64; 2]>,
+    pub reference_point: Option<ReferencePoint>,
 }
 
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
+            objectives: ObjectiveNames::default(),
             population: 24,
             generations: 12,
             start: Start::Local,
@@ -428,22 +438,6 @@ impl Start {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// How the winner is picked from the front.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "rule")]
-pub enum WinnerRule {
-    /// The bend of the front.
-    #[default]
-    Knee,
-    /// The best loss at no more than this latency.
-    Under {
-        /// Milliseconds.
-        latency_ms: f64,
-    },
-    /// The best loss.
-    Best,
 }
 
 /// Clips for eyes and for the evaluator.

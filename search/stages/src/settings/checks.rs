@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tnas_network::open_device;
+use tnas_record::{ObjectiveName, Source};
 use tnas_training::SpatialWeights;
 
 use super::{DataKind, Study};
@@ -89,11 +90,7 @@ impl Study {
         if let Err(message) = self.evaluator.check() {
             return fail(message);
         }
-        if let Some(point) = self.search.reference_point
-            && !point.iter().all(|x| x.is_finite() && *x > 0.0)
-        {
-            return fail(format!("search.reference_point = {point:?} must be a loss and milliseconds above 0"));
-        }
+        self.validate_objectives().or_else(fail)?;
         let sigmas = self.search.limit_sigmas;
         if !(sigmas >= 0.0 && sigmas.is_finite()) {
             return fail(format!("search.limit_sigmas = {sigmas} must be 0 or more"));
@@ -102,6 +99,37 @@ impl Study {
             return fail(format!("search.population = {} must be even and at least 4", self.search.population));
         }
         Ok(())
+    }
+
+    /// Checks what is searched, and what is asked of it by name.
+    fn validate_objectives(&self) -> Result<(), String> {
+        let searched = self.search.objectives.set();
+        if let Some((name, limit)) = self.limits.iter().find(|(_, limit)| *limit <= 0.0) {
+            return Err(format!("limits.{name} = {limit} must be above 0"));
+        }
+        if let Some(point) = &self.search.reference_point {
+            let values = point.values();
+            if !point.is_of(&searched) {
+                let names: Vec<&str> = searched.iter().map(|objective| &*objective.name).collect();
+                return Err(format!(
+                    "search.reference_point = {values:?} must have a number for each of search.objectives: {}",
+                    names.join(", ")
+                ));
+            }
+            if let Some((name, x)) = values.iter().find(|(_, x)| **x <= 0.0) {
+                return Err(format!("search.reference_point.{name} = {x} must be above 0"));
+            }
+        }
+        let named = self.winner.bounds.iter().map(|(name, _)| name).chain(self.winner.of);
+        let recorded = |name: &ObjectiveName| {
+            searched.get(name.as_str()).is_some() || name.objective().source == Source::Counted
+        };
+        match named.into_iter().find(|name| !recorded(name)) {
+            Some(name) => Err(format!(
+                "winner asks for {name}, which the search does not look at: add it to search.objectives"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Checks how the stages train.

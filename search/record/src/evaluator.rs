@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    FormatVersion, LoadingTimes, number,
-    summary::{file_at, summary_of},
+    FormatVersion, LoadingTimes, RunFile, Versioned, number, summary::summary_of,
 };
 
 /// Labels that an evaluator predicts, each with its values in order.
@@ -15,7 +14,7 @@ pub type EvaluatorLabels = Vec<(String, Vec<String>)>;
 /// `evaluator/evaluator.json`: which evaluator a run has. Figures compare under one evaluator only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PublishedEvaluator {
+pub struct PublishedEvaluator<S = Map<String, Value>> {
     /// Version of the file.
     pub format_version: FormatVersion<1>,
     /// SHA-256 of the file of its weights.
@@ -29,10 +28,16 @@ pub struct PublishedEvaluator {
     /// Geometry of its network.
     pub network: PublishedNetwork,
     /// Settings that it was trained with, as in the study's `evaluator`.
-    pub settings: Map<String, Value>,
+    pub settings: S,
 }
 
-file_at!("evaluator/evaluator.json", 1, PublishedEvaluator);
+impl<S: Serialize + DeserializeOwned> Versioned for PublishedEvaluator<S> {
+    const FORMAT_VERSION: u32 = 1;
+}
+
+impl<S: Serialize + DeserializeOwned> RunFile for PublishedEvaluator<S> {
+    const PATH: &'static str = "evaluator/evaluator.json";
+}
 
 /// Geometry of an evaluator's network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -39,6 +39,16 @@ pub struct LatencyEvaluation {
 
 summary_of!("latency-eval", LatencyEvaluation);
 
+/// The evaluation with the time that fitting takes, as `latency eval` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimedLatencyEvaluation {
+    /// Figures that are the same on every machine.
+    pub evaluation: LatencyEvaluation,
+    /// Those of this machine.
+    pub speed: PredictorSpeed,
+}
+
 /// Accuracy of predictors that were fitted on so many architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,3 +45,17 @@ pub struct ProfileSummary {
 }
 
 summary_of!("profile", ProfileSummary);
+
+/// What is to be measured on another device, as `profile plan` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemotePlan {
+    /// Folder of the models and of the table to fill.
+    pub folder: PathBuf,
+    /// Architectures.
+    pub architectures: usize,
+    /// Lines of the table.
+    pub lines: usize,
+    /// Choices that occur once or never.
+    pub rare: usize,
+}

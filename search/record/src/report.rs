@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,3 +14,13 @@ pub struct ReportSummary {
 }
 
 summary_of!("report", ReportSummary);
+
+/// The written report, as its command prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenReport {
+    /// Files written.
+    pub files: usize,
+    /// The page.
+    pub page: PathBuf,
+}

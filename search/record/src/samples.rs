@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,3 +87,30 @@ pub struct SheetCaptions {
 }
 
 file_at!("samples/captions.json", 1, SheetCaptions);
+
+/// Clips that were generated, as `generate` prints them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratedClips {
+    /// One per caption.
+    pub clips: Vec<GeneratedClip>,
+}
+
+/// A generated clip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratedClip {
+    /// Caption.
+    pub caption: String,
+    /// Film.
+    pub file: PathBuf,
+}
+
+/// A line of `metadata.jsonl` of a folder of films.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FilmMetadata {
+    /// Name of the film in the folder.
+    pub file_name: String,
+    /// Caption.
+    pub text: String,
+}

@@ -1,10 +1,11 @@
 //! The image model of a run.
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tnas_clips::Tokenizer;
 use tnas_models::{DenoiserShape, TextEncoder};
 use tnas_network::Parameters;
+use tnas_record::{BackboneSummary, Summary};
 use tnas_schedulers::Parameterisation;
 use tnas_space::Genotype;
 use tnas_training::{TrainSet, train_backbone};
@@ -18,35 +19,32 @@ use tnas_pipeline::{
 use tnas_study::hash_path;
 
 /// Copies the study's image model into the run, or trains one on the frames of its clips.
-pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn backbone(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let source = &bench.study.backbone;
-    let outputs = [bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")];
-    let inputs = if source.train {
-        // Only the configs are read.
-        let (backbone, text) = read_configs(&source.path)?;
-        let study = &bench.study;
-        let mut inputs = vec![
-            json!(backbone.config),
-            json!((&text, source.text_layer)),
-            json!(source.training),
-            json!(bench.data_key),
-            json!(study.seed),
-        ];
-        if *backbone.parameterisation != Parameterisation::default() {
-            inputs.push(json!(backbone.parameterisation.config().options()));
-        }
-        json!(inputs)
-    } else {
+    if !source.train {
         let hash = hash_path(&source.path)
             .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
-        json!([hash, source.text_layer])
-    };
-    staged(&bench.run, "backbone", &inputs, &outputs, &["backbone"], || {
-        if source.train { train(bench) } else { copy(bench) }
+        return made(bench, &(hash, source.text_layer));
+    }
+    // Only the configs are read.
+    let (backbone, text) = read_configs(&source.path)?;
+    let (config, text) = (&backbone.config, (&text, source.text_layer));
+    let (training, data, seed) = (&source.training, &bench.data_key, bench.study.seed);
+    if *backbone.parameterisation == Parameterisation::default() {
+        return made(bench, &(config, text, training, data, seed));
+    }
+    made(bench, &(config, text, training, data, seed, backbone.parameterisation.config().options()))
+}
+
+/// Runs the stage, where it is not up to date.
+fn made(bench: &Workbench, inputs: &impl Serialize) -> anyhow::Result<BackboneSummary> {
+    let outputs = [bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")];
+    staged(&bench.run, BackboneSummary::STAGE, inputs, &outputs, &["backbone"], || {
+        if bench.study.backbone.train { train(bench) } else { copy(bench) }
     })
 }
 
-fn copy(bench: &Workbench) -> anyhow::Result<Value> {
+fn copy(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let folder = &bench.study.backbone.path;
     let mut pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
@@ -58,7 +56,14 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
     pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, Trained::default())?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
-    Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
+    Ok(BackboneSummary {
+        trained: false,
+        steps: None,
+        parameters: unet.count(),
+        text_parameters: text.count(),
+        text_layer: Some(layer.name().into()),
+        loading: None,
+    })
 }
 
 /// Missing, extra and misshapen weights are errors.
@@ -70,7 +75,7 @@ fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Par
     model_folder::check_weights(text, &[&graph], str::to_owned)
 }
 
-fn train(bench: &Workbench) -> anyhow::Result<Value> {
+fn train(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let settings = &bench.study.backbone.training;
     let (backbone, text_config) = read_configs(&bench.study.backbone.path)?;
     let words = Tokenizer::from_captions(&bench.captions);
@@ -112,7 +117,12 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
         Trained { shift: Some(shift), first_frame: false },
     )?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
-    Ok(
-        json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),
-    )
+    Ok(BackboneSummary {
+        trained: true,
+        steps: Some(settings.steps),
+        parameters: unet.count(),
+        text_parameters: text.count(),
+        text_layer: None,
+        loading: Some(watch.loading()),
+    })
 }

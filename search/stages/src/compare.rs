@@ -42,8 +42,7 @@ pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let compared = (&search.objectives, &search.flow, search.batch, search.compared_clips);
     let target = (&study.profile.target, study.profile.threads);
     let supernet = hash_path(bench.run.supernet())?;
-    let inputs =
-        json!([winner.to_string(), settings, asked, compared, target, supernet, bench.noised_data(), study.seed]);
+    let inputs = (&winner.to_string(), &settings, &asked, &compared, &target, &supernet, &bench.noised_data(), &study.seed);
     let subjects = Subjects::open(bench)?;
     let arms = arms(bench, &subjects, winner)?;
     let stages: Vec<String> = arms.iter().map(|arm| format!("compare-{}", arm.name)).collect();

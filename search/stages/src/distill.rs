@@ -59,7 +59,7 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
 pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) -> anyhow::Result<Value> {
     let settings = &variant.settings;
     let teacher = bench.run.model(&winner.arch_id().to_string());
-    let inputs = json!([settings, hash_path(&teacher)?, bench.noised_data(), bench.study.seed]);
+    let inputs = (&settings, &hash_path(&teacher)?, &bench.noised_data(), &bench.study.seed);
     let folder = bench.run.model(&variant.folder(winner));
     let outputs = [folder.join("unet/diffusion_pytorch_model.safetensors")];
     let stage = format!("distill{}", variant.suffix);

@@ -55,17 +55,16 @@ pub fn evaluate_into(bench: &Workbench, args: &EvaluateOptions, folder: &str) ->
     let held_out = bench.held_out(2 * clips)?;
     let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
     let named: Vec<Value> = arms.iter().map(Arm::settings).collect();
-    let inputs = json!([
-        FORMAT_VERSION,
-        evaluator_hash,
-        bench.data_key,
-        unseen,
-        bench.study.seed,
-        [bench.study.samples.shown, bench.study.samples.upscale],
-        [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
-        named,
-        CONTROLS,
-    ]);
+    let inputs = (
+        &FORMAT_VERSION,
+        &evaluator_hash,
+        &bench.data_key,
+        &unseen,
+        &bench.study.seed,
+        &[bench.study.samples.shown, bench.study.samples.upscale],
+        &[clips, seeds, args.reference, args.resamples],
+        &named,
+        &CONTROLS);
     staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
         let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
         let scorer = Scorer::new(bench, &evaluator, &evaluator_hash)?;

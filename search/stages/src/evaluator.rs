@@ -31,7 +31,7 @@ const WEIGHTS: &str = "evaluator/evaluator.safetensors";
 /// Trains the classifier that evaluates clips, and shows that it tells real clips from corrupted ones.
 pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
     let settings = &bench.study.evaluator;
-    let inputs = json!([settings, bench.data_key, bench.study.seed]);
+    let inputs = (&settings, &bench.data_key, &bench.study.seed);
     let path = bench.run.path(WEIGHTS);
     let outputs = [path.clone(), bench.run.path(FILE), bench.run.path(WHITENING)];
     staged(&bench.run, "evaluator", &inputs, &outputs, &["evaluator"], || {

@@ -25,7 +25,7 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
     let folder = bench.run.export(&id);
     let student = bench.run.model(&format!("{id}-student"));
-    let inputs = json!([winner.to_string(), hash_path(&student)?, onnx_runtime_version()]);
+    let inputs = (&winner.to_string(), &hash_path(&student)?, &onnx_runtime_version());
     let outputs = ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name));
     staged(&bench.run, "export", &inputs, &outputs, &[], || {
         let model = bench.image_model()?;

@@ -1,7 +1,7 @@
 //! Training of the winner.
 
-use serde_json::{Value, json};
 use tnas_network::Parameters;
+use tnas_record::{FinetuneSummary, LoadingTimes, Summary, TrainedArm};
 use tnas_space::Genotype;
 use tnas_training::{FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
 
@@ -10,6 +10,7 @@ use super::{
     supernet::{held_out, read_supernet, teacher},
 };
 use crate::{
+    recorded,
     previews::Previews,
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
@@ -21,16 +22,16 @@ use tnas_pipeline::{
 use tnas_study::hash_path;
 
 /// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
-pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<FinetuneSummary> {
     let id = winner.arch_id().to_string();
     let settings = &bench.study.finetune;
     let supernet = hash_path(bench.run.supernet())?;
     let search = &bench.study.search;
     let compared = (&search.flow, search.batch, search.compared_clips);
-    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.noised_data(), bench.study.seed]);
+    let inputs = (&winner.to_string(), &settings, &compared, &supernet, &bench.noised_data(), &bench.study.seed);
     let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
     let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
-    staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {
+    staged(&bench.run, FinetuneSummary::STAGE, &inputs, &outputs, &checkpoints, || {
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let space = bench.space(&model.pipeline.backbone)?;
         let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
@@ -45,19 +46,23 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let figures = |index: usize| {
             let (name, genotype) = &arms[index];
             let paired = Paired::new(&losses[0], &losses[index]);
-            json!({
-                "arm": name,
-                "genotype": genotype.to_string(),
-                "held_out_loss": losses[index].mean,
-                "bands": losses[index].bands,
-                "winner_minus_this": paired.difference,
-                "standard_error": paired.standard_error,
-                "clips": paired.clips,
-                "loading": loading[index],
-            })
+            TrainedArm {
+                arm: (*name).into(),
+                genotype: genotype.to_string(),
+                held_out_loss: losses[index].mean,
+                bands: recorded::bands(&losses[index].bands),
+                winner_minus_this: paired.difference,
+                standard_error: paired.standard_error,
+                clips: paired.clips,
+                loading: loading[index],
+            }
         };
-        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
-            "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}))
+        Ok(FinetuneSummary {
+            steps: settings.steps,
+            spatial_rate: settings.spatial_rate,
+            lora_rank: settings.lora_rank,
+            arms: (0..arms.len()).map(figures).collect(),
+        })
     })
 }
 
@@ -68,7 +73,7 @@ fn arm(
     compared: &HeldOut,
     name: &str,
     genotype: &Genotype,
-) -> anyhow::Result<(HeldOutLoss, Value)> {
+) -> anyhow::Result<(HeldOutLoss, LoadingTimes)> {
     let stage = format!("finetune-{name}");
     let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
     if name == "winner" {
@@ -87,7 +92,7 @@ pub struct Trained {
     /// Their loss on the clips compared on.
     pub loss: HeldOutLoss,
     /// What loading cost.
-    pub loading: Value,
+    pub loading: LoadingTimes,
 }
 
 /// Takes an architecture out of the supernet and trains it on; `stage` names its checkpoint and figures.

@@ -25,13 +25,12 @@ use crate::{
 /// Measures the front on the device, and picks the winner by the study's rule.
 pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
     let study = &bench.study;
-    let inputs = json!([
-        study.winner,
-        study.search.remeasure,
-        study.profile.target,
-        study.profile.threads,
-        hash_path(bench.run.path("search/candidates.json"))?,
-    ]);
+    let inputs = (
+        &study.winner,
+        &study.search.remeasure,
+        &study.profile.target,
+        &study.profile.threads,
+        &hash_path(bench.run.path("search/candidates.json"))?);
     staged(&bench.run, "front", &inputs, &[bench.run.path("front.json")], &[], || {
         let subjects = Subjects::open(bench)?;
         let objectives = study.search.objectives.set();

@@ -32,13 +32,12 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
     let profile = target_profile(bench)?;
     let settings = &bench.study.latency;
     let sources = settings.sources.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
-    let inputs = json!([
-        hash_path(&source)?,
-        bench.study.profile.held_out,
-        bench.study.seed,
-        settings.measurements,
-        sources
-    ]);
+    let inputs = (
+        &hash_path(&source)?,
+        &bench.study.profile.held_out,
+        &bench.study.seed,
+        &settings.measurements,
+        &sources);
     staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
         let data = Data::read(bench, &profile)?;
         let sources = data.sources(&settings.sources)?;

@@ -27,7 +27,7 @@ pub fn evaluate(bench: &Workbench, args: &LatencyEvalOptions) -> anyhow::Result<
     let hashes = paths.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
     let measurements = args.measurements.or(settings.measurements);
     let (held_out, seed) = (bench.study.profile.held_out, bench.study.seed);
-    let inputs = json!([hash_path(&path)?, hashes, measurements, held_out, seed, args.splits]);
+    let inputs = (&hash_path(&path)?, &hashes, &measurements, &held_out, &seed, &args.splits);
     let figures = staged(&bench.run, "latency-eval", &inputs, &[], &[], || {
         let data = Data::read(bench, &profile)?;
         let sources = data.sources(&paths)?;

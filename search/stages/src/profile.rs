@@ -1,30 +1,34 @@
 //! Measured latencies of architectures.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use rand::{Rng, RngExt};
-use serde_json::{Value, json};
 use tnas_latency::{
     Fingerprint, Measurement, MeasurementKind, Plan, PlanSettings, Profile, Quality, SpaceBlocks, load_of_others,
     plan,
 };
 use tnas_network::stream;
+use tnas_record::{ProfileSummary, Summary};
 use tnas_space::{Genome, Genotype, SearchSpace};
 use tnas_study::hash_path;
 
 use super::staged;
 use crate::{
+    recorded,
     measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
     workbench::Workbench,
 };
 
 /// Measures architectures of the space, each in a process of its own, by every runtime that the study names.
-pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn profile(bench: &Workbench) -> anyhow::Result<BTreeMap<String, ProfileSummary>> {
     let settings = &bench.study.profile;
     let subjects = Subjects::open(bench)?;
-    let mut summaries = serde_json::Map::new();
+    let mut summaries = BTreeMap::new();
     for name in &settings.runtimes {
         let target = Target::new(name, settings)?;
         let from = settings.from.as_ref().filter(|_| *name == settings.target);
@@ -41,22 +45,21 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
             eprintln!("{:>16} {name} is left out: its library was not found (pip install onnxruntime)", "profile");
             continue;
         };
-        let inputs = json!([
+        let inputs = (
             // What neither changes what is measured nor how.
-            crate::settings::ProfileSettings {
+            &crate::settings::ProfileSettings {
                 target: String::new(),
                 runtimes: Vec::new(),
                 from: None,
                 onnxruntime: None,
                 ..settings.clone()
             },
-            bench.study.seed,
-            fingerprint,
-            bench.study.data.frames,
-            bench.clip_shape(),
-            hash_path(&bench.study.space)?,
-            subjects.model.backbone.config,
-        ]);
+            &bench.study.seed,
+            &fingerprint,
+            &bench.study.data.frames,
+            &bench.clip_shape(),
+            &hash_path(&bench.study.space)?,
+            &subjects.model.backbone.config);
         let path = bench.run.profile(&fingerprint.id());
         let summary = staged(&bench.run, &stage_name(name), &inputs, std::slice::from_ref(&path), &[], || {
             let mut profile = begin(bench, &path, &fingerprint, &target, &bench.run.key(&inputs)?)?;
@@ -71,7 +74,7 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
     if !settings.runtimes.contains(&settings.target) {
         summaries.insert(settings.target.clone(), summary(&target_profile(bench)?));
     }
-    Ok(Value::Object(summaries))
+    Ok(summaries)
 }
 
 /// The profile that the search reads: of one of the study's runtimes, or imported.
@@ -110,14 +113,14 @@ pub fn target_path(bench: &Workbench) -> anyhow::Result<PathBuf> {
 }
 
 fn stage_name(runtime: &str) -> String {
-    format!("profile-{}", tnas_latency::slug(runtime))
+    format!("{}-{}", ProfileSummary::STAGE, tnas_latency::slug(runtime))
 }
 
 /// A recorded profile is an input: taken over as it is, with the device that it was measured on.
-fn replay(bench: &Workbench, name: &str, from: &Path) -> anyhow::Result<Value> {
+fn replay(bench: &Workbench, name: &str, from: &Path) -> anyhow::Result<ProfileSummary> {
     let to = target_path(bench)?;
     let bytes = std::fs::read(from).with_context(|| format!("failed to read profile {}", from.display()))?;
-    let inputs = json!(["replay", tnas_study::hash_bytes(&bytes)]);
+    let inputs = ("replay", &tnas_study::hash_bytes(&bytes));
     staged(&bench.run, &stage_name(name), &inputs, std::slice::from_ref(&to), &[], || {
         let profile = Profile::read(from)?;
         check_noise(&profile, bench.study.profile.max_noise)?;
@@ -276,25 +279,25 @@ fn candidates(space: &SearchSpace, wanted: usize, rng: &mut impl Rng) -> Vec<Gen
     genomes
 }
 
-/// What a profile says of itself.
-pub fn summary(profile: &Profile) -> Value {
+/// Figures of a profile.
+pub fn summary(profile: &Profile) -> ProfileSummary {
     let ran = |m: &&Measurement| m.timing().is_some() && !m.repeat && !m.anchor;
     let kind = |kind| profile.measurements.iter().filter(ran).filter(|m| m.kind == kind).count();
     let quality = profile.quality.unwrap_or_else(|| profile.assess());
-    json!({
-        "device": profile.fingerprint.describe(),
-        "clock": profile.quantity,
-        "architectures": kind(MeasurementKind::Whole),
-        "blocks": kind(MeasurementKind::Block),
-        "failed": profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
-        "out_of_memory": profile.out_of_memory().len(),
-        "unsteady": profile.measurements.iter().filter_map(Measurement::timing).filter(|t| !t.steady).count(),
-        "noise_floor": quality.noise_floor,
-        "drift_percent": quality.drift_percent,
-        "raw_drift_percent": quality.raw_drift_percent,
-        "scatter": quality.scatter,
-        "taken_by_others": quality.taken_by_others,
-    })
+    ProfileSummary {
+        device: profile.fingerprint.describe(),
+        clock: recorded::clock(profile.quantity),
+        architectures: kind(MeasurementKind::Whole),
+        blocks: kind(MeasurementKind::Block),
+        failed: profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
+        out_of_memory: profile.out_of_memory().len(),
+        unsteady: profile.measurements.iter().filter_map(Measurement::timing).filter(|t| !t.steady).count(),
+        noise_floor: quality.noise_floor,
+        drift_percent: quality.drift_percent,
+        raw_drift_percent: quality.raw_drift_percent,
+        scatter: quality.scatter,
+        taken_by_others: quality.taken_by_others,
+    }
 }
 
 /// A busy machine is said before it is measured …

@@ -38,14 +38,13 @@ struct Arm {
 /// Samples clips from validation captions many-step and few-step, evaluates them, and writes sheets and GIFs.
 pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
     let id = winner.arch_id().to_string();
-    let inputs = json!([
-        bench.study.samples,
-        bench.noised_data(),
-        bench.study.seed,
-        hash_path(bench.run.model(&id))?,
-        hash_path(bench.run.model(&format!("{id}-student")))?,
-        hash_path(bench.run.path("evaluator"))?,
-    ]);
+    let inputs = (
+        &bench.study.samples,
+        &bench.noised_data(),
+        &bench.study.seed,
+        &hash_path(bench.run.model(&id))?,
+        &hash_path(bench.run.model(&format!("{id}-student")))?,
+        &hash_path(bench.run.path("evaluator"))?);
     let outputs = [bench.run.path("samples/sheet.png")];
     staged(&bench.run, "samples", &inputs, &outputs, &[], || {
         let scene = Scene::open(bench, winner)?;

@@ -41,14 +41,13 @@ impl Variation<Genome> for Moves<'_> {
 pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
     let study = &bench.study;
     let predictor_file = Predictor::file(bench)?;
-    let inputs = json!([
-        SearchSettings { reference_point: None, ..study.search.clone() },
-        study.limits,
-        study.seed,
-        bench.noised_data(),
-        hash_path(bench.run.supernet())?,
-        hash_path(&predictor_file)?,
-    ]);
+    let inputs = (
+        &SearchSettings { reference_point: None, ..study.search.clone() },
+        &study.limits,
+        &study.seed,
+        &bench.noised_data(),
+        &hash_path(bench.run.supernet())?,
+        &hash_path(&predictor_file)?);
     // The store grows later by measurements, so it is no output that must stay as it was.
     let outputs = [bench.run.path("search/candidates.json")];
     let stamp = bench.run.dir().stamp_file("search")?;

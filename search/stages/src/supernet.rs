@@ -1,8 +1,8 @@
 //! The supernet.
 
-use serde_json::{Value, json};
 use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
+use tnas_record::{Summary, SupernetSummary};
 use tnas_space::{Genotype, SearchSpace};
 use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
 
@@ -16,17 +16,16 @@ use tnas_pipeline::model_folder::{read_parameters, save_parameters};
 use tnas_study::hash_path;
 
 /// Trains the supernet of the study's space over the run's backbone.
-pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn supernet(bench: &Workbench) -> anyhow::Result<SupernetSummary> {
     let stage = &bench.study.supernet;
-    let inputs = json!([
-        stage,
-        bench.noised_data(),
-        bench.study.seed,
-        bench.study.search.flow,
-        hash_path(bench.run.backbone())?,
-        hash_path(&bench.study.space)?,
-    ]);
-    staged(&bench.run, "supernet", &inputs, &[bench.run.supernet()], &["supernet"], || {
+    let inputs = (
+        &stage,
+        &bench.noised_data(),
+        &bench.study.seed,
+        &bench.study.search.flow,
+        &hash_path(bench.run.backbone())?,
+        &hash_path(&bench.study.space)?);
+    staged(&bench.run, SupernetSummary::STAGE, &inputs, &[bench.run.supernet()], &["supernet"], || {
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let space = bench.space(backbone)?;
@@ -74,18 +73,18 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             .filter(|(name, _)| name.starts_with(TEMPORAL_PREFIX))
             .map(|(_, p)| p.shape.iter().product::<usize>())
             .sum();
-        Ok(json!({
-            "steps": settings.steps,
-            "cardinality": space.cardinality(),
-            "slots": space.slots().len(),
-            "parameters": averaged.count(),
-            "temporal_parameters": temporal,
-            "teacher": teacher.to_string(),
-            "loss_teacher": with.mean,
-            "loss_none": without.mean,
-            "loss_teacher_on_shuffled_frames": shuffled.mean,
-            "loading": watch.loading(),
-        }))
+        Ok(SupernetSummary {
+            steps: settings.steps,
+            cardinality: space.cardinality(),
+            slots: space.slots().len(),
+            parameters: averaged.count(),
+            temporal_parameters: temporal,
+            teacher: teacher.to_string(),
+            loss_teacher: with.mean,
+            loss_none: without.mean,
+            loss_teacher_on_shuffled_frames: shuffled.mean,
+            loading: watch.loading(),
+        })
     })
 }
 

@@ -191,7 +191,6 @@ fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
 /// From clips to the report, in the order of the paper.
 fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     let mut figures = Map::new();
-    let mut done = |name: &str, value: Value| figures.insert(name.into(), value);
     done("backbone", stages::backbone::backbone(bench)?);
     done("supernet", stages::supernet::supernet(bench)?);
     done("profile", stages::profile::profile(bench)?);

@@ -4,9 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{
-    FormatVersion, LoadingTimes, RunFile, Versioned, number, summary::summary_of,
-};
+use crate::{FormatVersion, LoadingTimes, RunFile, Versioned, number, summary::summary_of};
 
 /// Labels that an evaluator predicts, each with its values in order.
 pub type EvaluatorLabels = Vec<(String, Vec<String>)>;

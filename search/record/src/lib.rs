@@ -77,18 +77,23 @@ pub use held_out::Band;
 pub use hypervolume::HypervolumeSummary;
 pub use interval::{Interval, Spread};
 pub use latency::{LatencyPoint, LatencySummary, MemoryModel, SimilarDevice};
-pub use latency_evaluation::{LatencyEvaluation, LearningPoint, PredictorSpeed, SplitMeans, TimedLatencyEvaluation};
+pub use latency_evaluation::{
+    LatencyEvaluation, LearningPoint, PredictorSpeed, SplitMeans, TimedLatencyEvaluation,
+};
 pub use loading::LoadingTimes;
 pub use local_scores::{LocalScore, LocalScores};
 pub use metrics::{LoggedNumber, MetricLine};
-pub use objective::{Direction, OBJECTIVES, Objective, ObjectiveError, Source};
+pub use objective::{Direction, OBJECTIVES, Objective, ObjectiveError, Scope, Source};
 pub use objective_name::{ObjectiveName, ObjectiveNames, PerObjective};
 pub use objective_set::{ObjectiveSet, ObjectiveValues};
 pub use profile::{ProfileSummary, RemotePlan};
 pub use report::{ReportSummary, WrittenReport};
 pub use run_files::RunFiles;
 pub use sampler::Sampler;
-pub use samples::{EvaluatedLabels, FilmMetadata, GeneratedClip, GeneratedClips, RequestedClip, SampledArm, SamplesSummary, SheetCaptions};
+pub use samples::{
+    EvaluatedLabels, FilmMetadata, GeneratedClip, GeneratedClips, RequestedClip, SampledArm, SamplesSummary,
+    SheetCaptions,
+};
 pub use schemas::schemas;
 pub use search::{SearchSummary, SlotSummary, StopReason};
 pub use stamp::{HashedPath, StageStamp};

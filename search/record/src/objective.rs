@@ -17,6 +17,8 @@ pub struct Objective {
     pub source: Source,
     /// Which values are better.
     pub direction: Direction,
+    /// What the values are of.
+    pub scope: Scope,
 }
 
 /// How the search comes by an objective's values.
@@ -31,6 +33,16 @@ pub enum Source {
     Measured,
     /// By counting the candidate's graph: exact.
     Counted,
+}
+
+/// What an objective's values are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One call of the denoiser on one clip.
+    Call,
+    /// A whole clip: the text encoder, every step of the denoiser, the decoder.
+    Clip,
 }
 
 /// Which values of an objective are better.
@@ -52,6 +64,7 @@ pub const OBJECTIVES: &[Objective] = &[
     Objective::minimised("macs", "multiply-accumulates", "", Source::Counted),
     Objective::minimised("peak_memory_bytes", "weights and live activations", "bytes", Source::Counted),
     Objective::minimised("process_memory_bytes", "peak memory of the process", "bytes", Source::Predicted),
+    Objective::minimised("clip_latency_ms", "latency of a clip", "ms", Source::Predicted).of_clip(),
 ];
 
 /// What is wrong with the objectives of a study; each message completes "failed to …".
@@ -80,7 +93,13 @@ impl Objective {
     /// A quantity of which small values are better.
     pub const fn minimised(name: &'static str, label: &'static str, unit: &'static str, source: Source) -> Self {
         let (name, label, unit) = (Cow::Borrowed(name), Cow::Borrowed(label), Cow::Borrowed(unit));
-        Self { name, label, unit, source, direction: Direction::Minimise }
+        Self { name, label, unit, source, direction: Direction::Minimise, scope: Scope::Call }
+    }
+
+    /// The same quantity of a whole clip.
+    pub const fn of_clip(mut self) -> Self {
+        self.scope = Scope::Clip;
+        self
     }
 
     /// The same quantity, of which large values are better.

@@ -1,47 +1,66 @@
 //! The image model of a run.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use serde::Serialize;
 use tnas_clips::Tokenizer;
 use tnas_models::{DenoiserShape, TextEncoder};
 use tnas_network::Parameters;
-use tnas_record::{BackboneSummary, Summary};
-use tnas_schedulers::Parameterisation;
+use tnas_record::BackboneSummary;
 use tnas_space::Genotype;
 use tnas_training::{TrainSet, train_backbone};
 
-use super::{loop_settings, staged};
+use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{progress::Watch, workbench::Workbench};
 use tnas_pipeline::{
     codec::LatentStatistics,
     model_folder::{self, Pipeline, Trained, read_configs},
 };
-use tnas_study::hash_path;
 
 /// Copies the study's image model into the run, or trains one on the frames of its clips.
-pub fn backbone(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
-    let source = &bench.study.backbone;
-    if !source.train {
-        let hash = hash_path(&source.path)
-            .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
-        return made(bench, &(hash, source.text_layer));
+pub struct ImageBackbone;
+
+impl Stage for ImageBackbone {
+    type Output = BackboneSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let (study, source) = (&bench.study, &bench.study.backbone);
+        if !source.train {
+            anyhow::ensure!(
+                source.path.exists(),
+                "failed to read the backbone {}: there is no such folder; set backbone.path",
+                source.path.display()
+            );
+            return Inputs::new().file(&source.path).setting("backbone.text_layer", &source.text_layer);
+        }
+        // Only the configs are read.
+        let (backbone, text) = read_configs(&source.path)?;
+        let inputs = Inputs::new()
+            .contents("clips", &bench.data_key)
+            .setting("seed", &study.seed)?
+            .setting("backbone.config", &backbone.config)?
+            .setting("backbone.text_encoder", &text)?
+            .setting("backbone.text_layer", &source.text_layer)?
+            .setting("backbone.training", &source.training)?;
+        inputs.setting("backbone.scheduler", backbone.parameterisation.config().options())
     }
-    // Only the configs are read.
-    let (backbone, text) = read_configs(&source.path)?;
-    let (config, text) = (&backbone.config, (&text, source.text_layer));
-    let (training, data, seed) = (&source.training, &bench.data_key, bench.study.seed);
-    if *backbone.parameterisation == Parameterisation::default() {
-        return made(bench, &(config, text, training, data, seed));
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")]
     }
-    made(bench, &(config, text, training, data, seed, backbone.parameterisation.config().options()))
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<BackboneSummary> {
+        if bench.study.backbone.train { train(bench) } else { copy(bench) }
+    }
 }
 
-/// Runs the stage, where it is not up to date.
-fn made(bench: &Workbench, inputs: &impl Serialize) -> anyhow::Result<BackboneSummary> {
-    let outputs = [bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")];
-    staged(&bench.run, BackboneSummary::STAGE, inputs, &outputs, &["backbone"], || {
-        if bench.study.backbone.train { train(bench) } else { copy(bench) }
-    })
+/// Trains or copies the image model, where that is not done.
+pub fn backbone(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
+    up_to_date(bench, &ImageBackbone)
 }
 
 fn copy(bench: &Workbench) -> anyhow::Result<BackboneSummary> {

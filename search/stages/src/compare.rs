@@ -1,26 +1,24 @@
 //! The winner compared with other architectures, trained alike.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use serde::Serialize;
-use serde_json::{Value, json};
 use tnas_evolution::Objectives;
 use tnas_graph::Cost;
 use tnas_network::stream;
-use tnas_record::{Objective, ObjectiveSet};
+use tnas_record::{Comparison, ContenderRow, MeasuredRange, Objective, ObjectiveSet, Verdicts};
 use tnas_space::{Choice, Genome, Genotype, SearchSpace};
-use tnas_study::hash_path;
 use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 
 use super::{
+    Inputs, Stage,
     finetune::{train_arm, write_pipeline},
     front::Here,
     objectives::{Computation, Value as Computed},
-    staged,
     supernet::held_out,
+    up_to_date,
 };
-use crate::{measuring::Subjects, progress::interrupted, workbench::Workbench};
+use crate::{measuring::Subjects, progress::interrupted, recorded, workbench::Workbench};
 
 /// Times that each arm is measured, the arms alternating.
 const ROUNDS: usize = 3;
@@ -34,38 +32,73 @@ const SIGMAS: f64 = 1.96;
 /// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention
 /// everywhere, the hand-made rule of 1-D operators at high and 3-D ones at low resolution, random architectures of the winner's
 /// size, and the study's own. Says which the winner dominates, and by which it is dominated.
-pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let (study, asked) = (&bench.study, &bench.study.compare);
-    let settings =
-        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() };
-    let search = &study.search;
-    let compared = (&search.objectives, &search.flow, search.batch, search.compared_clips);
-    let target = (&study.profile.target, study.profile.threads);
-    let supernet = hash_path(bench.run.supernet())?;
-    let inputs = (&winner.to_string(), &settings, &asked, &compared, &target, &supernet, &bench.noised_data(), &study.seed);
-    let subjects = Subjects::open(bench)?;
-    let arms = arms(bench, &subjects, winner)?;
-    let stages: Vec<String> = arms.iter().map(|arm| format!("compare-{}", arm.name)).collect();
-    let names: Vec<&str> = stages.iter().map(String::as_str).collect();
-    staged(&bench.run, "compare", &inputs, &[bench.run.path("models/compared/winner/unet")], &names, || {
+pub struct Compare {
+    subjects: Subjects,
+    /// The winner first.
+    arms: Vec<Arm>,
+}
+
+impl Compare {
+    fn settings(bench: &Workbench) -> FinetuneSettings {
+        let (study, asked) = (&bench.study, &bench.study.compare);
+        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() }
+    }
+}
+
+impl Stage for Compare {
+    type Output = Comparison;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let (study, search) = (&bench.study, &bench.study.search);
+        let winner = self.arms.first().map(|arm| arm.genotype.to_string());
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .setting("winner", &winner)?
+            .setting("finetune", &Self::settings(bench))?
+            .setting("compare", &study.compare)?
+            .setting("search.objectives", &search.objectives)?
+            .setting("search.flow", &search.flow)?
+            .setting("search.batch", &search.batch)?
+            .setting("search.compared_clips", &search.compared_clips)?
+            .setting("profile.target", &study.profile.target)?
+            .setting("profile.threads", &study.profile.threads)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("models/compared/winner/unet")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        self.arms.iter().map(|arm| format!("compare-{}", arm.name)).collect()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Comparison> {
+        let (study, asked, settings) = (&bench.study, &bench.study.compare, Self::settings(bench));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let clips = held_out(bench, &model, &latents, study.search.compared_clips)?;
         let mut losses = Vec::new();
-        for (arm, stage) in arms.iter().zip(&stages) {
-            let trained = train_arm(bench, &model, &latents, &clips, &settings, stage, &arm.genotype)?;
+        for (arm, stage) in self.arms.iter().zip(self.checkpoints()) {
+            let trained = train_arm(bench, &model, &latents, &clips, &settings, &stage, &arm.genotype)?;
             let folder = bench.run.model(&format!("compared/{}", arm.name));
             let first_frame = settings.first_frame > 0.0;
             write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;
             losses.push(trained.loss);
         }
-        let measured = measured(bench, &subjects, &arms)?;
+        let measured = measured(bench, &self.subjects, &self.arms)?;
         let compared = |((arm, loss), measured)| Compared { arm, loss, measured };
-        let results: Vec<Compared> = arms.iter().zip(&losses).zip(&measured).map(compared).collect();
+        let results: Vec<Compared> = self.arms.iter().zip(&losses).zip(&measured).map(compared).collect();
         let objectives = study.search.objectives.set();
         let figures = figures(&objectives, &results, asked.size_tolerance, settings.steps)?;
         print(&figures);
         Ok(figures)
-    })
+    }
+}
+
+/// Compares the winner, where that is not done.
+pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Comparison> {
+    let subjects = Subjects::open(bench)?;
+    let arms = arms(bench, &subjects, winner)?;
+    up_to_date(bench, &Compare { subjects, arms })
 }
 
 /// What is compared.
@@ -195,16 +228,8 @@ fn hand_rule(space: &SearchSpace) -> Vec<Genome> {
         .collect()
 }
 
-/// A measured value of an arm, over several measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Range {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
 /// Measured objectives by name; empty where the target is not this machine.
-type Ranges = BTreeMap<String, Range>;
+type Ranges = BTreeMap<String, MeasuredRange>;
 
 /// Each arm's measured objectives, arms alternating.
 fn measured(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Result<Vec<Ranges>> {
@@ -221,27 +246,25 @@ fn measured(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Res
         }
     }
     let ranges = |values: BTreeMap<String, Vec<f64>>| {
-        values.into_iter().filter_map(|(name, values)| Some((name, Range::of(values)?))).collect()
+        values.into_iter().filter_map(|(name, values)| Some((name, range_of(values)?))).collect()
     };
     Ok(values.into_iter().map(ranges).collect())
 }
 
-impl Range {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (&least, &most) = (values.first()?, values.last()?);
-        Some(Self { median: values[values.len() / 2], least, most })
-    }
+fn range_of(mut values: Vec<f64>) -> Option<MeasuredRange> {
+    values.sort_by(f64::total_cmp);
+    let (&least, &most) = (values.first()?, values.last()?);
+    Some(MeasuredRange { median: values[values.len() / 2], least, most })
+}
 
-    /// Where another range stands, beyond the spread of both: −1 where this is smaller, 1 where it is larger.
-    fn against(&self, other: &Self) -> i8 {
-        if self.most < other.least {
-            -1
-        } else if other.most < self.least {
-            1
-        } else {
-            0
-        }
+/// Where a range stands against another, beyond the spread of both: −1 where it is smaller, 1 where it is larger.
+fn against(one: &MeasuredRange, other: &MeasuredRange) -> i8 {
+    if one.most < other.least {
+        -1
+    } else if other.most < one.least {
+        1
+    } else {
+        0
     }
 }
 
@@ -267,7 +290,7 @@ fn standing(objectives: &ObjectiveSet, winner: &Compared, other: &Compared) -> a
             Computed::Counted(count) => sign(count(&winner.arm.cost) as f64 - count(&other.arm.cost) as f64, 0.0),
             Computed::Predicted { .. } => {
                 let of = |one: &Compared| one.measured.get(&*objective.name).copied();
-                of(winner).zip(of(other)).map_or(0, |(winner, other)| winner.against(&other))
+                of(winner).zip(of(other)).map_or(0, |(winner, other)| against(&winner, &other))
             }
         };
         Ok(objective.oriented(f64::from(smaller)) as i8)
@@ -281,14 +304,12 @@ fn dominates(standing: &[i8]) -> anyhow::Result<bool> {
     Ok(point(|&sign| f64::from(sign))?.dominates(&point(|_| 0.0)?))
 }
 
-/// Which arms the winner dominates, and which dominate it.
-#[derive(Serialize)]
-struct Verdicts {
-    dominated_by: Vec<String>,
-    dominates: Vec<String>,
-}
-
-fn figures(objectives: &ObjectiveSet, results: &[Compared], tolerance: f64, steps: u64) -> anyhow::Result<Value> {
+fn figures(
+    objectives: &ObjectiveSet,
+    results: &[Compared],
+    tolerance: f64,
+    steps: u64,
+) -> anyhow::Result<Comparison> {
     let winner = &results[0];
     let mut random: Vec<&Compared> = results.iter().filter(|one| one.arm.random).collect();
     random.sort_by(|a, b| a.loss.mean.total_cmp(&b.loss.mean));
@@ -312,9 +333,7 @@ fn figures(objectives: &ObjectiveSet, results: &[Compared], tolerance: f64, step
         }
         rows.push(row(objectives, winner, one, (size, same_size), &standing));
     }
-    Ok(
-        json!({"steps": steps, "size_tolerance": tolerance, "rows": rows, "random_median": median, "verdicts": verdicts}),
-    )
+    Ok(Comparison { steps, size_tolerance: tolerance, rows, random_median: median, verdicts })
 }
 
 fn row(
@@ -323,46 +342,43 @@ fn row(
     one: &Compared,
     (size, same_size): (f64, bool),
     standing: &[i8],
-) -> Value {
+) -> ContenderRow {
     let paired = Paired::new(winner.loss, one.loss);
-    let standing: BTreeMap<&str, i8> =
-        objectives.iter().map(|objective| &*objective.name).zip(standing.iter().copied()).collect();
-    json!({
-        "arm": one.arm.name,
-        "genotype": one.arm.genotype.to_string(),
-        "parameters": one.arm.cost.parameters,
-        "size": size,
-        "same_size": same_size,
-        "held_out_loss": one.loss.mean,
-        "bands": one.loss.bands,
-        "winner_minus_this": paired.difference,
-        "standard_error": paired.standard_error,
-        "clips": paired.clips,
-        "measured": one.measured,
-        "winner_is": standing,
-    })
+    let standing: BTreeMap<String, i8> =
+        objectives.iter().map(|objective| objective.name.to_string()).zip(standing.iter().copied()).collect();
+    ContenderRow {
+        arm: one.arm.name.clone(),
+        genotype: one.arm.genotype.to_string(),
+        parameters: one.arm.cost.parameters,
+        size,
+        same_size,
+        held_out_loss: one.loss.mean,
+        bands: recorded::bands(&one.loss.bands),
+        winner_minus_this: paired.difference,
+        standard_error: paired.standard_error,
+        clips: paired.clips,
+        measured: one.measured.clone(),
+        winner_is: standing,
+    }
 }
 
 /// The rows and the verdict on the terminal.
-fn print(figures: &Value) {
-    let number = |value: &Value, digits: usize| value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"));
-    for row in figures["rows"].as_array().into_iter().flatten() {
-        let measured = row["measured"].as_object().into_iter().flatten();
-        let medians: Vec<String> =
-            measured.map(|(name, range)| format!("{name} {}", number(&range["median"], 2))).collect();
+fn print(figures: &Comparison) {
+    for row in &figures.rows {
+        let median = |(name, range): (&String, &MeasuredRange)| format!("{name} {:.2}", range.median);
+        let medians: Vec<String> = row.measured.iter().map(median).collect();
         eprintln!(
-            "{:>24}  loss {}  winner − this {:>8} ± {}  {}  {} parameters",
-            row["arm"].as_str().unwrap_or("?"),
-            number(&row["held_out_loss"], 4),
-            number(&row["winner_minus_this"], 4),
-            number(&row["standard_error"], 4),
+            "{:>24}  loss {:.4}  winner − this {:>8.4} ± {:.4}  {}  {} parameters",
+            row.arm,
+            row.held_out_loss,
+            row.winner_minus_this,
+            row.standard_error,
             if medians.is_empty() { "not measured".into() } else { medians.join("  ") },
-            row["parameters"]
+            row.parameters
         );
     }
-    for (key, words) in [("dominates", "the winner dominates"), ("dominated_by", "it is dominated by")] {
-        let names = figures["verdicts"][key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let names: Vec<&str> = names.collect();
+    let Verdicts { dominates, dominated_by } = &figures.verdicts;
+    for (names, words) in [(dominates, "the winner dominates"), (dominated_by, "it is dominated by")] {
         eprintln!("{words}: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
     }
 }

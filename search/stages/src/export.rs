@@ -1,18 +1,18 @@
 //! The winner for other runtimes, verified.
 
+use std::path::PathBuf;
+
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::Context;
-use serde_json::{Value, json};
-use tnas_export::{ModelInfo, OnnxRuntime, to_onnx, verify};
+use tnas_export::{ModelInfo, OnnxRuntime, Verification, to_onnx, verify};
 use tnas_graph::{Graph, HostTensor, Session};
 use tnas_network::{BurnRuntime, Parameters, normal_vec, stream};
+use tnas_record::{ExportError, ExportProof, ExportSummary, FormatVersion};
 use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
-use super::{distill::read_student, staged};
+use super::{Inputs, Stage, distill::read_student, up_to_date};
 use crate::workbench::Workbench;
-use tnas_study::hash_path;
 
 /// ONNX Runtime's version, or `None` where it is missing.
 pub fn onnx_runtime_version() -> Option<String> {
@@ -21,13 +21,28 @@ pub fn onnx_runtime_version() -> Option<String> {
 
 /// Writes the few-step student (and the decoder) as ONNX, with a golden call beside each, and proves the files in ONNX
 /// Runtime where its library is found.
-pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let id = winner.arch_id().to_string();
-    let folder = bench.run.export(&id);
-    let student = bench.run.model(&format!("{id}-student"));
-    let inputs = (&winner.to_string(), &hash_path(&student)?, &onnx_runtime_version());
-    let outputs = ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name));
-    staged(&bench.run, "export", &inputs, &outputs, &[], || {
+pub struct Export<'a> {
+    /// The architecture.
+    pub winner: &'a Genotype,
+}
+
+impl Stage for Export<'_> {
+    type Output = ExportSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let student = bench.run.model(&format!("{}-student", self.winner.arch_id()));
+        let inputs = Inputs::new().file(student).setting("winner", &self.winner.to_string())?;
+        inputs.setting("onnxruntime", &onnx_runtime_version())
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        let folder = bench.run.export(&self.winner.arch_id().to_string());
+        ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name)).into()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<ExportSummary> {
+        let winner = self.winner;
+        let folder = bench.run.export(&winner.arch_id().to_string());
         let model = bench.image_model()?;
         let weights = read_student(bench, winner)?;
         let shape = bench.denoiser_shape(1, model.features.tokens);
@@ -47,18 +62,24 @@ pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             metadata: BTreeMap::from([("sampler".to_string(), sampler.clone())]),
         };
         let denoiser = one(bench, &folder, info("denoiser"), "golden", &graph, &weights, &golden_inputs)?;
-        let mut proofs = json!({"format_version": 1, "denoiser": denoiser});
+        let mut proofs = ExportSummary { format_version: FormatVersion, denoiser, decoder: None };
         if let Some(codec) = &bench.codec {
             let graph = codec.autoencoder.decoder(frames, height, width)?;
             let latent = normal_vec(frames * channels * height * width, &mut rng);
             let inputs = vec![HostTensor::f32(&[frames, channels, height, width], latent)];
-            proofs["decoder"] =
-                one(bench, &folder, info("decoder"), "golden-decoder", &graph, &codec.parameters, &inputs)?;
+            proofs.decoder =
+                Some(one(bench, &folder, info("decoder"), "golden-decoder", &graph, &codec.parameters, &inputs)?);
         }
-        let text = format!("{proofs:#}\n");
-        tnas_weights::write_atomic(folder.join("verify.json"), text.as_bytes())?;
+        let bytes = tnas_record::to_json(&proofs)
+            .map_err(|message| anyhow::anyhow!("failed to record the proofs: {message}"))?;
+        tnas_weights::write_atomic(folder.join("verify.json"), &bytes)?;
         Ok(proofs)
-    })
+    }
+}
+
+/// Writes and verifies the export, where that is not done.
+pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<ExportSummary> {
+    up_to_date(bench, &Export { winner })
 }
 
 /// Shape and values of a stored tensor.
@@ -73,7 +94,7 @@ fn one(
     graph: &Graph,
     weights: &Parameters,
     inputs: &[HostTensor],
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<ExportProof> {
     let path = folder.join(format!("{}.onnx", info.name));
     tnas_weights::write_atomic(&path, &to_onnx(graph, weights, &info)?)?;
     let expected = BurnRuntime::new(&bench.device).session(graph, weights)?.run(inputs)?;
@@ -89,7 +110,8 @@ fn one(
     write_safetensors(folder.join(format!("{golden}.safetensors")), &tensors, &BTreeMap::new())?;
     let Ok(runtime) = OnnxRuntime::open(None, 1) else {
         eprintln!("{:>16} not proved: ONNX Runtime was not found (pip install onnxruntime)", "export");
-        return Ok(json!({"proved": false, "reason": "ONNX Runtime was not found; pip install onnxruntime"}));
+        let reason = Some("ONNX Runtime was not found; pip install onnxruntime".into());
+        return Ok(ExportProof { proved: false, reason, runtime: None, error: None });
     };
     let mut session = runtime.session_from_file(&path)?;
     let verification = verify(&mut session as &mut dyn Session, inputs, &expected)?;
@@ -100,8 +122,12 @@ fn one(
         verification.max_abs_error,
         verification.tolerance
     );
-    let mut proof = serde_json::to_value(verification).context("failed to record the proof")?;
-    proof["proved"] = json!(true);
-    proof["runtime"] = json!(format!("onnxruntime {}", runtime.version()));
-    Ok(proof)
+    let Verification { max_abs_error, max_abs_output, tolerance, passed } = verification;
+    let error = Some(ExportError { max_abs_error, max_abs_output, tolerance, passed });
+    Ok(ExportProof {
+        proved: true,
+        reason: None,
+        runtime: Some(format!("onnxruntime {}", runtime.version())),
+        error,
+    })
 }

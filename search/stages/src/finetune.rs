@@ -1,37 +1,59 @@
 //! Training of the winner.
 
+use std::path::PathBuf;
+
 use tnas_network::Parameters;
-use tnas_record::{FinetuneSummary, LoadingTimes, Summary, TrainedArm};
+use tnas_record::{FinetuneSummary, LoadingTimes, TrainedArm};
 use tnas_space::Genotype;
 use tnas_training::{FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
 
 use super::{
-    loop_settings, staged,
+    Inputs, Stage, loop_settings,
     supernet::{held_out, read_supernet, teacher},
+    up_to_date,
 };
 use crate::{
-    recorded,
     previews::Previews,
     progress::Watch,
+    recorded,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::{
     codec::LatentStatistics,
     model_folder::{self, read_unet, save_parameters},
 };
-use tnas_study::hash_path;
 
 /// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
-pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<FinetuneSummary> {
-    let id = winner.arch_id().to_string();
-    let settings = &bench.study.finetune;
-    let supernet = hash_path(bench.run.supernet())?;
-    let search = &bench.study.search;
-    let compared = (&search.flow, search.batch, search.compared_clips);
-    let inputs = (&winner.to_string(), &settings, &compared, &supernet, &bench.noised_data(), &bench.study.seed);
-    let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
-    let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
-    staged(&bench.run, FinetuneSummary::STAGE, &inputs, &outputs, &checkpoints, || {
+pub struct Finetune<'a> {
+    /// The winner.
+    pub winner: &'a Genotype,
+}
+
+impl Stage for Finetune<'_> {
+    type Output = FinetuneSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let search = &bench.study.search;
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .setting("winner", &self.winner.to_string())?
+            .setting("finetune", &bench.study.finetune)?
+            .setting("search.flow", &search.flow)?
+            .setting("search.batch", &search.batch)?
+            .setting("search.compared_clips", &search.compared_clips)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        let folder = bench.run.model(&self.winner.arch_id().to_string());
+        vec![folder.join("unet/diffusion_pytorch_model.safetensors")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        ["winner", "none", "teacher"].map(|arm| format!("finetune-{arm}")).into()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<FinetuneSummary> {
+        let (winner, settings) = (self.winner, &bench.study.finetune);
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let space = bench.space(&model.pipeline.backbone)?;
         let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
@@ -63,7 +85,12 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Finetune
             lora_rank: settings.lora_rank,
             arms: (0..arms.len()).map(figures).collect(),
         })
-    })
+    }
+}
+
+/// Trains the winner and what it is compared with, where that is not done.
+pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<FinetuneSummary> {
+    up_to_date(bench, &Finetune { winner })
 }
 
 fn arm(

@@ -17,6 +17,8 @@ pub mod latency_eval;
 pub mod measuring;
 pub mod objectives;
 pub mod options;
+pub mod pipeline_parts;
+pub mod pipeline_times;
 mod previews;
 pub mod profile;
 pub mod progress;
@@ -32,4 +34,4 @@ pub mod supernet;
 pub mod workbench;
 
 pub use progress::Interrupted;
-pub use stage::{loop_settings, staged};
+pub use stage::{Inputs, Stage, loop_settings, up_to_date};

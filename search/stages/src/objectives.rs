@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tnas_graph::{Cost, Graph};
 
-use super::latency::Predictor;
+use super::{latency::Predictor, pipeline_times::PipelineTimes};
 
 /// How each of [`tnas_record::OBJECTIVES`] is computed.
 const COMPUTATIONS: &[Computation] = &[
@@ -16,6 +16,8 @@ const COMPUTATIONS: &[Computation] = &[
     Computation::new("process_memory_bytes", Value::Predicted { value: process_memory_bytes, sigma: |_| 0.0 })
         .measured(|measured| measured.peak_memory_bytes.map(|bytes| bytes as f64))
         .bounded(|target| target.too_much_bytes().map(|bytes| bytes.saturating_sub(1) as f64)),
+    Computation::new("clip_latency_ms", Value::Predicted { value: clip_ms, sigma: clip_sigma_ms })
+        .measured(|measured| Some(measured.pipeline?.clip_ms(measured.latency_ms))),
 ];
 
 fn latency_ms(candidate: &Candidate) -> Option<f64> {
@@ -30,6 +32,15 @@ fn process_memory_bytes(candidate: &Candidate) -> Option<f64> {
     candidate.target.process_memory_bytes(candidate.genome, &candidate.graph).map(|bytes| bytes as f64)
 }
 
+fn clip_ms(candidate: &Candidate) -> Option<f64> {
+    Some(candidate.pipeline?.clip_ms(latency_ms(candidate)?))
+}
+
+/// The steps have one error, not one each: all are calls of one network.
+fn clip_sigma_ms(candidate: &Candidate) -> f64 {
+    candidate.pipeline.map_or(0.0, |pipeline| pipeline.steps as f64 * latency_sigma_ms(candidate))
+}
+
 /// A candidate, and what was learned of the target device.
 pub struct Candidate<'a> {
     /// Index of each slot's choice.
@@ -40,6 +51,8 @@ pub struct Candidate<'a> {
     pub cost: Cost,
     /// Predictors of the target device.
     pub target: &'a Predictor,
+    /// Times of the rest of the pipeline, where an objective or a limit is of the whole clip.
+    pub pipeline: Option<PipelineTimes>,
 }
 
 /// A member of the front as it was measured on the target device.
@@ -49,6 +62,8 @@ pub struct Measured {
     pub latency_ms: f64,
     /// Largest resident memory of the process, where the system reports it.
     pub peak_memory_bytes: Option<u64>,
+    /// Times of the rest of the pipeline, where an objective or a limit is of the whole clip.
+    pub pipeline: Option<PipelineTimes>,
 }
 
 /// How an objective is computed.

@@ -1,6 +1,7 @@
 //! What was computed, as what is recorded: the computing crates do not know the records, nor the records those crates.
 
 use tnas_evaluation::{Interval, Memorisation, Spread};
+use tnas_evolution::StopReason;
 use tnas_latency::{Accuracy, MemoryPredictor, Quantity, Source};
 use tnas_models::EvaluatorNetwork;
 use tnas_schedulers::Sampler;
@@ -90,5 +91,16 @@ pub fn sampler_of(sampler: tnas_record::Sampler) -> Sampler {
     match sampler {
         tnas_record::Sampler::Euler => Sampler::Euler,
         tnas_record::Sampler::Renoise => Sampler::Renoise,
+    }
+}
+
+/// Why a search ended.
+pub fn stop_reason(reason: StopReason) -> tnas_record::StopReason {
+    match reason {
+        StopReason::GenerationLimit(generations) => tnas_record::StopReason::GenerationLimit(generations),
+        StopReason::HypervolumeStalled { generations } => {
+            tnas_record::StopReason::HypervolumeStalled { generations }
+        }
+        StopReason::SpaceExhausted => tnas_record::StopReason::SpaceExhausted,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tnas_record::{ProfileSummary, RemotePlan};
 use tnas_export::{ModelInfo, to_onnx};
 use tnas_latency::{PlanSettings, RemoteProfile, TableRow, slug};
+use tnas_record::{ProfileSummary, RemotePlan};
 use tnas_space::Genotype;
 
 use super::profile::{check_noise, planned, summary};

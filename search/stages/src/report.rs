@@ -14,7 +14,7 @@ pub fn report(run: &Run, study: &Study) -> anyhow::Result<WrittenReport> {
         DataKind::MovingMnist => Some("Real clips: digits of MNIST (LeCun, Cortes and Burges).".into()),
         DataKind::Videofolder => attribution(study),
     };
-    let stage = run.stage(ReportSummary::STAGE, &(), &[])?;
+    let stage = run.stage(ReportSummary::STAGE)?;
     run.dir().finish(&stage, &ReportSummary { attribution })?;
     let files = tnas_reports::report(run.root())?;
     let count = files.len();

@@ -3,16 +3,19 @@
 mod scorer;
 mod seeds;
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_evolution::{Evaluation, Nsga2, Nsga2Settings, Rng, Variation};
+use tnas_record::{FormatVersion, SearchCandidate, SearchCandidates, SearchSummary, SlotSummary};
 use tnas_space::{Genome, SearchSpace};
-use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
+use tnas_study::{CandidateRecord, CandidateState, CandidateStore};
 
 use self::scorer::{Place, Scorer};
-use super::{latency::Predictor, staged};
+use super::{Inputs, Stage, latency::Predictor, pipeline_times::PipelineTimes, up_to_date};
 use crate::{
     progress::{Bar, interrupted},
+    recorded,
     settings::SearchSettings,
     workbench::Workbench,
 };
@@ -38,30 +41,44 @@ impl Variation<Genome> for Moves<'_> {
 }
 
 /// Searches the trade-off of the study's objectives within its limits.
-pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
-    let study = &bench.study;
-    let predictor_file = Predictor::file(bench)?;
-    let inputs = (
-        &SearchSettings { reference_point: None, ..study.search.clone() },
-        &study.limits,
-        &study.seed,
-        &bench.noised_data(),
-        &hash_path(bench.run.supernet())?,
-        &hash_path(&predictor_file)?);
-    // The store grows later by measurements, so it is no output that must stay as it was.
-    let outputs = [bench.run.path("search/candidates.json")];
-    let stamp = bench.run.dir().stamp_file("search")?;
-    if stamp.exists() && !bench.run.dir().store_file().exists() {
-        std::fs::remove_file(stamp)?;
+pub struct Search;
+
+impl Stage for Search {
+    type Output = SearchSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let study = &bench.study;
+        // The point that hypervolumes are taken to changes no candidate.
+        let settings = SearchSettings { reference_point: None, ..study.search.clone() };
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .file(Predictor::file(bench)?)
+            .setting("search", &settings)?
+            .setting("limits", &study.limits)?
+            .setting("pipeline_times", &PipelineTimes::of(bench)?)
     }
-    let store_key = bench.run.key(&inputs)?;
-    staged(&bench.run, "search", &inputs, &outputs, &[], || {
-        let scorer = Scorer::open(bench)?;
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        // The store grows later by measurements, so it is no output that must stay as it was.
+        vec![bench.run.path("search/candidates.json")]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<SearchSummary> {
+        let scorer = Scorer::open(bench, PipelineTimes::of(bench)?)?;
         scorer.refuse_impossible_limits()?;
-        let mut store = open_store(bench, &store_key)?;
+        let mut store = open_store(bench, &self.inputs(bench)?.key()?)?;
         let evolution = evolve(bench, &scorer, &mut store)?;
         finish(bench, &scorer, &mut store, &evolution)
-    })
+    }
+}
+
+/// Searches, where that is not done or its store is gone.
+pub fn search(bench: &Workbench) -> anyhow::Result<SearchSummary> {
+    let stamp = bench.run.files().stamp(Search::NAME)?;
+    if stamp.exists() && !bench.run.files().store().exists() {
+        std::fs::remove_file(stamp)?;
+    }
+    up_to_date(bench, &Search)
 }
 
 /// Evaluates generation after generation, from the one that the store has.
@@ -128,29 +145,34 @@ fn finish(
     scorer: &Scorer<'_>,
     store: &mut CandidateStore,
     evolution: &Nsga2<Genome>,
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<SearchSummary> {
     let records = store.candidates()?;
     let lines = store.history_lines()?;
     bench.run.write("history.jsonl", (lines.join("\n") + "\n").as_bytes())?;
     let feasible = |record: &&CandidateRecord| record.state == CandidateState::Evaluated;
-    let row = |record: &CandidateRecord| {
-        json!({"arch_id": record.arch_id, "genotype": record.genotype, "generation": record.generation,
-            "objectives": record.objectives, "feasible": feasible(&record)})
+    let row = |record: &CandidateRecord| SearchCandidate {
+        arch_id: record.arch_id.clone(),
+        genotype: record.genotype.clone(),
+        generation: record.generation,
+        objectives: record.objectives.clone(),
+        feasible: feasible(&record),
     };
     // Candidates beyond the limits have no loss: they are counted, not drawn.
-    let rows: Vec<Value> = records.iter().filter(feasible).map(row).collect();
-    let file = json!({"format_version": 2, "objectives": scorer.objectives, "rows": rows});
-    bench.run.write_json("search/candidates.json", &file)?;
-    let slots = scorer.space.slots().iter();
-    let slot =
-        |info: &tnas_space::SlotInfo| json!({"slot": info.slot, "level": info.level, "channels": info.channels});
-    Ok(json!({
-        "evaluated": records.len(),
-        "feasible": records.iter().filter(feasible).count(),
-        "front": evolution.history().archive().members().len(),
-        "generations": evolution.generation(),
-        "stop_reason": evolution.stop_reason(),
-        "limits": bench.study.limits,
-        "slots": slots.map(|slot_choices| slot(&slot_choices.info)).collect::<Vec<Value>>(),
-    }))
+    let rows = records.iter().filter(feasible).map(row).collect();
+    let objectives = scorer.objectives.clone();
+    bench.run.write_record(&SearchCandidates { format_version: FormatVersion, objectives, rows })?;
+    let slot = |slot: &tnas_space::SlotChoices| SlotSummary {
+        slot: slot.info.slot.to_string(),
+        level: slot.info.level,
+        channels: slot.info.channels,
+    };
+    Ok(SearchSummary {
+        evaluated: records.len(),
+        feasible: records.iter().filter(feasible).count(),
+        front: evolution.history().archive().members().len(),
+        generations: evolution.generation(),
+        stop_reason: evolution.stop_reason().map(recorded::stop_reason),
+        limits: bench.study.limits.values(),
+        slots: scorer.space.slots().iter().map(slot).collect(),
+    })
 }

@@ -1,31 +1,45 @@
 //! The supernet.
 
+use std::path::PathBuf;
+
 use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
-use tnas_record::{Summary, SupernetSummary};
+use tnas_record::SupernetSummary;
 use tnas_space::{Genotype, SearchSpace};
 use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
 
-use super::{loop_settings, staged};
+use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{
     previews::Previews,
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};
-use tnas_study::hash_path;
 
 /// Trains the supernet of the study's space over the run's backbone.
-pub fn supernet(bench: &Workbench) -> anyhow::Result<SupernetSummary> {
-    let stage = &bench.study.supernet;
-    let inputs = (
-        &stage,
-        &bench.noised_data(),
-        &bench.study.seed,
-        &bench.study.search.flow,
-        &hash_path(bench.run.backbone())?,
-        &hash_path(&bench.study.space)?);
-    staged(&bench.run, SupernetSummary::STAGE, &inputs, &[bench.run.supernet()], &["supernet"], || {
+pub struct Supernet;
+
+impl Stage for Supernet {
+    type Output = SupernetSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.backbone())
+            .file(&bench.study.space)
+            .setting("supernet", &bench.study.supernet)?
+            .setting("search.flow", &bench.study.search.flow)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.supernet()]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<SupernetSummary> {
+        let stage = &bench.study.supernet;
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let space = bench.space(backbone)?;
@@ -85,7 +99,12 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<SupernetSummary> {
             loss_teacher_on_shuffled_frames: shuffled.mean,
             loading: watch.loading(),
         })
-    })
+    }
+}
+
+/// Trains the supernet, where that is not done.
+pub fn supernet(bench: &Workbench) -> anyhow::Result<SupernetSummary> {
+    up_to_date(bench, &Supernet)
 }
 
 /// The image model's weights with every choice's fresh temporal weights.

@@ -14,16 +14,16 @@ pub fn measure_one() -> anyhow::Result<()> {
 }
 
 fn one(request: &Request) -> anyhow::Result<Outcome> {
-    let (backbone, _) = read_configs(&request.configs)?;
+    let configs = read_configs(&request.configs)?;
     let [batch, frames, height, width, tokens] = request.shape;
     let shape = DenoiserShape { batch, frames, height, width, tokens };
-    let genotype: Genotype = request.genotype.parse()?;
+    let reference = configs.0.denoiser(&Genotype::none(), shape)?;
     let runtime = request.target.open()?;
-    let mut measured = Loaded::new(runtime.as_ref(), &subject(&backbone, request.kind, &genotype, shape)?)?;
+    let mut measured = Loaded::new(runtime.as_ref(), &subject(request, configs, shape)?)?;
     measured.session.run(&measured.inputs)?;
     // Before the reference takes memory too.
     let peak_memory_bytes = peak_memory_bytes();
-    let mut reference = Loaded::new(runtime.as_ref(), &backbone.denoiser(&Genotype::none(), shape)?)?;
+    let mut reference = Loaded::new(runtime.as_ref(), &reference)?;
     let timing = measure(measured.subject(), Some(reference.subject()), &request.policy)?;
     Ok(Outcome::Ran { timing, peak_memory_bytes })
 }

@@ -5,22 +5,28 @@ mod target;
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_latency::{MeasurePolicy, MeasurementKind, MeasuringProcess, Outcome, SpaceBlocks};
-use tnas_models::{Backbone, DenoiserShape};
+use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig};
+use tnas_network::open_device;
+use tnas_pipeline::{
+    codec::Codec,
+    model_folder::{self, Pipeline},
+};
 use tnas_space::{Genotype, SearchSpace};
 
 pub use child::{measure_one, weights};
 pub use target::Target;
 
 use crate::workbench::Workbench;
-use tnas_pipeline::model_folder::Pipeline;
 
 /// Asks measuring processes for times of architectures on one target.
 pub struct Measurer {
     process: MeasuringProcess,
     configs: PathBuf,
+    autoencoder: Option<PathBuf>,
     target: Target,
     shape: DenoiserShape,
     policy: MeasurePolicy,
@@ -30,6 +36,8 @@ pub struct Measurer {
 #[derive(Serialize, Deserialize)]
 struct Request {
     configs: PathBuf,
+    /// Where the decoder comes from.
+    autoencoder: Option<PathBuf>,
     kind: MeasurementKind,
     genotype: String,
     target: Target,
@@ -91,6 +99,7 @@ impl Measurer {
         Ok(Self {
             process: MeasuringProcess::new(&std::env::current_exe()?, &["measure-one"], target.threads, timeout),
             configs: std::path::absolute(&subjects.configs)?,
+            autoencoder: bench.study.autoencoder.as_ref().map(|of| std::path::absolute(&of.path)).transpose()?,
             target: target.clone(),
             shape: subjects.shape,
             policy,
@@ -102,6 +111,7 @@ impl Measurer {
         let DenoiserShape { batch, frames, height, width, tokens } = self.shape;
         let request = Request {
             configs: self.configs.clone(),
+            autoencoder: self.autoencoder.clone(),
             kind,
             genotype: genotype.to_string(),
             target: self.target.clone(),
@@ -112,16 +122,29 @@ impl Measurer {
     }
 }
 
-/// The graph that a request speaks of: of a block, its genotype's one insertion alone.
+/// The graph that a request asks for: of a block, its genotype's one insertion alone.
 fn subject(
-    backbone: &Backbone,
-    kind: MeasurementKind,
-    genotype: &Genotype,
+    request: &Request,
+    configs: (Backbone, TextEncoderConfig),
     shape: DenoiserShape,
 ) -> anyhow::Result<Graph> {
-    if kind == MeasurementKind::Whole {
-        return Ok(backbone.denoiser(genotype, shape)?);
-    }
+    let (backbone, text) = configs;
+    Ok(match request.kind {
+        MeasurementKind::Whole => backbone.denoiser(&request.genotype.parse()?, shape)?,
+        MeasurementKind::Block => block(&backbone, &request.genotype.parse()?, shape)?,
+        MeasurementKind::TextEncoder => {
+            let layer = model_folder::text_layer(&request.configs)?;
+            TextEncoder::new(text).with_layer(layer).graph(1, shape.tokens)?
+        }
+        MeasurementKind::Decoder => {
+            let path = request.autoencoder.as_ref();
+            let path = path.context("failed to measure the decoder: the study has no autoencoder")?;
+            Codec::read(path, &open_device("cpu")?)?.autoencoder.decoder(1, shape.height, shape.width)?
+        }
+    })
+}
+
+fn block(backbone: &Backbone, genotype: &Genotype, shape: DenoiserShape) -> anyhow::Result<Graph> {
     let mut insertions = genotype.insertions();
     let (Some((slot, choice)), None) = (insertions.next(), insertions.next()) else {
         anyhow::bail!("failed to measure the block {genotype}: it is not one choice at one slot");

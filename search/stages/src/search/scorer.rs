@@ -13,6 +13,7 @@ use crate::workbench::{ImageModel, Workbench};
 use crate::{
     latency::Predictor,
     objectives::{Candidate, Computation, Value},
+    pipeline_times::PipelineTimes,
     supernet::{held_out, read_supernet},
 };
 
@@ -25,6 +26,7 @@ pub struct Scorer<'a> {
     supernet: Parameters,
     held_out: HeldOut,
     predictor: Predictor,
+    pub(super) pipeline: Option<PipelineTimes>,
     /// On what is known before a candidate is scored.
     limits: Bounds,
     /// On what scoring shows.
@@ -46,7 +48,7 @@ pub(super) struct Place {
 
 impl<'a> Scorer<'a> {
     /// Loads supernet, predictor and held-out clips.
-    pub fn open(bench: &'a Workbench) -> anyhow::Result<Self> {
+    pub fn open(bench: &'a Workbench, pipeline: Option<PipelineTimes>) -> anyhow::Result<Self> {
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let space = bench.space(&model.pipeline.backbone)?;
         let held_out = held_out(bench, &model, &latents, bench.study.search.clips)?;
@@ -54,7 +56,18 @@ impl<'a> Scorer<'a> {
         let objectives = bench.study.search.objectives.set();
         let bounds = |scored: bool| Bounds::new(bench, &predictor, |source| (source == Source::Scored) == scored);
         let (limits, scored_limits) = (bounds(false)?, bounds(true)?);
-        let scorer = Self { bench, space, objectives, model, supernet, held_out, predictor, limits, scored_limits };
+        let scorer = Self {
+            bench,
+            space,
+            objectives,
+            model,
+            supernet,
+            held_out,
+            predictor,
+            pipeline,
+            limits,
+            scored_limits,
+        };
         scorer.refuse_unknown_values()?;
         Ok(scorer)
     }
@@ -87,7 +100,7 @@ impl<'a> Scorer<'a> {
         let shape = self.bench.denoiser_shape(1, self.model.features.tokens);
         let graph = self.model.pipeline.backbone.denoiser(&self.space.genotype(genome), shape)?;
         let cost = tnas_graph::cost(&graph);
-        Ok(Candidate { genome, graph, cost, target: &self.predictor })
+        Ok(Candidate { genome, graph, cost, target: &self.predictor, pipeline: self.pipeline })
     }
 
     /// What is expected of a genome's objectives, as far as it is known before it is scored.

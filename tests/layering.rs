@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),
     ("tnas-export", &["tnas-graph"]),
-    ("tnas-study", &["tnas-weights"]),
+    ("tnas-study", &["tnas-record", "tnas-weights"]),
     ("tnas-network", &["tnas-graph", "tnas-weights"]),
     (
         "tnas-pipeline",

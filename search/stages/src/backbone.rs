@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
 use tnas_models::{DenoiserShape, TextEncoder};
 use tnas_network::Parameters;
+use tnas_record::BackboneSummary;
 use tnas_space::Genotype;
 use tnas_training::{TrainSet, TrainedText, TrainingContext, train_backbone};
 
@@ -21,9 +21,7 @@ use tnas_pipeline::{
 pub struct ImageBackbone;
 
 impl Stage for ImageBackbone {
-    const NAME: &'static str = "backbone";
-
-    type Output = Value;
+    type Output = BackboneSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let (study, source) = (&bench.study, &bench.study.backbone);
@@ -55,17 +53,17 @@ impl Stage for ImageBackbone {
         vec![Self::NAME.into()]
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<BackboneSummary> {
         if bench.study.backbone.train { train(bench) } else { copy(bench) }
     }
 }
 
 /// Trains or copies the image model, where that is not done.
-pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn backbone(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     up_to_date(bench, &ImageBackbone)
 }
 
-fn copy(bench: &Workbench) -> anyhow::Result<Value> {
+fn copy(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let folder = &bench.study.backbone.path;
     let mut pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
@@ -77,7 +75,14 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
     pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, Trained::default())?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
-    Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
+    Ok(BackboneSummary {
+        trained: false,
+        steps: None,
+        parameters: unet.count(),
+        text_parameters: text.count(),
+        text_layer: Some(layer.name().into()),
+        loading: None,
+    })
 }
 
 /// Missing, extra and misshapen weights are errors.
@@ -89,7 +94,7 @@ fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Par
     model_folder::check_weights(text, &[&graph], str::to_owned)
 }
 
-fn train(bench: &Workbench) -> anyhow::Result<Value> {
+fn train(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let recipe = &bench.study.backbone.training;
     let (backbone, text_config) = read_configs(&bench.study.backbone.path)?;
     let words = Tokenizer::from_captions(&bench.captions);
@@ -131,7 +136,12 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
         Trained { shift: Some(shift), first_frame: false },
     )?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
-    Ok(
-        json!({"trained": true, "steps": recipe.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),
-    )
+    Ok(BackboneSummary {
+        trained: true,
+        steps: Some(recipe.steps),
+        parameters: unet.count(),
+        text_parameters: text.count(),
+        text_layer: None,
+        loading: Some(watch.loading()),
+    })
 }

@@ -5,15 +5,13 @@ mod standing;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use serde::Serialize;
-use serde_json::{Value, json};
 use tnas_graph::Cost;
 use tnas_network::stream;
-use tnas_record::ObjectiveSet;
+use tnas_record::{Comparison, ContenderRow, ObjectiveSet, Verdicts};
 use tnas_space::{Choice, Genome, Genotype, SearchSpace};
 use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 
-use self::standing::{Compared, Range, Ranges, dominates, standing};
+use self::standing::{Compared, Ranges, dominates, range_of, standing};
 use super::{
     Inputs, Stage,
     finetune::{train_arm, write_pipeline},
@@ -21,7 +19,7 @@ use super::{
     supernet::held_out,
     up_to_date,
 };
-use crate::{measuring::Subjects, progress::interrupted, workbench::Workbench};
+use crate::{measuring::Subjects, progress::interrupted, recorded, workbench::Workbench};
 
 /// Times that each arm is measured, the arms alternating.
 const ROUNDS: usize = 3;
@@ -48,9 +46,7 @@ impl Compare {
 }
 
 impl Stage for Compare {
-    const NAME: &'static str = "compare";
-
-    type Output = Value;
+    type Output = Comparison;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let (study, search) = (&bench.study, &bench.study.search);
@@ -76,7 +72,7 @@ impl Stage for Compare {
         self.arms.iter().map(|arm| format!("compare-{}", arm.name)).collect()
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Comparison> {
         let (study, asked, settings) = (&bench.study, &bench.study.compare, Self::settings(bench));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let clips = held_out(bench, &model, &latents, study.search.compared_clips)?;
@@ -99,7 +95,7 @@ impl Stage for Compare {
 }
 
 /// Compares the winner, where that is not done.
-pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Comparison> {
     let subjects = Subjects::open(bench)?;
     let arms = arms(bench, &subjects, winner)?;
     up_to_date(bench, &Compare { subjects, arms })
@@ -247,7 +243,7 @@ fn measured(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Res
         }
     }
     let ranges = |values: BTreeMap<String, Vec<f64>>| {
-        values.into_iter().filter_map(|(name, values)| Some((name, Range::of(values)?))).collect()
+        values.into_iter().filter_map(|(name, values)| Some((name, range_of(values)?))).collect()
     };
     Ok(values.into_iter().map(ranges).collect())
 }
@@ -265,14 +261,12 @@ impl Contender<'_> {
     }
 }
 
-/// Which arms the winner dominates, and which dominate it.
-#[derive(Serialize)]
-struct Verdicts {
-    dominated_by: Vec<String>,
-    dominates: Vec<String>,
-}
-
-fn figures(objectives: &ObjectiveSet, results: &[Contender], tolerance: f64, steps: u64) -> anyhow::Result<Value> {
+fn figures(
+    objectives: &ObjectiveSet,
+    results: &[Contender],
+    tolerance: f64,
+    steps: u64,
+) -> anyhow::Result<Comparison> {
     let winner = &results[0];
     let mut random: Vec<&Contender> = results.iter().filter(|one| one.arm.random).collect();
     random.sort_by(|a, b| a.loss.mean.total_cmp(&b.loss.mean));
@@ -296,9 +290,7 @@ fn figures(objectives: &ObjectiveSet, results: &[Contender], tolerance: f64, ste
         }
         rows.push(row(objectives, winner, one, (size, same_size), &standing));
     }
-    Ok(
-        json!({"steps": steps, "size_tolerance": tolerance, "rows": rows, "random_median": median, "verdicts": verdicts}),
-    )
+    Ok(Comparison { steps, size_tolerance: tolerance, rows, random_median: median, verdicts })
 }
 
 fn row(
@@ -307,46 +299,43 @@ fn row(
     one: &Contender,
     (size, same_size): (f64, bool),
     standing: &[i8],
-) -> Value {
+) -> ContenderRow {
     let paired = Paired::new(winner.loss, one.loss);
-    let standing: BTreeMap<&str, i8> =
-        objectives.iter().map(|objective| &*objective.name).zip(standing.iter().copied()).collect();
-    json!({
-        "arm": one.arm.name,
-        "genotype": one.arm.genotype.to_string(),
-        "parameters": one.arm.cost.parameters,
-        "size": size,
-        "same_size": same_size,
-        "held_out_loss": one.loss.mean,
-        "bands": one.loss.bands,
-        "winner_minus_this": paired.difference,
-        "standard_error": paired.standard_error,
-        "clips": paired.clips,
-        "measured": one.measured,
-        "winner_is": standing,
-    })
+    let standing: BTreeMap<String, i8> =
+        objectives.iter().map(|objective| objective.name.to_string()).zip(standing.iter().copied()).collect();
+    ContenderRow {
+        arm: one.arm.name.clone(),
+        genotype: one.arm.genotype.to_string(),
+        parameters: one.arm.cost.parameters,
+        size,
+        same_size,
+        held_out_loss: one.loss.mean,
+        bands: recorded::bands(&one.loss.bands),
+        winner_minus_this: paired.difference,
+        standard_error: paired.standard_error,
+        clips: paired.clips,
+        measured: one.measured.clone(),
+        winner_is: standing,
+    }
 }
 
 /// The rows and the verdict on the terminal.
-fn print(figures: &Value) {
-    let number = |value: &Value, digits: usize| value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"));
-    for row in figures["rows"].as_array().into_iter().flatten() {
-        let measured = row["measured"].as_object().into_iter().flatten();
-        let medians: Vec<String> =
-            measured.map(|(name, range)| format!("{name} {}", number(&range["median"], 2))).collect();
+fn print(figures: &Comparison) {
+    for row in &figures.rows {
+        let median = |(name, range): (&String, &tnas_record::MeasuredRange)| format!("{name} {:.2}", range.median);
+        let medians: Vec<String> = row.measured.iter().map(median).collect();
         eprintln!(
-            "{:>24}  loss {}  winner − this {:>8} ± {}  {}  {} parameters",
-            row["arm"].as_str().unwrap_or("?"),
-            number(&row["held_out_loss"], 4),
-            number(&row["winner_minus_this"], 4),
-            number(&row["standard_error"], 4),
+            "{:>24}  loss {:.4}  winner − this {:>8.4} ± {:.4}  {}  {} parameters",
+            row.arm,
+            row.held_out_loss,
+            row.winner_minus_this,
+            row.standard_error,
             if medians.is_empty() { "not measured".into() } else { medians.join("  ") },
-            row["parameters"]
+            row.parameters
         );
     }
-    for (key, words) in [("dominates", "the winner dominates"), ("dominated_by", "it is dominated by")] {
-        let names = figures["verdicts"][key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let names: Vec<&str> = names.collect();
+    let Verdicts { dominates, dominated_by } = &figures.verdicts;
+    for (names, words) in [(dominates, "the winner dominates"), (dominated_by, "it is dominated by")] {
         eprintln!("{words}: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
     }
 }

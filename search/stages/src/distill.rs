@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
 use tnas_network::Parameters;
+use tnas_record::{DistillSummary, EvaluatedArm, Summary, SweepRow, SweepSummary};
 use tnas_space::Genotype;
 use tnas_training::{DistillMethod, DistillSettings, Student, TimeDistribution, TrainingContext, train_student};
 
@@ -53,7 +53,7 @@ impl Variant {
 }
 
 /// Fine-tunes the winner to few steps: the study's own student.
-pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<DistillSummary> {
     distill_variant(bench, winner, &Variant::own(bench))
 }
 
@@ -66,9 +66,7 @@ pub struct Distill<'a> {
 }
 
 impl Stage for Distill<'_> {
-    const NAME: &'static str = "distill";
-
-    type Output = Value;
+    type Output = DistillSummary;
 
     fn variant(&self) -> String {
         self.student.suffix.clone()
@@ -88,7 +86,7 @@ impl Stage for Distill<'_> {
         vec![format!("{}{}", Self::NAME, self.variant())]
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<DistillSummary> {
         let (winner, settings) = (self.winner, &self.student.settings);
         let recipe = &settings.training;
         let stage = format!("{}{}", Self::NAME, self.variant());
@@ -112,20 +110,23 @@ impl Stage for Distill<'_> {
         };
         train_student(context, winner, &mut student, settings)?;
         write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner, false)?;
-        Ok(json!({
-            "method": settings.method, "steps": recipe.steps, "student_steps": settings.student_steps,
-            "folder": folder.strip_prefix(bench.run.root()).unwrap_or(&folder), "loading": watch.loading(),
-        }))
+        Ok(DistillSummary {
+            method: settings.method.name().into(),
+            steps: recipe.steps,
+            student_steps: settings.student_steps,
+            folder: folder.strip_prefix(bench.run.root()).unwrap_or(&folder).into(),
+            loading: watch.loading(),
+        })
     }
 }
 
 /// Trains a student of the winner, where that is not done; its pipeline folder is next to the winner's.
-pub fn distill_variant(bench: &Workbench, winner: &Genotype, student: &Variant) -> anyhow::Result<Value> {
+pub fn distill_variant(bench: &Workbench, winner: &Genotype, student: &Variant) -> anyhow::Result<DistillSummary> {
     up_to_date(bench, &Distill { winner, student })
 }
 
 /// A student for each distribution of the times at which it is looked at, and what the evaluator says of their clips.
-pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<Value> {
+pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<SweepSummary> {
     let base = Variant::asked(bench, &args.student);
     let method = base.settings.method;
     let of = |settings: &DistillSettings| match method {
@@ -168,20 +169,18 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyho
         ..EvaluateOptions::default()
     };
     let found = evaluate_into(bench, &asked, "evaluation/sweep")?;
-    let arms = found["arms"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Value> = distributions
-        .iter()
-        .zip(&arms)
-        .map(|(distribution, arm)| {
-            json!({"mean": distribution.mean, "deviation": distribution.deviation, "kernel_mmd": arm["metrics"]["kernel_mmd"],
-                "frechet": arm["metrics"]["frechet"]})
-        })
-        .collect();
-    let distance = |row: &&Value| row["kernel_mmd"]["estimate"].as_f64().unwrap_or(f64::INFINITY);
-    let best = rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
+    let row = |(distribution, arm): (&TimeDistribution, &EvaluatedArm)| SweepRow {
+        mean: distribution.mean.into(),
+        deviation: distribution.deviation.into(),
+        kernel_mmd: arm.metrics.get("kernel_mmd").copied(),
+        frechet: arm.metrics.get("frechet").copied(),
+    };
+    let rows: Vec<SweepRow> = distributions.iter().zip(&found.arms).map(row).collect();
+    let distance = |row: &SweepRow| row.kernel_mmd.map_or(f64::INFINITY, |distance| distance.estimate);
+    let best = rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).copied();
     let figures =
-        json!({"method": method, "student_steps": base.settings.student_steps, "rows": rows, "best": best});
-    bench.run.dir().finish(&bench.run.stage("sweep")?, figures.clone())?;
+        SweepSummary { method: method.name().into(), student_steps: base.settings.student_steps, rows, best };
+    bench.run.dir().finish(&bench.run.stage(SweepSummary::STAGE)?, &figures)?;
     Ok(figures)
 }
 

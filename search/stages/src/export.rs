@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use std::{collections::BTreeMap, path::Path};
 
-use serde_json::{Value, json};
-use tnas_export::{ModelInfo, to_onnx, verify};
+use tnas_export::{ModelInfo, Verification, to_onnx, verify};
 use tnas_graph::{Graph, HostTensor, RuntimeError, RuntimeKind, RuntimeOptions};
 use tnas_network::{BurnRuntime, Parameters, normal_vec, stream};
+use tnas_record::{ExportError, ExportProof, ExportSummary, FormatVersion, RuntimeProof};
 use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
@@ -22,9 +22,7 @@ pub struct Export<'a> {
 }
 
 impl Stage for Export<'_> {
-    const NAME: &'static str = "export";
-
-    type Output = Value;
+    type Output = ExportSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let student = bench.run.model(&format!("{}-student", self.winner.arch_id()));
@@ -37,7 +35,7 @@ impl Stage for Export<'_> {
         ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name)).into()
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<ExportSummary> {
         let (winner, readers) = (self.winner, Readers::find(bench));
         let folder = bench.run.export(&winner.arch_id().to_string());
         let model = bench.image_model()?;
@@ -60,24 +58,25 @@ impl Stage for Export<'_> {
         };
         readers.say_missing();
         let denoiser = Exported { info: info("denoiser"), golden: "golden", graph: &graph, weights: &weights };
-        let verified = one(bench, &folder, &readers, &denoiser, &golden_inputs)?;
-        let mut proofs = json!({"format_version": 2, "denoiser": verified});
+        let denoiser = one(bench, &folder, &readers, &denoiser, &golden_inputs)?;
+        let mut proofs = ExportSummary { format_version: FormatVersion, denoiser, decoder: None };
         if let Some(codec) = &bench.codec {
             let graph = codec.autoencoder.decoder(frames, height, width)?;
             let latent = normal_vec(frames * channels * height * width, &mut rng);
             let inputs = vec![HostTensor::f32(&[frames, channels, height, width], latent)];
             let weights = &codec.parameters;
             let decoder = Exported { info: info("decoder"), golden: "golden-decoder", graph: &graph, weights };
-            proofs["decoder"] = one(bench, &folder, &readers, &decoder, &inputs)?;
+            proofs.decoder = Some(one(bench, &folder, &readers, &decoder, &inputs)?);
         }
-        let text = format!("{proofs:#}\n");
-        tnas_weights::write_atomic(folder.join("verify.json"), text.as_bytes())?;
+        let bytes = tnas_record::to_json(&proofs)
+            .map_err(|message| anyhow::anyhow!("failed to record the proofs: {message}"))?;
+        tnas_weights::write_atomic(folder.join("verify.json"), &bytes)?;
         Ok(proofs)
     }
 }
 
 /// Writes and verifies the export, where that is not done.
-pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+pub fn export(bench: &Workbench, winner: &Genotype) -> anyhow::Result<ExportSummary> {
     up_to_date(bench, &Export { winner })
 }
 
@@ -118,11 +117,11 @@ impl Readers {
     }
 
     /// Runs a file in every runtime, and fails where one differs.
-    fn verify(&self, file: &Path, inputs: &[HostTensor], expected: &[HostTensor]) -> anyhow::Result<Value> {
+    fn verify(&self, file: &Path, inputs: &[HostTensor], expected: &[HostTensor]) -> anyhow::Result<ExportProof> {
         if self.found.is_empty() {
             let ways: Vec<&str> = self.missing.iter().filter_map(|(kind, _)| kind.install).collect();
             let reason = format!("no runtime that reads it was found; {}", ways.join(", or "));
-            return Ok(json!({"proved": false, "reason": reason}));
+            return Ok(ExportProof { proved: false, reason: Some(reason), runtimes: Vec::new() });
         }
         let mut runtimes = Vec::new();
         for ((kind, _), runtime) in self.found.iter().zip(self.versions()) {
@@ -135,9 +134,11 @@ impl Readers {
                 verification.max_abs_error,
                 verification.tolerance
             );
-            runtimes.push(json!({"runtime": runtime, "precision": kind.precision, "verification": verification}));
+            let Verification { max_abs_error, max_abs_output, tolerance, passed } = verification;
+            let error = ExportError { max_abs_error, max_abs_output, tolerance, passed };
+            runtimes.push(RuntimeProof { runtime, precision: kind.precision.to_string(), error });
         }
-        Ok(json!({"proved": true, "runtimes": runtimes}))
+        Ok(ExportProof { proved: true, reason: None, runtimes })
     }
 }
 
@@ -160,7 +161,7 @@ fn one(
     readers: &Readers,
     model: &Exported<'_>,
     inputs: &[HostTensor],
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<ExportProof> {
     let Exported { info, golden, graph, weights } = model;
     let path = folder.join(format!("{}.onnx", info.name));
     tnas_weights::write_atomic(&path, &to_onnx(graph, *weights, info)?)?;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
 use tnas_network::Parameters;
+use tnas_record::{FinetuneSummary, LoadingTimes, TrainedArm};
 use tnas_space::Genotype;
 use tnas_training::{
     FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, TrainingContext, finetune as train,
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     previews::Previews,
     progress::Watch,
+    recorded,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::{
@@ -31,9 +32,7 @@ pub struct Finetune<'a> {
 }
 
 impl Stage for Finetune<'_> {
-    const NAME: &'static str = "finetune";
-
-    type Output = Value;
+    type Output = FinetuneSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let search = &bench.study.search;
@@ -55,7 +54,7 @@ impl Stage for Finetune<'_> {
         ["winner", "none", "teacher"].map(|arm| format!("finetune-{arm}")).into()
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<FinetuneSummary> {
         let (winner, settings) = (self.winner, &bench.study.finetune);
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let space = bench.space(&model.pipeline.backbone)?;
@@ -71,26 +70,28 @@ impl Stage for Finetune<'_> {
         let figures = |index: usize| {
             let (name, genotype) = &arms[index];
             let paired = Paired::new(&losses[0], &losses[index]);
-            json!({
-                "arm": name,
-                "genotype": genotype.to_string(),
-                "held_out_loss": losses[index].mean,
-                "bands": losses[index].bands,
-                "winner_minus_this": paired.difference,
-                "standard_error": paired.standard_error,
-                "clips": paired.clips,
-                "loading": loading[index],
-            })
+            TrainedArm {
+                arm: (*name).into(),
+                genotype: genotype.to_string(),
+                held_out_loss: losses[index].mean,
+                bands: recorded::bands(&losses[index].bands),
+                winner_minus_this: paired.difference,
+                standard_error: paired.standard_error,
+                clips: paired.clips,
+                loading: loading[index],
+            }
         };
-        Ok(
-            json!({"steps": settings.training.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
-            "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}),
-        )
+        Ok(FinetuneSummary {
+            steps: settings.training.steps,
+            spatial_rate: settings.spatial_rate,
+            lora_rank: settings.lora_rank,
+            arms: (0..arms.len()).map(figures).collect(),
+        })
     }
 }
 
 /// Trains the winner and what it is compared with, where that is not done.
-pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<FinetuneSummary> {
     up_to_date(bench, &Finetune { winner })
 }
 
@@ -101,7 +102,7 @@ fn arm(
     compared: &HeldOut,
     name: &str,
     genotype: &Genotype,
-) -> anyhow::Result<(HeldOutLoss, Value)> {
+) -> anyhow::Result<(HeldOutLoss, LoadingTimes)> {
     let stage = format!("finetune-{name}");
     let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
     if name == "winner" {
@@ -120,7 +121,7 @@ pub struct Trained {
     /// Their loss on the clips compared on.
     pub loss: HeldOutLoss,
     /// What loading cost.
-    pub loading: Value,
+    pub loading: LoadingTimes,
 }
 
 /// Takes an architecture out of the supernet and trains it on; `stage` names its checkpoint and figures.

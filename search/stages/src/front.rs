@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tnas_evolution::{Member, Objectives, ParetoArchive};
 use tnas_latency::{Accuracy, MeasurementKind, Outcome, Quantity, Timing};
-use tnas_record::{ObjectiveName, ObjectiveSet, ObjectiveValues};
+use tnas_record::{FormatVersion, Front, FrontRow, FrontSummary, ObjectiveName, ObjectiveSet, ObjectiveValues};
 use tnas_space::Genotype;
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRecord};
 
@@ -20,17 +20,23 @@ use super::{
 use crate::{
     measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
+    recorded,
     settings::{Pick, WinnerRule},
     workbench::Workbench,
 };
 
+/// What is stored with a measured value: raw times, and the reference's usual time.
+#[derive(Serialize)]
+struct MeasurementDetails<T> {
+    timing: T,
+    usual_reference_ms: Option<f64>,
+}
+
 /// Measures the front on the device, and picks the winner by the study's rule.
-pub struct Front;
+pub struct MeasuredFront;
 
-impl Stage for Front {
-    const NAME: &'static str = "front";
-
-    type Output = Value;
+impl Stage for MeasuredFront {
+    type Output = FrontSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let study = &bench.study;
@@ -46,7 +52,7 @@ impl Stage for Front {
         vec![bench.run.path("front.json")]
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<FrontSummary> {
         let study = &bench.study;
         let subjects = Subjects::open(bench)?;
         let objectives = study.search.objectives.set();
@@ -58,34 +64,38 @@ impl Stage for Front {
         for (index, (member, measured)) in members.iter().zip(&measured).enumerate() {
             let genotype: Genotype = member.genotype.parse()?;
             let cost = tnas_graph::cost(&subjects.graph(&genotype)?);
-            rows.push(json!({
-                "arch_id": member.arch_id, "genotype": member.genotype, "objectives": member.objectives,
-                "measured": measured, "parameters": cost.parameters, "macs": cost.macs,
-                "peak_activation_bytes": cost.peak_activation_bytes, "winner": index == winner,
-            }));
+            rows.push(FrontRow {
+                arch_id: member.arch_id.clone(),
+                genotype: member.genotype.clone(),
+                objectives: member.objectives.clone(),
+                measured: measured.clone(),
+                parameters: cost.parameters,
+                macs: cost.macs,
+                peak_activation_bytes: cost.peak_activation_bytes,
+                winner: index == winner,
+            });
         }
-        let file = json!({"format_version": 2, "objectives": objectives, "rows": rows});
-        bench.run.write_json("front.json", &file)?;
-        Ok(json!({
-            "members": members.len(),
-            "measured": measured.iter().filter(|values| !values.is_empty()).count(),
-            "accuracy": accuracy(&members, &measured),
-            "winner": members[winner].arch_id,
-            "winner_genotype": members[winner].genotype,
-        }))
+        bench.run.write_record(&Front { format_version: FormatVersion, objectives, rows })?;
+        let accuracy = accuracy(&members, &measured);
+        Ok(FrontSummary {
+            members: members.len(),
+            measured: measured.iter().filter(|values| !values.is_empty()).count(),
+            accuracy: accuracy.iter().map(|(name, found)| (name.clone(), recorded::accuracy(found))).collect(),
+            winner: members[winner].arch_id.clone(),
+            winner_genotype: members[winner].genotype.clone(),
+        })
     }
 }
 
 /// Measures the front and picks the winner, where that is not done.
-pub fn front(bench: &Workbench) -> anyhow::Result<Value> {
-    up_to_date(bench, &Front)
+pub fn front(bench: &Workbench) -> anyhow::Result<FrontSummary> {
+    up_to_date(bench, &MeasuredFront)
 }
 
 /// The winner's genotype.
 pub fn winner(bench: &Workbench) -> anyhow::Result<Genotype> {
-    let summary = bench.run.summary("front").context("failed to find the winner: run `search` first")?;
-    let text = summary["winner_genotype"].as_str().context("failed to find the winner: run `search` first")?;
-    Ok(text.parse()?)
+    let front: FrontSummary = bench.run.figures().context("failed to find the winner: run `search` first")?;
+    Ok(front.winner_genotype.parse()?)
 }
 
 /// Feasible candidates that none dominates, from the worst to the best of the first objective: with loss and latency, the fastest
@@ -211,7 +221,10 @@ impl Here {
                 device: member.measured_by.clone(),
                 kind: name.clone(),
                 value,
-                details: json!({"timing": timing, "usual_reference_ms": self.usual_reference_ms}),
+                details: serde_json::to_value(MeasurementDetails {
+                    timing,
+                    usual_reference_ms: self.usual_reference_ms,
+                })?,
             })?;
         }
         Ok(values)
@@ -273,7 +286,7 @@ mod tests {
             generation: 0,
             order_in_generation: 0,
             objectives: values.iter().map(|&(name, value)| (name.into(), value)).collect(),
-            metrics: json!({"parameters": 100.0 * arch_id.len() as f64}),
+            metrics: [("parameters", 100.0 * arch_id.len() as f64)].into_iter().collect(),
             state: CandidateState::Evaluated,
             measured_by: "here".into(),
         }

@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tnas_record::{ObjectiveSet, ObjectiveValues};
+use tnas_record::{HypervolumeSummary, ObjectiveSet, ObjectiveValues, SearchCandidates};
 
 use super::{Inputs, Stage, up_to_date};
 use crate::workbench::Workbench;
@@ -14,71 +12,52 @@ use crate::workbench::Workbench;
 pub struct Hypervolume;
 
 impl Stage for Hypervolume {
-    const NAME: &'static str = "hypervolume";
-
-    type Output = Value;
+    type Output = HypervolumeSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         // The point that a run's own study.toml has is the one that was found: nothing changes.
         let asked = &bench.study.search.reference_point;
         let changed = asked.as_ref().filter(|&point| Some(point) != bench.run.reference_point().as_ref());
-        Inputs::new().file(bench.run.path(CANDIDATES)).setting("search.reference_point", &changed)
+        Inputs::new().file(bench.run.files().of::<SearchCandidates>()).setting("search.reference_point", &changed)
     }
 
     fn outputs(&self, _bench: &Workbench) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
-        let (path, asked) = (bench.run.path(CANDIDATES), &bench.study.search.reference_point);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-        let candidates: Candidates =
-            serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
-        let generations = candidates.by_generation()?;
+    fn run(&self, bench: &Workbench) -> anyhow::Result<HypervolumeSummary> {
+        let (path, asked) = (bench.run.files().of::<SearchCandidates>(), &bench.study.search.reference_point);
+        let candidates: SearchCandidates =
+            tnas_record::read_from(&path).context("failed to take hypervolumes")?.with_context(|| {
+                format!("failed to take hypervolumes: there is no {}; run `search`", path.display())
+            })?;
+        let generations = by_generation(&candidates)?;
         let reference = match asked {
-            Some(point) => candidates.vector(&point.values())?,
+            Some(point) => vector(&candidates.objectives, &point.values())?,
             None => beyond_the_worst(candidates.objectives.count(), generations.values().flatten()),
         };
         let by_generation = volumes(generations.into_values(), &reference)?;
-        Ok(json!({"reference_point": candidates.objectives.values(&reference), "by_generation": by_generation}))
+        Ok(HypervolumeSummary { reference_point: candidates.objectives.values(&reference), by_generation })
     }
 }
 
 /// Takes the hypervolumes, where that is not done.
-pub fn hypervolume(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn hypervolume(bench: &Workbench) -> anyhow::Result<HypervolumeSummary> {
     up_to_date(bench, &Hypervolume)
 }
 
-/// What the search leaves of its candidates.
-const CANDIDATES: &str = "search/candidates.json";
-
-/// What hypervolumes need of search/candidates.json.
-#[derive(Deserialize)]
-struct Candidates {
-    objectives: ObjectiveSet,
-    rows: Vec<Candidate>,
+/// Minimised numbers, in the objectives' order.
+fn vector(objectives: &ObjectiveSet, values: &ObjectiveValues) -> anyhow::Result<Vec<f64>> {
+    let missing = |name: &str| anyhow::anyhow!("failed to take a hypervolume: a point of it has no {name}");
+    objectives.vector(values).map_err(missing)
 }
 
-#[derive(Deserialize)]
-struct Candidate {
-    generation: u32,
-    objectives: ObjectiveValues,
-}
-
-impl Candidates {
-    /// Minimised numbers, in the objectives' order.
-    fn vector(&self, values: &ObjectiveValues) -> anyhow::Result<Vec<f64>> {
-        let missing = |name: &str| anyhow::anyhow!("failed to take a hypervolume: a point of it has no {name}");
-        self.objectives.vector(values).map_err(missing)
+fn by_generation(candidates: &SearchCandidates) -> anyhow::Result<BTreeMap<u32, Vec<Vec<f64>>>> {
+    let mut generations: BTreeMap<u32, Vec<Vec<f64>>> = BTreeMap::new();
+    for row in &candidates.rows {
+        generations.entry(row.generation).or_default().push(vector(&candidates.objectives, &row.objectives)?);
     }
-
-    fn by_generation(&self) -> anyhow::Result<BTreeMap<u32, Vec<Vec<f64>>>> {
-        let mut generations: BTreeMap<u32, Vec<Vec<f64>>> = BTreeMap::new();
-        for row in &self.rows {
-            generations.entry(row.generation).or_default().push(self.vector(&row.objectives)?);
-        }
-        Ok(generations)
-    }
+    Ok(generations)
 }
 
 /// Hypervolume of all points so far, after each generation.

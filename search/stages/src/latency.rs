@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rand::seq::SliceRandom;
-use serde_json::{Value, json};
 use tnas_graph::Graph;
 use tnas_latency::{
     Accuracy, ArchFeatures, DeviceModel, FitSettings, Hints, LatencyPredictor, MacsFit, MemoryPredictor, OneHotFit,
     Prediction, Profile, SpaceBlocks, ToldPredictor, most_telling,
 };
 use tnas_network::stream;
+use tnas_record::{LatencyPoint, LatencySummary};
 use tnas_space::{Genotype, SearchSpace};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     profile::{target_path, target_profile},
     up_to_date,
 };
-use crate::{measuring::Subjects, workbench::Workbench};
+use crate::{measuring::Subjects, recorded, workbench::Workbench};
 
 /// What was learned of the target device.
 pub struct Predictor {
@@ -30,9 +30,7 @@ pub struct Predictor {
 pub struct Latency;
 
 impl Stage for Latency {
-    const NAME: &'static str = "latency";
-
-    type Output = Value;
+    type Output = LatencySummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let settings = &bench.study.latency;
@@ -50,7 +48,7 @@ impl Stage for Latency {
         Predictor::file(bench).into_iter().collect()
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<LatencySummary> {
         let (path, profile, settings) = (Predictor::file(bench)?, target_profile(bench)?, &bench.study.latency);
         let data = Data::read(bench, &profile)?;
         let sources = data.sources(&settings.sources)?;
@@ -71,25 +69,25 @@ impl Stage for Latency {
             memory: data.memory(&profile, &all)?,
         };
         model.save(&path)?;
-        let rank = |source: &tnas_latency::Source| json!({"device": source.device, "agreement": source.agreement});
-        Ok(json!({
-            "device": profile.fingerprint.describe(),
-            "clock": profile.quantity,
-            "trained_on": train.len(),
-            "accuracy": tried.accuracy,
-            "accuracy_of_macs_fit": tried.macs_fit,
-            "accuracy_of_one_hot_fit": tried.one_hot_fit,
-            "coverage_90": tried.accuracy.and_then(|accuracy| accuracy.coverage),
-            "noise_floor": profile.noise_floor(),
-            "memory": model.memory,
-            "sources": model.latency.hints.sources.iter().map(rank).collect::<Vec<_>>(),
-            "held_out_points": tried.points,
-        }))
+        let accuracy = |found: &Option<Accuracy>| found.as_ref().map(recorded::accuracy);
+        Ok(LatencySummary {
+            device: profile.fingerprint.describe(),
+            clock: recorded::clock(profile.quantity),
+            trained_on: train.len(),
+            accuracy: accuracy(&tried.accuracy),
+            accuracy_of_macs_fit: accuracy(&tried.macs_fit),
+            accuracy_of_one_hot_fit: accuracy(&tried.one_hot_fit),
+            coverage_90: tried.accuracy.and_then(|accuracy| accuracy.coverage),
+            noise_floor: profile.noise_floor(),
+            memory: model.memory.as_ref().map(recorded::memory),
+            sources: model.latency.hints.sources.iter().map(recorded::similar_device).collect(),
+            held_out_points: tried.points,
+        })
     }
 }
 
 /// Learns the target device's latency, where that is not done.
-pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn latency(bench: &Workbench) -> anyhow::Result<LatencySummary> {
     up_to_date(bench, &Latency)
 }
 
@@ -246,7 +244,7 @@ pub struct Tried {
     /// A table of (slot, choice).
     pub one_hot_fit: Option<Accuracy>,
     /// Each tested architecture.
-    pub points: Vec<Value>,
+    pub points: Vec<LatencyPoint>,
 }
 
 impl Tried {
@@ -260,8 +258,8 @@ impl Tried {
         let by_table: Vec<f64> = test_x.iter().map(|x| table.predict_ms(x)).collect();
         let some = |accuracy: Accuracy| (!test_y.is_empty()).then_some(accuracy);
         let point = |((p, y), line): ((&Prediction, &f64), &f64)| {
-            json!({"measured_ms": y, "predicted_ms": p.mean_ms, "low_ms": p.low_ms, "high_ms": p.high_ms,
-                "macs_fit_ms": line})
+            let Prediction { mean_ms: predicted_ms, low_ms, high_ms, .. } = *p;
+            LatencyPoint { measured_ms: *y, predicted_ms, low_ms, high_ms, macs_fit_ms: *line }
         };
         Ok(Self {
             accuracy: some(Accuracy::of_predictions(&test_y, &predictions)),

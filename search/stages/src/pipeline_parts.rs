@@ -1,6 +1,6 @@
 //! The networks of the pipeline other than the denoiser.
 
-use serde_json::json;
+use serde::Serialize;
 use tnas_graph::Graph;
 use tnas_latency::{Measurement, MeasurementKind, Profile};
 use tnas_record::Scope;
@@ -31,22 +31,26 @@ pub fn parts(bench: &Workbench, subjects: &Subjects) -> anyhow::Result<Vec<Part>
     }
     let encoder = &subjects.model.encoder;
     let shape = subjects.shape;
-    let id = |facts: serde_json::Value| hash_bytes(facts.to_string().as_bytes())[..16].to_string();
     let mut parts = vec![Part {
         kind: MeasurementKind::TextEncoder,
-        id: id(json!([encoder.config.to_json(), encoder.layer, shape.tokens])),
+        id: id(&(encoder.config.to_json(), encoder.layer, shape.tokens))?,
         graph: encoder.graph(1, shape.tokens)?,
         calls: 1,
     }];
     if let Some(codec) = &bench.codec {
         parts.push(Part {
             kind: MeasurementKind::Decoder,
-            id: id(json!([codec.key, shape.height, shape.width])),
+            id: id(&(&codec.key, shape.height, shape.width))?,
             graph: codec.autoencoder.decoder(1, shape.height, shape.width)?,
             calls: shape.frames,
         });
     }
     Ok(parts)
+}
+
+/// A name for what a network's graph follows from.
+fn id(facts: &impl Serialize) -> anyhow::Result<String> {
+    Ok(hash_bytes(serde_json::to_string(facts)?.as_bytes())[..16].to_string())
 }
 
 /// Whether an objective or a limit of the study is of a whole clip.

@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::Context;
 use rand::{Rng, RngExt};
-use serde_json::{Value, json};
 use tnas_latency::{
     Fingerprint, Measurement, MeasurementKind, Plan, PlanSettings, Profile, Quality, SpaceBlocks, load_of_others,
     plan,
 };
 use tnas_network::stream;
+use tnas_record::ProfileSummary;
 use tnas_space::{Genome, Genotype, SearchSpace};
 
 use super::{
@@ -23,15 +23,16 @@ use super::{
 use crate::{
     measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
+    recorded,
     workbench::Workbench,
 };
 
 /// Measures architectures of the space, each in a process of its own, by every runtime that the study names.
-pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn profile(bench: &Workbench) -> anyhow::Result<BTreeMap<String, ProfileSummary>> {
     let settings = &bench.study.profile;
     let subjects = Subjects::open(bench)?;
     let parts = parts(bench, &subjects)?;
-    let mut summaries = serde_json::Map::new();
+    let mut summaries = BTreeMap::new();
     for name in &settings.runtimes {
         let target = Target::new(name, settings)?;
         let from = settings.from.as_ref().filter(|_| *name == settings.target);
@@ -58,7 +59,7 @@ pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
     if !settings.runtimes.contains(&settings.target) {
         summaries.insert(settings.target.clone(), summary(&target_profile(bench)?));
     }
-    Ok(Value::Object(summaries))
+    Ok(summaries)
 }
 
 /// Measurements of the plan's architectures by one runtime.
@@ -95,9 +96,7 @@ impl Measure<'_> {
 }
 
 impl Stage for Measure<'_> {
-    const NAME: &'static str = "profile";
-
-    type Output = Value;
+    type Output = ProfileSummary;
 
     fn variant(&self) -> String {
         format!("-{}", tnas_latency::slug(self.name))
@@ -113,7 +112,7 @@ impl Stage for Measure<'_> {
         vec![bench.run.profile(&self.fingerprint.id())]
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<ProfileSummary> {
         let path = bench.run.profile(&self.fingerprint.id());
         let mut profile = begin(bench, &path, self.fingerprint, self.target, &self.purpose(bench)?.key()?)?;
         record(bench, self.subjects, self.target, &mut profile)?;
@@ -169,9 +168,7 @@ struct Replay<'a> {
 }
 
 impl Stage for Replay<'_> {
-    const NAME: &'static str = "profile";
-
-    type Output = Value;
+    type Output = ProfileSummary;
 
     fn variant(&self) -> String {
         format!("-{}", tnas_latency::slug(self.name))
@@ -190,7 +187,7 @@ impl Stage for Replay<'_> {
         target_path(bench).into_iter().collect()
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<ProfileSummary> {
         let to = target_path(bench)?;
         let profile = Profile::read(self.from)?;
         check_noise(&profile, bench.study.profile.max_noise)?;
@@ -350,25 +347,25 @@ fn candidates(space: &SearchSpace, wanted: usize, rng: &mut impl Rng) -> Vec<Gen
     genomes
 }
 
-/// What a profile says of itself.
-pub fn summary(profile: &Profile) -> Value {
+/// Figures of a profile.
+pub fn summary(profile: &Profile) -> ProfileSummary {
     let ran = |m: &&Measurement| m.timing().is_some() && !m.repeat && !m.anchor;
     let kind = |kind| profile.measurements.iter().filter(ran).filter(|m| m.kind == kind).count();
     let quality = profile.quality.unwrap_or_else(|| profile.assess());
-    json!({
-        "device": profile.fingerprint.describe(),
-        "clock": profile.quantity,
-        "architectures": kind(MeasurementKind::Whole),
-        "blocks": kind(MeasurementKind::Block),
-        "failed": profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
-        "out_of_memory": profile.out_of_memory().len(),
-        "unsteady": profile.measurements.iter().filter_map(Measurement::timing).filter(|t| !t.steady).count(),
-        "noise_floor": quality.noise_floor,
-        "drift_percent": quality.drift_percent,
-        "raw_drift_percent": quality.raw_drift_percent,
-        "scatter": quality.scatter,
-        "taken_by_others": quality.taken_by_others,
-    })
+    ProfileSummary {
+        device: profile.fingerprint.describe(),
+        clock: recorded::clock(profile.quantity),
+        architectures: kind(MeasurementKind::Whole),
+        blocks: kind(MeasurementKind::Block),
+        failed: profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
+        out_of_memory: profile.out_of_memory().len(),
+        unsteady: profile.measurements.iter().filter_map(Measurement::timing).filter(|t| !t.steady).count(),
+        noise_floor: quality.noise_floor,
+        drift_percent: quality.drift_percent,
+        raw_drift_percent: quality.raw_drift_percent,
+        scatter: quality.scatter,
+        taken_by_others: quality.taken_by_others,
+    }
 }
 
 /// A busy machine is said before it is measured …

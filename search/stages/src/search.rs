@@ -7,8 +7,8 @@ mod seeds;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_evolution::{Evaluation, Nsga2, Nsga2Settings};
+use tnas_record::{FormatVersion, SearchCandidate, SearchCandidates, SearchSummary, SlotSummary};
 use tnas_space::Genome;
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore};
 
@@ -17,6 +17,7 @@ use self::scorer::{Place, Scorer};
 use super::{Inputs, Stage, latency::Predictor, pipeline_times::PipelineTimes, up_to_date};
 use crate::{
     progress::{Bar, interrupted},
+    recorded,
     settings::SearchSettings,
     workbench::Workbench,
 };
@@ -25,9 +26,7 @@ use crate::{
 pub struct Search;
 
 impl Stage for Search {
-    const NAME: &'static str = "search";
-
-    type Output = Value;
+    type Output = SearchSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let study = &bench.study;
@@ -46,7 +45,7 @@ impl Stage for Search {
         vec![bench.run.path("search/candidates.json")]
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<SearchSummary> {
         let scorer = Scorer::open(bench, PipelineTimes::of(bench)?)?;
         scorer.refuse_impossible_limits()?;
         let mut store = open_store(bench, &self.inputs(bench)?.key()?)?;
@@ -56,9 +55,9 @@ impl Stage for Search {
 }
 
 /// Searches, where that is not done or its store is gone.
-pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
-    let stamp = bench.run.dir().stamp_file(Search::NAME)?;
-    if stamp.exists() && !bench.run.dir().store_file().exists() {
+pub fn search(bench: &Workbench) -> anyhow::Result<SearchSummary> {
+    let stamp = bench.run.files().stamp(Search::NAME)?;
+    if stamp.exists() && !bench.run.files().store().exists() {
         std::fs::remove_file(stamp)?;
     }
     up_to_date(bench, &Search)
@@ -134,30 +133,34 @@ fn finish(
     scorer: &Scorer<'_>,
     store: &mut CandidateStore,
     evolution: &Nsga2<Genome>,
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<SearchSummary> {
     let records = store.candidates()?;
     let lines = store.history_lines()?;
     bench.run.write("history.jsonl", (lines.join("\n") + "\n").as_bytes())?;
     let feasible = |record: &&CandidateRecord| record.state == CandidateState::Evaluated;
-    let row = |record: &CandidateRecord| {
-        json!({"arch_id": record.arch_id, "genotype": record.genotype, "generation": record.generation,
-            "objectives": record.objectives, "feasible": feasible(&record)})
+    let row = |record: &CandidateRecord| SearchCandidate {
+        arch_id: record.arch_id.clone(),
+        genotype: record.genotype.clone(),
+        generation: record.generation,
+        objectives: record.objectives.clone(),
+        feasible: feasible(&record),
     };
     // Candidates beyond the limits have no loss: they are counted, not drawn.
-    let rows: Vec<Value> = records.iter().filter(feasible).map(row).collect();
-    let file = json!({"format_version": 2, "objectives": scorer.objectives, "rows": rows});
-    bench.run.write_json("search/candidates.json", &file)?;
-    let slots = scorer.space.slots().iter();
-    let slot =
-        |info: &tnas_space::SlotInfo| json!({"slot": info.slot, "level": info.level, "channels": info.channels});
-    Ok(json!({
-        "evaluated": records.len(),
-        "feasible": records.iter().filter(feasible).count(),
-        "front": evolution.history().archive().members().len(),
-        "generations": evolution.generation(),
-        "stop_reason": evolution.stop_reason(),
-        "limits": bench.study.limits,
-        "pipeline": scorer.pipeline,
-        "slots": slots.map(|slot_choices| slot(&slot_choices.info)).collect::<Vec<Value>>(),
-    }))
+    let rows = records.iter().filter(feasible).map(row).collect();
+    let objectives = scorer.objectives.clone();
+    bench.run.write_record(&SearchCandidates { format_version: FormatVersion, objectives, rows })?;
+    let slot = |slot: &tnas_space::SlotChoices| SlotSummary {
+        slot: slot.info.slot.to_string(),
+        level: slot.info.level,
+        channels: slot.info.channels,
+    };
+    Ok(SearchSummary {
+        evaluated: records.len(),
+        feasible: records.iter().filter(feasible).count(),
+        front: evolution.history().archive().members().len(),
+        generations: evolution.generation(),
+        stop_reason: evolution.stop_reason().map(recorded::stop_reason),
+        limits: bench.study.limits.values(),
+        slots: scorer.space.slots().iter().map(slot).collect(),
+    })
 }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use tnas_record::Summary;
 use tnas_study::{StaleReason, canonical_json, hash_bytes, hash_path};
 use tnas_training::LoopSettings;
 
@@ -15,10 +16,10 @@ const CHECKPOINT_EVERY: u64 = 50;
 /// One step of a study: reads settings and files, writes files, and leaves an output of a type of its own.
 pub trait Stage {
     /// Name of the stage: in messages, of its stamp in `stages/`, of its figures.
-    const NAME: &'static str;
+    const NAME: &'static str = Self::Output::STAGE;
 
     /// What it leaves in its stamp.
-    type Output: Serialize + DeserializeOwned;
+    type Output: Summary;
 
     /// Ending of the name, of stages that run in several variants.
     fn variant(&self) -> String {
@@ -61,7 +62,7 @@ impl Inputs {
 
     /// Something that is known by the hash of its contents, e.g. the study's clips.
     pub fn contents(mut self, name: &str, sha256: &str) -> Self {
-        self.settings.insert(name.into(), json!({"sha256": sha256}));
+        self.settings.insert(name.into(), [("sha256", sha256)].into_iter().collect());
         self
     }
 
@@ -80,7 +81,7 @@ impl Inputs {
     /// SHA-256 of all of them.
     pub fn key(&self) -> anyhow::Result<String> {
         let files = self.files.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
-        Ok(hash_bytes(canonical_json(&json!([self.settings, files]))?.as_bytes()))
+        Ok(hash_bytes(canonical_json(&(&self.settings, files))?.as_bytes()))
     }
 }
 
@@ -92,16 +93,23 @@ pub fn up_to_date<S: Stage>(bench: &Workbench, stage: &S) -> anyhow::Result<S::O
     for (setting, value) in &inputs.settings {
         record = record.setting(setting, value)?;
     }
-    let Some(reason) = run.dir().stale_reason(&record)? else {
-        eprintln!("{name:>16} up to date");
-        return Ok(serde_json::from_value(run.summary(&name).unwrap_or_default())?);
+    let reason = match run.dir().stale_reason(&record)? {
+        Some(reason) => reason,
+        None => match run.dir().stamp(&name)?.map(|stamp| stamp.figures()) {
+            Ok(Ok(output)) => {
+                eprintln!("{name:>16} up to date");
+                return Ok(output);
+            }
+            Ok(Err(message)) => StaleReason::Unreadable(message),
+            Err(reason) => reason,
+        },
     };
     if reason != StaleReason::NotFinished {
         eprintln!("{name:>16} runs again: {reason}");
     }
     forget_checkpoints_of_other_inputs(run, &name, &inputs.key()?, &stage.checkpoints())?;
     let output = stage.run(bench)?;
-    run.dir().finish(&record, serde_json::to_value(&output)?)?;
+    run.dir().finish(&record, &output)?;
     Ok(output)
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
 use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
+use tnas_record::SupernetSummary;
 use tnas_space::{Genotype, SearchSpace};
 use tnas_training::{
     HeldOut, HeldOutSettings, SpatialWeights, TEMPORAL_PREFIX, TrainSet, TrainingContext, largest_genotype,
@@ -23,9 +23,7 @@ use tnas_pipeline::model_folder::{read_parameters, save_parameters};
 pub struct Supernet;
 
 impl Stage for Supernet {
-    const NAME: &'static str = "supernet";
-
-    type Output = Value;
+    type Output = SupernetSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         Inputs::of_noised_clips(bench)?
@@ -43,7 +41,7 @@ impl Stage for Supernet {
         vec![Self::NAME.into()]
     }
 
-    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+    fn run(&self, bench: &Workbench) -> anyhow::Result<SupernetSummary> {
         let settings = &bench.study.supernet;
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
@@ -89,23 +87,23 @@ impl Stage for Supernet {
             .filter(|(name, _)| name.starts_with(TEMPORAL_PREFIX))
             .map(|(_, p)| p.shape.iter().product::<usize>())
             .sum();
-        Ok(json!({
-            "steps": recipe.steps,
-            "cardinality": space.cardinality(),
-            "slots": space.slots().len(),
-            "parameters": averaged.count(),
-            "temporal_parameters": temporal,
-            "teacher": teacher.to_string(),
-            "loss_teacher": with.mean,
-            "loss_none": without.mean,
-            "loss_teacher_on_shuffled_frames": shuffled.mean,
-            "loading": watch.loading(),
-        }))
+        Ok(SupernetSummary {
+            steps: recipe.steps,
+            cardinality: space.cardinality(),
+            slots: space.slots().len(),
+            parameters: averaged.count(),
+            temporal_parameters: temporal,
+            teacher: teacher.to_string(),
+            loss_teacher: with.mean,
+            loss_none: without.mean,
+            loss_teacher_on_shuffled_frames: shuffled.mean,
+            loading: watch.loading(),
+        })
     }
 }
 
 /// Trains the supernet, where that is not done.
-pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn supernet(bench: &Workbench) -> anyhow::Result<SupernetSummary> {
     up_to_date(bench, &Supernet)
 }
 

@@ -38,16 +38,9 @@ pub enum StudyError {
         /// Process id of the writer, where it is known.
         holder: Option<u32>,
     },
-    /// A name from outside cannot be part of a file's name.
-    #[error(
-        "name a file after the {what} {name:?}: letters, digits, `.`, `_` and `-` are allowed, and no `.` first"
-    )]
-    FileName {
-        /// What is so named.
-        what: &'static str,
-        /// Its name.
-        name: String,
-    },
+    /// A name from outside cannot be part of a file's name, or a record cannot be read.
+    #[error(transparent)]
+    Record(#[from] tnas_record::RecordError),
     /// A stage claims a file that does not belong to the run.
     #[error("stamp the stage {stage}: its output {path} is not in the run {run}")]
     OutsideRun {

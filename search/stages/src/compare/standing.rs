@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use tnas_evolution::Objectives;
 use tnas_graph::Cost;
-use tnas_record::{Objective, ObjectiveSet};
+use tnas_record::{MeasuredRange, Objective, ObjectiveSet};
 use tnas_training::{HeldOutLoss, Paired};
 
 use crate::objectives::{Computation, Value};
@@ -13,19 +12,8 @@ use crate::objectives::{Computation, Value};
 /// Standard errors to either side of a difference that counts as none: 95 % of the normal distribution.
 const SIGMAS: f64 = 1.96;
 
-/// A measured value of an arm, over several measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Range {
-    /// Median.
-    pub median: f64,
-    /// Least.
-    pub least: f64,
-    /// Most.
-    pub most: f64,
-}
-
 /// Measured objectives by name; empty where the target is not this machine.
-pub(super) type Ranges = BTreeMap<String, Range>;
+pub(super) type Ranges = BTreeMap<String, MeasuredRange>;
 
 /// What an arm is compared by.
 #[derive(Clone, Copy)]
@@ -38,23 +26,21 @@ pub(super) struct Compared<'a> {
     pub measured: &'a Ranges,
 }
 
-impl Range {
-    /// Of a few values; none of none.
-    pub fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (&least, &most) = (values.first()?, values.last()?);
-        Some(Self { median: values[values.len() / 2], least, most })
-    }
+/// The range of a few values; none of none.
+pub(super) fn range_of(mut values: Vec<f64>) -> Option<MeasuredRange> {
+    values.sort_by(f64::total_cmp);
+    let (&least, &most) = (values.first()?, values.last()?);
+    Some(MeasuredRange { median: values[values.len() / 2], least, most })
+}
 
-    /// Where another range stands, beyond the spread of both: −1 where this is smaller, 1 where it is larger.
-    fn against(&self, other: &Self) -> i8 {
-        if self.most < other.least {
-            -1
-        } else if other.most < self.least {
-            1
-        } else {
-            0
-        }
+/// Where a range stands against another, beyond the spread of both: −1 where it is smaller, 1 where it is larger.
+fn against(one: &MeasuredRange, other: &MeasuredRange) -> i8 {
+    if one.most < other.least {
+        -1
+    } else if other.most < one.least {
+        1
+    } else {
+        0
     }
 }
 
@@ -74,7 +60,7 @@ pub(super) fn standing(objectives: &ObjectiveSet, winner: &Compared, other: &Com
             Value::Counted(count) => sign(count(&winner.cost) as f64 - count(&other.cost) as f64, 0.0),
             Value::Predicted { .. } => {
                 let of = |one: &Compared| one.measured.get(&*objective.name).copied();
-                of(winner).zip(of(other)).map_or(0, |(winner, other)| winner.against(&other))
+                of(winner).zip(of(other)).map_or(0, |(winner, other)| against(&winner, &other))
             }
         };
         Ok(objective.oriented(f64::from(smaller)) as i8)

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_network::Parameters;
+use tnas_record::ArmSettings;
 use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
 use tnas_study::hash_path;
@@ -15,6 +15,7 @@ use super::gaps::Role;
 use crate::{
     front::winner,
     options::{EvaluateOptions, SamplerChoice, StudentArm},
+    recorded,
     workbench::Workbench,
 };
 use tnas_pipeline::{
@@ -70,14 +71,19 @@ pub struct LoadedModel {
 
 impl Arm {
     /// All that its clips depend on, captions and noise apart.
-    pub fn settings(&self) -> Value {
+    pub fn settings(&self) -> ArmSettings {
         match &self.kind {
-            ArmKind::Model(model) => {
-                json!({"kind": "model", "model": model.folder, "weights": model.weights, "model_hash": model.hash,
-                "steps": model.steps, "sampler": model.sampler, "shift": model.shift, "guidance": model.guidance})
-            }
+            ArmKind::Model(model) => ArmSettings::Model {
+                model: model.folder.clone(),
+                weights: model.weights.clone(),
+                model_hash: model.hash.clone(),
+                steps: model.steps,
+                sampler: recorded::sampler(model.sampler),
+                shift: model.shift,
+                guidance: model.guidance,
+            },
             ArmKind::Folder(folder) => {
-                json!({"kind": "folder", "folder": folder, "folder_hash": hash_path(folder).unwrap_or_default()})
+                ArmSettings::Folder { folder: folder.clone(), folder_hash: hash_path(folder).unwrap_or_default() }
             }
         }
     }

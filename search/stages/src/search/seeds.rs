@@ -1,6 +1,5 @@
-use serde_json::{Value as Json, json};
 use tnas_evolution::{Item, KnapsackFront, KnapsackSolution};
-use tnas_record::{Objective, ObjectiveValues, Source};
+use tnas_record::{FormatVersion, LocalScore, LocalScores, Objective, ObjectiveValues, Source};
 use tnas_space::Genome;
 use tnas_training::{HeldOutLoss, Paired};
 
@@ -97,12 +96,15 @@ impl Scorer<'_> {
             let slot = &self.space.slots()[one.slot];
             let mut changes = one.costs.clone();
             changes.insert(loss.to_string(), one.loss_change);
-            json!({"slot": slot.info.slot, "choice": slot.choices[usize::from(one.choice)].to_string(),
-                "changes": changes, "standard_error": one.loss.standard_error})
+            LocalScore {
+                slot: slot.info.slot.to_string(),
+                choice: slot.choices[usize::from(one.choice)].to_string(),
+                changes,
+                standard_error: Some(one.loss.standard_error),
+            }
         };
-        let rows: Vec<Json> = scores.iter().map(row).collect();
-        let file = json!({"format_version": 2, "objectives": self.objectives, "rows": rows});
-        self.bench.run.write_json("search/local_scores.json", &file)
+        let (objectives, rows) = (self.objectives.clone(), scores.iter().map(row).collect());
+        self.bench.run.write_record(&LocalScores { format_version: FormatVersion, objectives, rows })
     }
 
     /// About `wanted` of the best trade-offs of the loss with a cost, as far as losses and costs of single choices add up.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
-use tnas_record::{ObjectiveNames, ObjectiveSet, ObjectiveValues, PerObjective};
+use tnas_record::{ObjectiveName, ObjectiveNames, ObjectiveSet, ObjectiveValues, PerObjective};
 
 /// The point that hypervolumes are taken to: a value of each objective that every candidate of interest is better than.
 ///
@@ -12,6 +12,12 @@ use tnas_record::{ObjectiveNames, ObjectiveSet, ObjectiveValues, PerObjective};
 pub struct ReferencePoint(PerObjective);
 
 impl ReferencePoint {
+    /// Values by name, where all of them are known objectives' and finite.
+    pub fn of(values: &ObjectiveValues) -> Option<Self> {
+        let named = values.iter().map(|(name, &value)| Some((ObjectiveName::try_from(name.clone()).ok()?, value)));
+        PerObjective::new(named.collect::<Option<Vec<_>>>()?).ok().map(Self)
+    }
+
     /// A value of each objective, by name.
     pub fn values(&self) -> ObjectiveValues {
         self.0.values()

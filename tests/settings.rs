@@ -73,6 +73,26 @@ fn bad_overrides_and_devices_name_the_way_out() {
         2,
         &["search.start", "local", "random"],
     );
+    let by_name: [(&str, &[&str]); 7] = [
+        ("search.objectives=[\"loss\", \"latncy_ms\"]", &["unknown objective `latncy_ms`", "`latency_ms`"]),
+        ("search.objectives=[\"loss\", \"energy\"]", &["unknown objective `energy`", "`process_memory_bytes`"]),
+        ("search.objectives=[]", &["at least one"]),
+        ("search.objectives=[\"macs\", \"macs\"]", &["`macs` twice"]),
+        ("limits.paramters=1e6", &["unknown objective `paramters`", "`parameters`"]),
+        ("search.reference_point={ los = 1.0, latency_ms = 60 }", &["unknown objective `los`", "`loss`"]),
+        ("winner={ rule = \"under\", latency = 3 }", &["unknown objective `latency`", "`latency_ms`"]),
+    ];
+    for (setting, expected) in by_name {
+        fails(&["run", study, "--runs", runs, "--set", setting], 2, expected);
+    }
+    let asked: [(&str, &[&str]); 3] = [
+        ("search.reference_point={ loss = 1.0 }", &["search.reference_point", "loss, latency_ms"]),
+        ("winner={ rule = \"under\", process_memory_bytes = 1e9 }", &["process_memory_bytes", "search.objectives"]),
+        ("limits.latency_ms=-3", &["limits.latency_ms = -3", "above 0"]),
+    ];
+    for (setting, expected) in asked {
+        fails(&["run", study, "--runs", runs, "--set", setting], 1, expected);
+    }
     fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
 }
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EvolutionError, Result, require_finite};
 
-/// What a feasible candidate is worth: one or more numbers to minimise.
+/// Objective values of a feasible candidate: one or more numbers to minimise.
 ///
 /// All numbers are finite, so every comparison is meaningful and any text format can store them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::settings::Nsga2Settings;
 use crate::stop::{StallClock, StopReason};
 use crate::variation::{Genome, Rng};
 
-/// A search as it is stored: every fact once. What survivors are worth stands in the history alone.
+/// A search as it is stored: every fact once. The evaluations of survivors are in the history alone.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "G: Genome", deserialize = "G: Genome"))]
 pub(crate) struct Snapshot<G> {

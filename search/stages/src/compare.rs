@@ -1,22 +1,23 @@
 //! The winner compared with other architectures, trained alike.
 
+mod standing;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tnas_evolution::Objectives;
 use tnas_graph::Cost;
 use tnas_network::stream;
-use tnas_record::{Objective, ObjectiveSet};
+use tnas_record::ObjectiveSet;
 use tnas_space::{Choice, Genome, Genotype, SearchSpace};
 use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 
+use self::standing::{Compared, Range, Ranges, dominates, standing};
 use super::{
     Inputs, Stage,
     finetune::{train_arm, write_pipeline},
     front::Here,
-    objectives::{Computation, Value as Computed},
     supernet::held_out,
     up_to_date,
 };
@@ -27,9 +28,6 @@ const ROUNDS: usize = 3;
 
 /// Genotypes tried for each random arm of the winner's size.
 const DRAWS: usize = 20_000;
-
-/// Standard errors to either side of a difference that counts as none: 95 % of the normal distribution.
-const SIGMAS: f64 = 1.96;
 
 /// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention
 /// everywhere, the hand-made rule of 1-D operators at high and 3-D ones at low resolution, random architectures of the winner's
@@ -91,8 +89,8 @@ impl Stage for Compare {
             losses.push(trained.loss);
         }
         let measured = measured(bench, &self.subjects, &self.arms)?;
-        let compared = |((arm, loss), measured)| Compared { arm, loss, measured };
-        let results: Vec<Compared> = self.arms.iter().zip(&losses).zip(&measured).map(compared).collect();
+        let contender = |((arm, loss), measured)| Contender { arm, loss, measured };
+        let results: Vec<Contender> = self.arms.iter().zip(&losses).zip(&measured).map(contender).collect();
         let objectives = study.search.objectives.set();
         let figures = figures(&objectives, &results, asked.size_tolerance, settings.training.steps)?;
         print(&figures);
@@ -234,17 +232,6 @@ fn hand_rule(space: &SearchSpace) -> Vec<Genome> {
         .collect()
 }
 
-/// A measured value of an arm, over several measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Range {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-/// Measured objectives by name; empty where the target is not this machine.
-type Ranges = BTreeMap<String, Range>;
-
 /// Each arm's measured objectives, arms alternating.
 fn measured(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Result<Vec<Ranges>> {
     let Some(mut here) = Here::open(bench, subjects)? else { return Ok(vec![Ranges::new(); arms.len()]) };
@@ -265,59 +252,17 @@ fn measured(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Res
     Ok(values.into_iter().map(ranges).collect())
 }
 
-impl Range {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (&least, &most) = (values.first()?, values.last()?);
-        Some(Self { median: values[values.len() / 2], least, most })
-    }
-
-    /// Where another range stands, beyond the spread of both: −1 where this is smaller, 1 where it is larger.
-    fn against(&self, other: &Self) -> i8 {
-        if self.most < other.least {
-            -1
-        } else if other.most < self.least {
-            1
-        } else {
-            0
-        }
-    }
-}
-
-struct Compared<'a> {
+/// An arm with its results.
+struct Contender<'a> {
     arm: &'a Arm,
     loss: &'a HeldOutLoss,
     measured: &'a Ranges,
 }
 
-/// Which of two is smaller, beyond what chance explains: −1 the first, 1 the second.
-fn sign(difference: f64, error: f64) -> i8 {
-    if difference.abs() <= error { 0 } else { difference.signum() as i8 }
-}
-
-/// How the winner compares with another arm by each objective: −1 better, 1 worse, 0 equal within the errors.
-fn standing(objectives: &ObjectiveSet, winner: &Compared, other: &Compared) -> anyhow::Result<Vec<i8>> {
-    let by = |objective: &Objective| {
-        let smaller = match Computation::of(&objective.name)?.value {
-            Computed::HeldOutLoss => {
-                let paired = Paired::new(winner.loss, other.loss);
-                sign(paired.difference, SIGMAS * paired.standard_error)
-            }
-            Computed::Counted(count) => sign(count(&winner.arm.cost) as f64 - count(&other.arm.cost) as f64, 0.0),
-            Computed::Predicted { .. } => {
-                let of = |one: &Compared| one.measured.get(&*objective.name).copied();
-                of(winner).zip(of(other)).map_or(0, |(winner, other)| winner.against(&other))
-            }
-        };
-        Ok(objective.oriented(f64::from(smaller)) as i8)
-    };
-    objectives.iter().map(by).collect()
-}
-
-/// Better in one respect at least, and in none worse: it dominates the point that is equal in all.
-fn dominates(standing: &[i8]) -> anyhow::Result<bool> {
-    let point = |of: fn(&i8) -> f64| Objectives::new(standing.iter().map(of).collect());
-    Ok(point(|&sign| f64::from(sign))?.dominates(&point(|_| 0.0)?))
+impl Contender<'_> {
+    fn compared(&self) -> Compared<'_> {
+        Compared { cost: &self.arm.cost, loss: self.loss, measured: self.measured }
+    }
 }
 
 /// Which arms the winner dominates, and which dominate it.
@@ -327,9 +272,9 @@ struct Verdicts {
     dominates: Vec<String>,
 }
 
-fn figures(objectives: &ObjectiveSet, results: &[Compared], tolerance: f64, steps: u64) -> anyhow::Result<Value> {
+fn figures(objectives: &ObjectiveSet, results: &[Contender], tolerance: f64, steps: u64) -> anyhow::Result<Value> {
     let winner = &results[0];
-    let mut random: Vec<&Compared> = results.iter().filter(|one| one.arm.random).collect();
+    let mut random: Vec<&Contender> = results.iter().filter(|one| one.arm.random).collect();
     random.sort_by(|a, b| a.loss.mean.total_cmp(&b.loss.mean));
     // Of two in the middle the better one.
     let median = random.get(random.len().saturating_sub(1) / 2).map(|one| one.arm.name.clone());
@@ -337,7 +282,7 @@ fn figures(objectives: &ObjectiveSet, results: &[Compared], tolerance: f64, step
     let mut rows = Vec::new();
     for one in results {
         let size = one.arm.cost.parameters as f64 / winner.arm.cost.parameters as f64;
-        let standing = standing(objectives, winner, one)?;
+        let standing = standing(objectives, &winner.compared(), &one.compared())?;
         let same_size = (size - 1.0).abs() <= tolerance;
         // The image model alone has no size to keep; the random ones are represented by the median.
         let counts = (same_size || one.arm.name == "none")
@@ -358,8 +303,8 @@ fn figures(objectives: &ObjectiveSet, results: &[Compared], tolerance: f64, step
 
 fn row(
     objectives: &ObjectiveSet,
-    winner: &Compared,
-    one: &Compared,
+    winner: &Contender,
+    one: &Contender,
     (size, same_size): (f64, bool),
     standing: &[i8],
 ) -> Value {
@@ -409,22 +354,6 @@ fn print(figures: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn domination_needs_a_gain_and_forbids_a_loss() {
-        for (standing, expected) in [
-            ([-1, 0], true),
-            ([0, -1], true),
-            ([-1, -1], true),
-            ([0, 0], false),
-            ([-1, 1], false),
-            ([1, -1], false),
-        ] {
-            assert_eq!(dominates(&standing).expect("finite"), expected, "{standing:?}");
-        }
-        assert!(dominates(&[0, 0, -1, 0]).expect("finite") && !dominates(&[-1, 0, 1]).expect("finite"));
-        assert_eq!([sign(-0.2, 0.1), sign(0.05, 0.1), sign(0.2, 0.1)], [-1, 0, 1]);
-    }
 
     #[test]
     fn hand_made_arms_put_each_operator_where_the_rule_says() {

@@ -94,7 +94,7 @@ pub enum Value {
 }
 
 impl Computation {
-    /// An objective that is computed thus, and that no measurement tells.
+    /// An objective that is computed in this way, and that measuring does not show.
     const fn new(name: &'static str, value: Value) -> Self {
         Self { name, value, of_measured: None, bound_of: |_| None }
     }

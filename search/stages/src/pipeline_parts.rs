@@ -2,11 +2,15 @@
 
 use serde_json::json;
 use tnas_graph::Graph;
-use tnas_latency::MeasurementKind;
+use tnas_latency::{Measurement, MeasurementKind, Profile};
 use tnas_record::Scope;
+use tnas_space::Genotype;
 use tnas_study::hash_bytes;
 
-use crate::{measuring::Subjects, workbench::Workbench};
+use crate::{
+    measuring::{Measurer, Subjects, Target},
+    workbench::Workbench,
+};
 
 /// A network of the pipeline other than the denoiser.
 pub struct Part {
@@ -49,4 +53,34 @@ pub fn parts(bench: &Workbench, subjects: &Subjects) -> anyhow::Result<Vec<Part>
 pub fn are_asked_for(bench: &Workbench) -> bool {
     let limited = bench.study.limits.iter().map(|(name, _)| name);
     bench.study.search.objectives.iter().chain(limited).any(|name| name.objective().scope == Scope::Clip)
+}
+
+/// Measures the other networks of the pipeline that the study asks for, each once.
+pub fn record(
+    bench: &Workbench,
+    subjects: &Subjects,
+    target: &Target,
+    parts: &[Part],
+    profile: &mut Profile,
+) -> anyhow::Result<()> {
+    let known = |part: &&Part| profile.measurements.iter().any(|m| m.kind == part.kind && m.arch_id == part.id);
+    let missing: Vec<&Part> = parts.iter().filter(|part| !known(part)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut measurer = Measurer::new(bench, subjects, target)?;
+    for part in missing {
+        let outcome = measurer.measure(part.kind, &Genotype::none())?;
+        profile.append(Measurement {
+            arch_id: part.id.clone(),
+            genotype: Genotype::none().to_string(),
+            kind: part.kind,
+            order: profile.next_order(),
+            anchor: false,
+            repeat: false,
+            held_out: false,
+            outcome,
+        })?;
+    }
+    Ok(())
 }

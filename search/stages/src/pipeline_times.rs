@@ -47,13 +47,6 @@ impl PipelineTimes {
                 MeasurementKind::Whole | MeasurementKind::Block => {}
             }
         }
-        if !times.measured {
-            eprintln!(
-                "{:>16} the profile has no times of the text encoder and the decoder: their counted work is taken at the speed of \
-                 the image model",
-                "search"
-            );
-        }
         Ok(Some(times))
     }
 

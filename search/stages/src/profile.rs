@@ -17,7 +17,7 @@ use tnas_space::{Genome, Genotype, SearchSpace};
 
 use super::{
     Inputs, Stage,
-    pipeline_parts::{Part, parts},
+    pipeline_parts::{self, Part, parts},
     up_to_date,
 };
 use crate::{
@@ -117,7 +117,7 @@ impl Stage for Measure<'_> {
         let path = bench.run.profile(&self.fingerprint.id());
         let mut profile = begin(bench, &path, self.fingerprint, self.target, &self.purpose(bench)?.key()?)?;
         record(bench, self.subjects, self.target, &mut profile)?;
-        record_parts(bench, self.subjects, self.target, self.parts, &mut profile)?;
+        pipeline_parts::record(bench, self.subjects, self.target, self.parts, &mut profile)?;
         profile.finish()?;
         say(bench, &profile);
         check_noise(&profile, bench.study.profile.max_noise)?;
@@ -259,36 +259,6 @@ fn record(bench: &Workbench, subjects: &Subjects, target: &Target, profile: &mut
         if interrupted() {
             anyhow::bail!(crate::Interrupted { stage: "profile".into() });
         }
-    }
-    Ok(())
-}
-
-/// Measures the other networks of the pipeline that the study asks for, each once.
-fn record_parts(
-    bench: &Workbench,
-    subjects: &Subjects,
-    target: &Target,
-    parts: &[Part],
-    profile: &mut Profile,
-) -> anyhow::Result<()> {
-    let known = |part: &&Part| profile.measurements.iter().any(|m| m.kind == part.kind && m.arch_id == part.id);
-    let missing: Vec<&Part> = parts.iter().filter(|part| !known(part)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut measurer = Measurer::new(bench, subjects, target)?;
-    for part in missing {
-        let outcome = measurer.measure(part.kind, &Genotype::none())?;
-        profile.append(Measurement {
-            arch_id: part.id.clone(),
-            genotype: Genotype::none().to_string(),
-            kind: part.kind,
-            order: profile.next_order(),
-            anchor: false,
-            repeat: false,
-            held_out: false,
-            outcome,
-        })?;
     }
     Ok(())
 }

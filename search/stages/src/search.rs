@@ -1,5 +1,6 @@
 //! The multi-objective search.
 
+mod evolve;
 mod scorer;
 mod seeds;
 
@@ -7,10 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use tnas_evolution::{Evaluation, Nsga2, Nsga2Settings, Rng, Variation};
-use tnas_space::{Genome, SearchSpace};
+use tnas_evolution::{Evaluation, Nsga2, Nsga2Settings};
+use tnas_space::Genome;
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore};
 
+pub use self::evolve::{CandidateScorer, evolve};
 use self::scorer::{Place, Scorer};
 use super::{Inputs, Stage, latency::Predictor, pipeline_times::PipelineTimes, up_to_date};
 use crate::{
@@ -18,26 +20,6 @@ use crate::{
     settings::SearchSettings,
     workbench::Workbench,
 };
-
-/// What the search sees of the space.
-struct Moves<'a>(&'a SearchSpace);
-
-/// Chance that a slot other than the one always redrawn is redrawn too.
-const MUTATION_RATE: f64 = 0.05;
-
-impl Variation<Genome> for Moves<'_> {
-    fn sample(&self, rng: &mut Rng) -> Genome {
-        self.0.sample(rng)
-    }
-
-    fn mutate(&self, genome: &Genome, rng: &mut Rng) -> Genome {
-        self.0.mutate(genome, MUTATION_RATE, rng)
-    }
-
-    fn crossover(&self, mother: &Genome, father: &Genome, rng: &mut Rng) -> Genome {
-        self.0.crossover(mother, father, rng)
-    }
-}
 
 /// Searches the trade-off of the study's objectives within its limits.
 pub struct Search;
@@ -68,7 +50,7 @@ impl Stage for Search {
         let scorer = Scorer::open(bench, PipelineTimes::of(bench)?)?;
         scorer.refuse_impossible_limits()?;
         let mut store = open_store(bench, &self.inputs(bench)?.key()?)?;
-        let evolution = evolve(bench, &scorer, &mut store)?;
+        let evolution = search_on(bench, &scorer, &mut store)?;
         finish(bench, &scorer, &mut store, &evolution)
     }
 }
@@ -82,39 +64,45 @@ pub fn search(bench: &Workbench) -> anyhow::Result<Value> {
     up_to_date(bench, &Search)
 }
 
-/// Evaluates generation after generation, from the one that the store has.
-fn evolve(bench: &Workbench, scorer: &Scorer<'_>, store: &mut CandidateStore) -> anyhow::Result<Nsga2<Genome>> {
-    let mut evolution = match store.load_state()? {
+/// Searches on from the generation that the store has.
+fn search_on(bench: &Workbench, scorer: &Scorer<'_>, store: &mut CandidateStore) -> anyhow::Result<Nsga2<Genome>> {
+    let evolution = match store.load_state()? {
         Some((_, state)) => serde_json::from_str(&state).context("failed to read the search's state")?,
         None => Nsga2::new(settings(bench), bench.study.seed, scorer.seeds()?)?,
     };
-    let mut bar = Bar::new("search", u64::from(bench.study.search.generations));
-    let moves = Moves(&scorer.space);
-    while let Some(candidates) = evolution.ask(&moves) {
-        let generation = evolution.generation();
-        let (evaluations, records) = evaluate(scorer, &candidates, generation)?;
-        evolution.tell(candidates, evaluations)?;
-        store.save_generation(generation, &records, &serde_json::to_string(&evolution)?)?;
-        bar.set(u64::from(evolution.generation()), best(scorer, &evolution));
-    }
-    Ok(evolution)
+    let bar = Bar::new("search", u64::from(bench.study.search.generations));
+    evolve(evolution, &scorer.space, &mut Recorded { scorer, store, bar, records: Vec::new() })
 }
 
-fn evaluate(
-    scorer: &Scorer<'_>,
-    candidates: &[Genome],
-    generation: u32,
-) -> anyhow::Result<(Vec<Evaluation>, Vec<CandidateRecord>)> {
-    let (mut evaluations, mut records) = (Vec::new(), Vec::new());
-    for (genome, order_in_generation) in candidates.iter().zip(0..) {
-        let (evaluation, record) = scorer.score(genome, Place { generation, order_in_generation })?;
-        evaluations.push(evaluation);
-        records.push(record);
-        if interrupted() {
-            anyhow::bail!(crate::Interrupted { stage: "search".into() });
+/// The study's scorer, whose evaluations are recorded in the store generation by generation.
+struct Recorded<'a, 'b> {
+    scorer: &'a Scorer<'b>,
+    store: &'a mut CandidateStore,
+    bar: Bar,
+    /// Candidates of the present generation.
+    records: Vec<CandidateRecord>,
+}
+
+impl CandidateScorer for Recorded<'_, '_> {
+    fn evaluate(&mut self, candidates: &[Genome], generation: u32) -> anyhow::Result<Vec<Evaluation>> {
+        let mut evaluations = Vec::new();
+        self.records.clear();
+        for (genome, order_in_generation) in candidates.iter().zip(0..) {
+            let (evaluation, record) = self.scorer.score(genome, Place { generation, order_in_generation })?;
+            evaluations.push(evaluation);
+            self.records.push(record);
+            if interrupted() {
+                anyhow::bail!(crate::Interrupted { stage: "search".into() });
+            }
         }
+        Ok(evaluations)
     }
-    Ok((evaluations, records))
+
+    fn generation_done(&mut self, generation: u32, evolution: &Nsga2<Genome>) -> anyhow::Result<()> {
+        self.store.save_generation(generation, &self.records, &serde_json::to_string(evolution)?)?;
+        self.bar.set(u64::from(evolution.generation()), best(self.scorer, evolution));
+        Ok(())
+    }
 }
 
 /// The best value of the first objective so far, for people.

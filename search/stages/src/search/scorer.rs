@@ -69,6 +69,13 @@ impl<'a> Scorer<'a> {
             scored_limits,
         };
         scorer.refuse_unknown_values()?;
+        if pipeline.is_some_and(|times| !times.measured) {
+            eprintln!(
+                "{:>16} the profile has no times of the text encoder and the decoder: their counted work is taken at the speed \
+                 of the image model",
+                "search"
+            );
+        }
         Ok(scorer)
     }
 

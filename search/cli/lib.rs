@@ -14,6 +14,7 @@ use args::{
     SpaceCommand, StudyArgs, TrainCommand,
 };
 use clap::Parser;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tnas_latency::bench::BenchError;
 use tnas_pipeline::{check, import};
@@ -69,7 +70,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::MeasureOne => return measuring::measure_one(),
         Command::Report(args) => {
             let (study, run) = open(&args)?;
-            return finish(&args, "report", stages::report::report(&run, &study)?);
+            return finish(&args, "report", &stages::report::report(&run, &study)?);
         }
         _ => progress::watch_interrupts()?,
     }
@@ -134,10 +135,12 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             let study = args.study.clone();
             with(&study, "distill", |bench| {
                 if let Some(sweep) = args.sweep() {
-                    return stages::distill::sweep(bench, &stages::front::winner(bench)?, &sweep);
+                    let figures = stages::distill::sweep(bench, &stages::front::winner(bench)?, &sweep)?;
+                    return Ok(serde_json::to_value(figures)?);
                 }
                 let variant = stages::distill::Variant::asked(bench, &args.options());
-                stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)
+                let figures = stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)?;
+                Ok(serde_json::to_value(figures)?)
             })
         }
         Command::Export(args) => {
@@ -158,7 +161,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
                 let found = stages::evaluate::evaluate(bench, &args.options())?;
                 if !study.json {
                     print::evaluation::print(&found);
-                    print::gaps::print(found["few_steps"].as_array().map_or(&[], Vec::as_slice));
+                    print::gaps::print(&found.few_steps);
                     println!("{}", bench.run.path("evaluation/evaluation.json").display());
                 }
                 Ok(found)
@@ -191,20 +194,20 @@ fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
 /// From clips to the report, in the order of the paper.
 fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     let mut figures = Map::new();
-    done("backbone", stages::backbone::backbone(bench)?);
-    done("supernet", stages::supernet::supernet(bench)?);
-    done("profile", stages::profile::profile(bench)?);
-    done("latency", stages::latency::latency(bench)?);
-    done("search", stages::search::search(bench)?);
-    done("hypervolume", stages::hypervolume::hypervolume(bench)?);
-    done("front", stages::front::front(bench)?);
+    figures.insert("backbone".into(), serde_json::to_value(stages::backbone::backbone(bench)?)?);
+    figures.insert("supernet".into(), serde_json::to_value(stages::supernet::supernet(bench)?)?);
+    figures.insert("profile".into(), serde_json::to_value(stages::profile::profile(bench)?)?);
+    figures.insert("latency".into(), serde_json::to_value(stages::latency::latency(bench)?)?);
+    figures.insert("search".into(), serde_json::to_value(stages::search::search(bench)?)?);
+    figures.insert("hypervolume".into(), serde_json::to_value(stages::hypervolume::hypervolume(bench)?)?);
+    figures.insert("front".into(), serde_json::to_value(stages::front::front(bench)?)?);
     let winner = stages::front::winner(bench)?;
-    done("finetune", stages::finetune::finetune(bench, &winner)?);
-    done("distill", stages::distill::distill(bench, &winner)?);
-    done("evaluator", stages::evaluator::evaluator(bench)?);
-    done("samples", stages::samples::samples(bench, &winner)?);
-    done("export", stages::export::export(bench, &winner)?);
-    done("report", stages::report::report(&bench.run, &bench.study)?);
+    figures.insert("finetune".into(), serde_json::to_value(stages::finetune::finetune(bench, &winner)?)?);
+    figures.insert("distill".into(), serde_json::to_value(stages::distill::distill(bench, &winner)?)?);
+    figures.insert("evaluator".into(), serde_json::to_value(stages::evaluator::evaluator(bench)?)?);
+    figures.insert("samples".into(), serde_json::to_value(stages::samples::samples(bench, &winner)?)?);
+    figures.insert("export".into(), serde_json::to_value(stages::export::export(bench, &winner)?)?);
+    figures.insert("report".into(), serde_json::to_value(stages::report::report(&bench.run, &bench.study)?)?);
     eprintln!();
     eprintln!("report    {}", bench.run.path("report/index.html").display());
     eprintln!("clips     {}", bench.run.path("samples").display());
@@ -214,10 +217,10 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
 }
 
 /// Opens a study's run and does something with it.
-fn with(
+fn with<T: Serialize>(
     args: &StudyArgs,
     name: &str,
-    work: impl FnOnce(&Workbench) -> anyhow::Result<Value>,
+    work: impl FnOnce(&Workbench) -> anyhow::Result<T>,
 ) -> anyhow::Result<()> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("failed to set the threads")?;
@@ -228,7 +231,7 @@ fn with(
     let figures = work(&bench)?;
     write_resolved(&bench.study, &bench.run)?;
     drop(lock);
-    finish(args, name, figures)
+    finish(args, name, &figures)
 }
 
 fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
@@ -250,7 +253,7 @@ fn write_resolved(study: &Study, run: &Run) -> anyhow::Result<()> {
     run.write("study.toml", (head.to_string() + &tnas_study::to_toml_string(&resolved)?).as_bytes())
 }
 
-fn finish(args: &StudyArgs, name: &str, figures: Value) -> anyhow::Result<()> {
+fn finish(args: &StudyArgs, name: &str, figures: &impl Serialize) -> anyhow::Result<()> {
     if args.json {
         println!("{}", json!({"format_version": 1, "command": name, "figures": figures}));
     }

@@ -70,7 +70,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::MeasureOne => return measuring::measure_one(),
         Command::Report(args) => {
             let (study, run) = open(&args)?;
-            return finish(&args, "report", stages::report::report(&run, &study)?);
+            return finish(&args, "report", &stages::report::report(&run, &study)?);
         }
         _ => progress::watch_interrupts()?,
     }
@@ -116,7 +116,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&study, "latency eval", |bench| {
                 let figures = stages::latency_eval::evaluate(bench, &args.options())?;
                 if !study.json {
-                    print::latency::print(&serde_json::to_value(&figures)?);
+                    print::latency::print(&figures);
                 }
                 Ok(figures)
             })
@@ -135,18 +135,12 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             let study = args.study.clone();
             with(&study, "distill", |bench| {
                 if let Some(sweep) = args.sweep() {
-                    return Ok(serde_json::to_value(stages::distill::sweep(
-                        bench,
-                        &stages::front::winner(bench)?,
-                        &sweep,
-                    )?)?);
+                    let figures = stages::distill::sweep(bench, &stages::front::winner(bench)?, &sweep)?;
+                    return Ok(serde_json::to_value(figures)?);
                 }
                 let variant = stages::distill::Variant::asked(bench, &args.options());
-                Ok(serde_json::to_value(stages::distill::distill_variant(
-                    bench,
-                    &stages::front::winner(bench)?,
-                    &variant,
-                )?)?)
+                let figures = stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)?;
+                Ok(serde_json::to_value(figures)?)
             })
         }
         Command::Export(args) => {
@@ -158,7 +152,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Evaluator(TrainCommand::Train(args)) => with(&args, "evaluator", |bench| {
             let figures = stages::evaluator::evaluator(bench)?;
-            print::evaluator::print(&serde_json::to_value(&figures)?, args.json);
+            print::evaluator::print(&figures, args.json);
             Ok(figures)
         }),
         Command::Evaluate(args) => {
@@ -166,9 +160,8 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&study, "evaluate", |bench| {
                 let found = stages::evaluate::evaluate(bench, &args.options())?;
                 if !study.json {
-                    let figures = serde_json::to_value(&found)?;
-                    print::evaluation::print(&figures);
-                    print::gaps::print(figures["few_steps"].as_array().map_or(&[], Vec::as_slice));
+                    print::evaluation::print(&found);
+                    print::gaps::print(&found.few_steps);
                     println!("{}", bench.run.path("evaluation/evaluation.json").display());
                 }
                 Ok(found)
@@ -228,7 +221,7 @@ fn with<T: Serialize>(
     let figures = work(&bench)?;
     write_resolved(&bench.study, &bench.run)?;
     drop(lock);
-    finish(args, name, figures)
+    finish(args, name, &figures)
 }
 
 fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
@@ -250,7 +243,7 @@ fn write_resolved(study: &Study, run: &Run) -> anyhow::Result<()> {
     run.write("study.toml", (head.to_string() + &tnas_study::to_toml_string(&resolved)?).as_bytes())
 }
 
-fn finish(args: &StudyArgs, name: &str, figures: impl Serialize) -> anyhow::Result<()> {
+fn finish(args: &StudyArgs, name: &str, figures: &impl Serialize) -> anyhow::Result<()> {
     if args.json {
         println!("{}", json!({"format_version": 1, "command": name, "figures": serde_json::to_value(figures)?}));
     }

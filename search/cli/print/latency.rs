@@ -1,53 +1,55 @@
 //! Accuracy of the latency predictor.
 
-use serde_json::Value;
+use tnas_record::{Accuracy, TimedLatencyEvaluation};
+
+use super::table::table;
 
 /// Prints the table, the learning curve and the speed.
-pub fn print(figures: &Value) {
-    let percent = |value: &Value| value.as_f64().map_or("–".into(), |x| format!("{:.1} %", 100.0 * x));
-    let number = |value: &Value| value.as_f64().map_or("–".into(), |x| format!("{x:.3}"));
-    println!("{}, {} time", figures["device"].as_str().unwrap_or("?"), figures["clock"].as_str().unwrap_or("?"));
+pub fn print(TimedLatencyEvaluation { evaluation, speed }: &TimedLatencyEvaluation) {
+    println!("{}, {} time", evaluation.device, evaluation.clock);
     println!(
         "{} measurements to learn from, tested on {}; noise floor {}",
-        figures["measurements"],
-        figures["tested_on"],
-        percent(&figures["noise_floor"])
+        evaluation.measurements,
+        evaluation.tested_on,
+        percent(evaluation.noise_floor)
     );
-    println!(
-        "{:<26}{:>9}{:>9}{:>9}{:>10}{:>9}{:>10}",
-        "", "MAPE", "±5 %", "±10 %", "Spearman", "Kendall", "coverage"
-    );
-    let row = |name: &str, accuracy: &Value| {
-        if accuracy.is_object() {
-            println!(
-                "{name:<26}{:>9}{:>9}{:>9}{:>10}{:>9}{:>10}",
-                percent(&accuracy["mape"]),
-                percent(&accuracy["within_5pct"]),
-                percent(&accuracy["within_10pct"]),
-                number(&accuracy["spearman"]),
-                number(&accuracy["kendall"]),
-                percent(&accuracy["coverage"])
-            );
-        }
+    let head = ["", "MAPE", "±5 %", "±10 %", "Spearman", "Kendall", "coverage"];
+    let mut rows = table(&head.map(String::from));
+    let mut row = |name: String, accuracy: &Option<Accuracy>| {
+        rows.add_rows(accuracy.as_ref().map(|accuracy| line(name, accuracy)));
     };
-    row("second by first measurement", &figures["repeats"]);
-    row("predictor", &figures["predictor"]);
-    row("MACs fit", &figures["macs_fit"]);
-    row("one-hot fit", &figures["one_hot_fit"]);
-    for point in figures["learning_curve"].as_array().into_iter().flatten() {
-        row(&format!("  from {}", point["measurements"]), &point["predictor"]);
+    row("second by first measurement".into(), &evaluation.repeats);
+    row("predictor".into(), &evaluation.predictor);
+    row("MACs fit".into(), &evaluation.macs_fit);
+    row("one-hot fit".into(), &evaluation.one_hot_fit);
+    for point in &evaluation.learning_curve {
+        row(format!("  from {}", point.measurements), &point.predictor);
     }
-    row(&format!("mean of {} other splits", figures["splits"]["count"]), &figures["splits"]["predictor"]);
-    match &figures["sources"] {
-        Value::String(text) => println!("{text}"),
-        sources => {
-            for source in sources.as_array().into_iter().flatten() {
-                let device = source["device"].as_str().unwrap_or("?");
-                println!("source {device}: Spearman {} with what was measured", number(&source["agreement"]));
-            }
-        }
+    row(format!("mean of {} other splits", evaluation.splits.count), &evaluation.splits.predictor);
+    println!("{rows}");
+    if evaluation.sources_offered > 0 && evaluation.sources.is_empty() {
+        println!("no similar source");
     }
-    let speed = &figures["speed"];
-    println!("fitting {} architectures takes {:.2} s", speed["rows"], speed["fit_seconds"].as_f64().unwrap_or(0.0));
-    println!("one core predicts {:.0} candidates a second", speed["per_second"].as_f64().unwrap_or(0.0));
+    for source in &evaluation.sources {
+        println!("source {}: Spearman {:.3} with what was measured", source.device, source.agreement);
+    }
+    println!("fitting {} architectures takes {:.2} s", speed.rows, speed.fit_seconds);
+    println!("one core predicts {:.0} candidates a second", speed.per_second);
+}
+
+fn line(name: String, accuracy: &Accuracy) -> Vec<String> {
+    let number = |x: f64| format!("{x:.3}");
+    vec![
+        name,
+        percent(Some(accuracy.mape)),
+        percent(Some(accuracy.within_5pct)),
+        percent(Some(accuracy.within_10pct)),
+        number(accuracy.spearman),
+        number(accuracy.kendall),
+        percent(accuracy.coverage),
+    ]
+}
+
+fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or("–".into(), |x| format!("{:.1} %", 100.0 * x))
 }

@@ -5,3 +5,4 @@ pub mod evaluation;
 pub mod evaluator;
 pub mod gaps;
 pub mod latency;
+pub mod table;

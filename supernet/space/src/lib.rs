@@ -29,12 +29,12 @@ pub use backbone::{
 };
 pub use choice::{Arg, Choice, OperatorSpec};
 pub use discriminator::{Discriminator, HEAD_PREFIX};
-pub use error::SpaceError;
+pub use error::{SpaceError, nearest};
 pub use evaluator::EvaluatorNetwork;
 pub use genotype::{ArchId, Genotype};
 pub use limits::{Limits, Usage, Verdict, verdict};
 pub use motion::{MotionAdapter, MotionModel, NameMap, is_sinusoidal};
-pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
+pub use operators::{Count, Insertion, OPERATORS, OperatorKind, Param, Word, temporal_prefix};
 pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};
 pub use slot::{Slot, SlotInfo};
 pub use text_config::{EndOfText, TextActivation, TextEncoderConfig};

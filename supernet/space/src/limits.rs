@@ -68,14 +68,14 @@ impl Limits {
     }
 }
 
-/// Descends slot by slot from the first choices towards the least violation, and for each quantity alone.
+/// Descends slot by slot from the space's baseline towards the least violation, and for each quantity alone.
 /// Exact where every quantity is a sum over slots; bounded to a few passes always.
 pub fn verdict<E>(
     space: &SearchSpace,
     limits: &Limits,
     mut usage: impl FnMut(&[u16]) -> Result<Usage, E>,
 ) -> Result<Verdict, E> {
-    let start: Genome = vec![0; space.slots().len()];
+    let start = space.baseline();
     let nearest = descend(space, start.clone(), |genome| Ok(limits.violation(&usage(genome)?)))?;
     let found = usage(&nearest)?;
     if limits.violation(&found) == 0.0 {

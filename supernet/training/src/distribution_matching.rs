@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tnas_network::{Parameters, Stream, WeightSource};
 
 use crate::{
-    AdamWSettings, EMPTY_CAPTION, StepReport, Student, TimeDistribution, TrainError, Turn,
+    AdamWSettings, EMPTY_CAPTION, SettingError, StepReport, Student, TimeDistribution, TrainError, Turn,
     adversarial::{Game, Round},
     denoise::on,
     flow_loss::{FlowBatch, clips_noise, mean_squared, part_loss},
@@ -77,16 +77,17 @@ impl ScoreSettings {
     }
 
     /// What is wrong with the settings, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         let Self { updates, guidance, adversarial, .. } = self;
         if *updates == 0 {
-            return Err("updates = 0 leaves the student's score unlearnt; give at least 1".into());
+            let reason = "= 0 leaves the student's score untrained; give at least 1";
+            return Err(SettingError::new("updates", reason));
         }
         if !guidance.is_finite() || *guidance < 0.0 {
-            return Err(format!("guidance = {guidance} must be a number from 0 on"));
+            return Err(SettingError::new("guidance", format!("= {guidance} must be a number from 0 on")));
         }
         if !adversarial.is_finite() || *adversarial < 0.0 {
-            return Err(format!("adversarial = {adversarial} must be a number from 0 on"));
+            return Err(SettingError::new("adversarial", format!("= {adversarial} must be a number from 0 on")));
         }
         Ok(())
     }
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn settings_that_cannot_be_are_named() {
         assert!(ScoreSettings::default().check().is_ok());
-        let bad = |settings: ScoreSettings| settings.check().unwrap_err();
+        let bad = |settings: ScoreSettings| settings.check().unwrap_err().to_string();
         assert!(bad(ScoreSettings { updates: 0, ..Default::default() }).contains("updates = 0"));
         assert!(bad(ScoreSettings { guidance: f32::NAN, ..Default::default() }).contains("guidance = NaN"));
         assert!(bad(ScoreSettings { adversarial: -1.0, ..Default::default() }).contains("adversarial = -1"));

@@ -45,8 +45,8 @@ pub struct Band {
 pub struct Paired {
     /// Mean of first − second: negative where the first is better.
     pub difference: f64,
-    /// Its standard error.
-    pub standard_error: f64,
+    /// Its standard error; none of one clip, which has no spread.
+    pub standard_error: Option<f64>,
     /// Clips.
     pub clips: usize,
 }
@@ -134,14 +134,25 @@ impl HeldOut {
 }
 
 impl Paired {
-    /// Compares two losses on the same clips.
-    pub fn new(first: &HeldOutLoss, second: &HeldOutLoss) -> Self {
+    /// Compares two losses on the same clips; an error where they are of different numbers of clips, or of none.
+    pub fn new(first: &HeldOutLoss, second: &HeldOutLoss) -> Result<Self, TrainError> {
+        let (clips, others) = (first.per_clip.len(), second.per_clip.len());
+        if clips != others || clips == 0 {
+            return Err(TrainError::Unpaired { first: clips, second: others });
+        }
         let differences: Vec<f64> = first.per_clip.iter().zip(&second.per_clip).map(|(a, b)| a - b).collect();
-        let clips = differences.len();
-        let n = clips.max(2) as f64;
+        let n = clips as f64;
         let mean = differences.iter().sum::<f64>() / n;
-        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Self { difference: mean, standard_error: (variance / n).sqrt(), clips }
+        let standard_error = (clips > 1).then(|| {
+            let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            (variance / n).sqrt()
+        });
+        Ok(Self { difference: mean, standard_error, clips })
+    }
+
+    /// Whether the difference is larger than this many standard errors; not known of one clip.
+    pub fn exceeds(&self, sigmas: f64) -> Option<bool> {
+        Some(self.difference.abs() > sigmas * self.standard_error?)
     }
 }
 
@@ -207,7 +218,20 @@ mod tests {
     #[test]
     fn pairing_removes_what_clips_share() {
         let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
-        let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1]));
-        assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error < 1e-12);
+        let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1])).unwrap();
+        assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error.unwrap() < 1e-12);
+        assert_eq!(paired.exceeds(1.96), Some(true));
+    }
+
+    #[test]
+    fn one_clip_has_a_difference_without_an_error_and_none_has_neither() {
+        let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
+        let paired = Paired::new(&loss(vec![1.0]), &loss(vec![3.0])).unwrap();
+        assert_eq!(paired, Paired { difference: -2.0, standard_error: None, clips: 1 });
+        assert_eq!(paired.exceeds(1.96), None);
+        for (first, second) in [(vec![], vec![]), (vec![1.0, 2.0], vec![1.0])] {
+            let message = Paired::new(&loss(first.clone()), &loss(second)).unwrap_err().to_string();
+            assert!(message.contains(&format!("one is of {} clips", first.len())), "{message}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use tnas_network::{Stream, Value, WeightSource, clip_noise};
 use tnas_schedulers::{Parameterisation, interpolate};
 
 use crate::{
-    EMPTY_CAPTION, LatentSource, Shift, TextFeatures, TrainError, Weighting,
+    EMPTY_CAPTION, LatentSource, SettingError, Shift, TextFeatures, TrainError, Weighting,
     denoise::{Denoise, by_clip, column, on},
     train_set::PartLoss,
 };
@@ -74,11 +74,12 @@ impl FlowSettings {
     }
 
     /// What is wrong with the settings, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         self.shift.check()?;
         self.weighting.check()?;
-        if !(0.0..=1.0).contains(&self.caption_dropout) {
-            return Err(format!("caption_dropout = {} must be a fraction, of 0 to 1", self.caption_dropout));
+        let dropout = self.caption_dropout;
+        if !(0.0..=1.0).contains(&dropout) {
+            return Err(SettingError::new("caption_dropout", format!("= {dropout} must be a fraction, of 0 to 1")));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SettingError;
+
 /// What a training loop does where a step goes wrong, and when it stops early.
 ///
 /// A bad step (a loss or gradient norm that is not finite, or that explodes) is skipped: weights, moments and averages keep
@@ -51,21 +53,22 @@ impl StabilitySettings {
     }
 
     /// What is wrong with the settings, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         let Self { explosion, window, bad_steps, rate_factor, held_out_every, least_gain, .. } = *self;
         if !(explosion == 0.0 || explosion.is_finite() && explosion > 1.0) {
-            return Err(format!("explosion = {explosion} must be above 1, or 0 to look for no explosion"));
+            let reason = format!("= {explosion} must be above 1, or 0 to look for no explosion");
+            return Err(SettingError::new("explosion", reason));
         }
-        if window == 0 || bad_steps == 0 || held_out_every == 0 {
-            return Err(format!(
-                "window = {window}, bad_steps = {bad_steps} and held_out_every = {held_out_every} must be at least 1"
-            ));
+        let counts = [("window", window as u64), ("bad_steps", bad_steps), ("held_out_every", held_out_every)];
+        if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+            return Err(SettingError::new(key, "= 0 must be at least 1"));
         }
         if !(rate_factor > 0.0 && rate_factor <= 1.0) {
-            return Err(format!("rate_factor = {rate_factor} must be above 0 and at most 1"));
+            let reason = format!("= {rate_factor} must be above 0 and at most 1");
+            return Err(SettingError::new("rate_factor", reason));
         }
         if !(0.0..1.0).contains(&least_gain) {
-            return Err(format!("least_gain = {least_gain} must be from 0 to below 1"));
+            return Err(SettingError::new("least_gain", format!("= {least_gain} must be from 0 to below 1")));
         }
         Ok(())
     }
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn settings_that_cannot_be_are_named() {
         let bad = StabilitySettings { explosion: 0.5, ..StabilitySettings::default() };
-        assert!(bad.check().unwrap_err().contains("explosion = 0.5"));
+        assert!(bad.check().unwrap_err().to_string().contains("explosion = 0.5"));
         assert!(StabilitySettings::default().check().is_ok());
     }
 }

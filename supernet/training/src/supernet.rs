@@ -340,11 +340,11 @@ impl GraphCache<'_> {
 
 /// The default teacher: at each slot the choice with the most multiply-accumulates.
 pub fn richest(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> Result<Genotype, TrainError> {
-    let mut genome: Genome = vec![0; space.slots().len()];
+    let mut genome = space.baseline();
     for slot in 0..genome.len() {
         let mut best = (0, 0);
         for choice in 0..space.slots()[slot].choices.len() as u16 {
-            let mut one: Genome = vec![0; genome.len()];
+            let mut one = space.baseline();
             one[slot] = choice;
             let macs = cost(&backbone.denoiser(&space.genotype(&one), shape)?).macs;
             best = best.max((macs, choice));

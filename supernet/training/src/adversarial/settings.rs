@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdamWSettings, Checkpointing, Compute, StabilitySettings, TimeDistribution,
+    AdamWSettings, Checkpointing, Compute, SettingError, StabilitySettings, TimeDistribution,
     defaults::is_nothing,
     distribution_matching::{DistillMethod, ScoreSettings},
 };
@@ -97,11 +97,11 @@ impl AdversarialSettings {
     }
 
     /// What is wrong with the settings, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         if self.student_steps == 0 {
-            return Err("student_steps = 0: a student takes at least one step".into());
+            return Err(SettingError::new("student_steps", "= 0: a student takes at least one step"));
         }
-        self.scores.check().map_err(|message| format!("scores: {message}"))
+        self.scores.check().map_err(|error| error.within("scores"))
     }
 
     /// Whether there are heads to train.

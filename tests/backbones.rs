@@ -3,8 +3,9 @@
 use std::{path::Path, process::Command};
 
 use tnas_graph::{Dtype, HostTensor};
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
+use tnas_space::Genotype;
 
 pub fn shared(name: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers").join(name);

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use tnas_graph::Weights;
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_network::{Parameters, Stream, Value, execute, merged_weights, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, OPERATORS, SearchSpace, SpaceFile, UNetConfig};
+use tnas_space::{Genotype, OPERATORS, SearchSpace, SpaceFile};
 use tnas_weights::{HostTensor, SafeTensors, write_safetensors};
 
 fn repository(path: &str) -> String {
@@ -13,7 +14,7 @@ fn with_space(name: &str) -> (Backbone, SearchSpace) {
     let backbone =
         Backbone::new(UNetConfig::from_json(&repository("configs/backbones/quickstart/unet/config.json")).unwrap());
     let file: SpaceFile = toml::from_str(&repository(&format!("configs/spaces/{name}.toml"))).unwrap();
-    let space = SearchSpace::new(&backbone, &file).unwrap();
+    let space = SearchSpace::new(&backbone.slots(), &file).unwrap();
     (backbone, space)
 }
 

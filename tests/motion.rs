@@ -7,10 +7,9 @@ use std::{
 };
 
 use tnas_graph::{Dtype, Graph, HostTensor};
+use tnas_models::{Backbone, DenoiserShape, MotionAdapter, MotionModel, NameMap, UNetConfig};
 use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
-use tnas_space::{
-    Backbone, DenoiserShape, Genotype, MotionAdapter, MotionModel, NameMap, SearchSpace, SpaceFile, UNetConfig,
-};
+use tnas_space::{Genotype, SearchSpace, SpaceFile};
 use tnas_weights::{HostTensor as Stored, SafeTensors, write_safetensors};
 
 fn shared(name: &str) -> Option<PathBuf> {
@@ -348,7 +347,7 @@ fn published_models_are_in_the_space_that_ships() {
         ("AnimateDiff 2", over("{}"), 453_209_280),
         ("ModelScope", model_scope, 545_323_136),
     ] {
-        let space = SearchSpace::new(&model.backbone, &file).unwrap();
+        let space = SearchSpace::new(&model.backbone.slots(), &file).unwrap();
         assert!(space.genome(&model.genotype).is_ok(), "{name}: {}", model.genotype);
         let count = |genotype| tnas_graph::cost(&model.backbone.denoiser(genotype, shape).unwrap()).parameters;
         let (whole, image) = (count(&model.genotype), count(&Genotype::none()));

@@ -1,7 +1,7 @@
 use tnas_export::OnnxRuntime;
 use tnas_graph::{Dtype, Graph, GraphBuilder, HostTensor, Init, Op, Runtime, ValueId};
+use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_network::{BurnRuntime, Parameters, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
 
 fn repository(path: &str) -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()

@@ -8,10 +8,9 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use tnas_graph::{Graph, HostTensor, Weights};
+use tnas_models::{Autoencoder, Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig};
 use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
-use tnas_space::{
-    Autoencoder, Backbone, DenoiserShape, Genotype, TextEncoder, TextEncoderConfig, TextLayer, UNetConfig,
-};
+use tnas_space::Genotype;
 use tnas_weights::{HostTensor as Stored, write_safetensors};
 
 use crate::backbones::{check, shared};

@@ -1,6 +1,7 @@
 use std::process::{Command, Output};
 
-use tnas_space::{Backbone, Genotype, SearchSpace, SpaceFile, UNetConfig};
+use tnas_models::{Backbone, UNetConfig};
+use tnas_space::{Genotype, SearchSpace, SpaceFile};
 
 fn tnas(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tnas")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap()
@@ -91,7 +92,7 @@ fn the_teachers_of_the_studies_that_ship_are_points_of_their_spaces() {
         let config = std::fs::read_to_string(geometry.join("unet/config.json")).unwrap();
         let backbone = Backbone::new(UNetConfig::from_json(&config).unwrap());
         let space = std::fs::read_to_string(root.join(study["space"].as_str().unwrap())).unwrap();
-        let space = SearchSpace::new(&backbone, &toml::from_str::<SpaceFile>(&space).unwrap()).unwrap();
+        let space = SearchSpace::new(&backbone.slots(), &toml::from_str::<SpaceFile>(&space).unwrap()).unwrap();
         let teacher: Genotype = teacher.as_str().unwrap().parse().unwrap();
         space.genome(&teacher).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         checked += 1;

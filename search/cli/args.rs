@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tnas_clips::FilmFormat;
+use tnas_pipeline::import::Import;
+use tnas_stages::options::{self, GenerateOptions, LatencyEvalOptions, ProfileImportOptions, ProfilePlanOptions};
 
 use crate::latency_bench::LatencyBenchArgs;
 
 pub use distill::DistillArgs;
-pub use evaluate::{EvaluateArgs, Reference, SamplerChoice, StudentArm};
+pub use evaluate::EvaluateArgs;
 
 /// Neural architecture search over the temporal layers of video diffusion models.
 #[derive(Parser)]
@@ -105,6 +107,14 @@ pub struct ImportArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+impl ImportArgs {
+    /// What is imported.
+    pub fn import(&self) -> Import {
+        let Self { motion, base, out, space, .. } = self.clone();
+        Import { motion, base, out, space }
+    }
 }
 
 /// A model with inputs and outputs.
@@ -290,6 +300,11 @@ pub struct ProfilePlanArgs {
 }
 
 impl ProfilePlanArgs {
+    /// What the stage is asked for.
+    pub fn options(&self) -> ProfilePlanOptions {
+        ProfilePlanOptions { device: self.device.clone(), samples: self.samples, out: self.out.clone() }
+    }
+
     /// The study and its run.
     pub fn study_args(&self) -> StudyArgs {
         StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
@@ -297,6 +312,11 @@ impl ProfilePlanArgs {
 }
 
 impl ProfileImportArgs {
+    /// What the stage is asked for.
+    pub fn options(&self) -> ProfileImportOptions {
+        ProfileImportOptions { device: self.device.clone(), from: self.from.clone() }
+    }
+
     /// The study and its run.
     pub fn study_args(&self) -> StudyArgs {
         StudyArgs::on_cpu(&self.study, &self.overrides, &self.runs, self.json)
@@ -363,6 +383,18 @@ pub struct LatencyEvalArgs {
     /// Other ways to part what is learned from and what is tested, which are tried and averaged.
     #[arg(long, default_value_t = 10)]
     pub splits: u64,
+}
+
+impl LatencyEvalArgs {
+    /// What the stage is asked for.
+    pub fn options(&self) -> LatencyEvalOptions {
+        LatencyEvalOptions {
+            profile: self.profile.clone(),
+            measurements: self.measurements,
+            sources: self.sources.clone(),
+            splits: self.splits,
+        }
+    }
 }
 
 /// A study and how to run it.
@@ -454,8 +486,26 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 impl GenerateArgs {
+    /// What the stage is asked for.
+    pub fn options(&self) -> anyhow::Result<GenerateOptions> {
+        Ok(GenerateOptions {
+            captions: self.all_captions()?,
+            steps: self.steps,
+            student: self.student,
+            scheduler: self.scheduler.into(),
+            seed: self.seed,
+            guidance: self.guidance,
+            frames: self.frames.map(usize::from),
+            size: self.size.map(usize::from),
+            image: self.image.clone(),
+            fps: self.fps,
+            format: self.format,
+            out: self.out.clone(),
+        })
+    }
+
     /// The captions typed, then those of the file.
-    pub fn all_captions(&self) -> anyhow::Result<Vec<String>> {
+    fn all_captions(&self) -> anyhow::Result<Vec<String>> {
         let mut captions = self.captions.clone();
         if let Some(file) = &self.captions_file {
             let text =
@@ -464,6 +514,22 @@ impl GenerateArgs {
         }
         anyhow::ensure!(!captions.is_empty(), "failed to sample: the captions file holds no caption");
         Ok(captions)
+    }
+}
+
+impl From<SchedulerChoice> for options::SchedulerChoice {
+    fn from(choice: SchedulerChoice) -> Self {
+        match choice {
+            SchedulerChoice::Flow => Self::Flow,
+            SchedulerChoice::Own => Self::Own,
+            SchedulerChoice::Ddim => Self::Ddim,
+            SchedulerChoice::Ddpm => Self::Ddpm,
+            SchedulerChoice::Pndm => Self::Pndm,
+            SchedulerChoice::Euler => Self::Euler,
+            SchedulerChoice::EulerAncestral => Self::EulerAncestral,
+            SchedulerChoice::DpmSolver => Self::DpmSolver,
+            SchedulerChoice::Lcm => Self::Lcm,
+        }
     }
 }
 

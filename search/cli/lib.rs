@@ -1,24 +1,10 @@
 //! The command line of tnas: what was typed becomes a validated study, and a study becomes stages.
 
 mod args;
-pub mod check;
-mod codec;
-mod dataset;
-mod import;
 mod latency_bench;
-mod latents;
-mod measuring;
 mod model;
-mod model_folder;
-mod motion_weights;
-mod previews;
-mod progress;
-mod run;
-pub mod settings;
+mod print;
 mod space;
-mod stages;
-mod text_cache;
-mod workbench;
 
 use std::process::ExitCode;
 
@@ -28,34 +14,25 @@ use args::{
     SpaceCommand, StudyArgs, TrainCommand,
 };
 use clap::Parser;
-use run::Run;
 use serde_json::{Map, Value, json};
-use settings::Study;
 use tnas_latency::bench::BenchError;
-use tnas_study::SettingsError;
-use workbench::Workbench;
-
-/// The user asked to stop; what was done is kept.
-#[derive(Debug)]
-pub struct Interrupted {
-    /// Stage that was running.
-    pub stage: String,
-}
-
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "failed to finish {}: interrupted; run the same command again to go on", self.stage)
-    }
-}
-
-impl std::error::Error for Interrupted {}
+use tnas_pipeline::{check, import};
+use tnas_stages::{
+    self as stages, Interrupted, failure::chain, measuring, progress, run::Run, settings::Study,
+    workbench::Workbench,
+};
+use tnas_study::{SettingsError, SettingsSource};
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    match go(Cli::parse()) {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Evaluator(_)) && std::env::args().nth(1).as_deref() == Some("judge") {
+        eprintln!("warning: the command `judge` is now `evaluator`; the old name works for one more version");
+    }
+    match go(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", chain(&error));
             ExitCode::from(exit_code(&error))
         }
     }
@@ -81,6 +58,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let data = |e: &(dyn std::error::Error + 'static)| {
         e.is::<tnas_weights::WeightsError>()
             || e.is::<tnas_space::SpaceError>()
+            || e.is::<tnas_models::ModelError>()
             || e.is::<tnas_schedulers::SchedulerError>()
             || e.is::<tnas_clips::ClipError>()
             || e.is::<tnas_graph::WeightError>()
@@ -95,7 +73,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::MeasureOne => return measuring::measure_one(),
         Command::Report(args) => {
-            let (study, run) = open(&args)?;
+            let (study, _, run) = open(&args)?;
             return finish(&args, "report", stages::report::report(&run, &study)?);
         }
         _ => progress::watch_interrupts()?,
@@ -110,19 +88,27 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             args.overrides.push("backbone.train=false".into());
             with(&args, "backbone", stages::backbone::backbone)
         }
-        Command::Backbone(BackboneCommand::Check(args)) => check::check(&args.folder, &args.device, args.json),
-        Command::Backbone(BackboneCommand::Import(args)) => import::import(&args),
-        Command::Scheduler(SchedulerCommand::Check(args)) => check::scheduler::check(&args.folder, args.json),
+        Command::Backbone(BackboneCommand::Check(args)) => {
+            print::check::model(&check::check(&args.folder, &args.device)?, args.json)
+        }
+        Command::Backbone(BackboneCommand::Import(args)) => import_motion(&args),
+        Command::Scheduler(SchedulerCommand::Check(args)) => {
+            print::check::schedulers(&check::scheduler::check(&args.folder)?, args.json)
+        }
         Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
         Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
-            with(&args.study_args(), "profile plan", |bench| stages::remote_profile::plan_remote(bench, &args))
+            with(&args.study_args(), "profile plan", |bench| {
+                stages::remote_profile::plan_remote(bench, &args.options())
+            })
         }
         Command::Profile(ProfileArgs { command: Some(ProfileCommand::Import(args)), .. }) => {
-            with(&args.study_args(), "profile import", |bench| stages::remote_profile::import(bench, &args))
+            with(&args.study_args(), "profile import", |bench| {
+                stages::remote_profile::import(bench, &args.options())
+            })
         }
         Command::Profile(ProfileArgs { study, .. }) => {
             let args = study.context("failed to profile: no study was given")?;
@@ -131,7 +117,13 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
         Command::Latency(LatencyCommand::Eval(args)) => {
             let study = args.study.clone();
-            with(&study, "latency eval", |bench| stages::latency_eval::evaluate(bench, &args))
+            with(&study, "latency eval", |bench| {
+                let figures = stages::latency_eval::evaluate(bench, &args.options())?;
+                if !study.json {
+                    print::latency::print(&figures);
+                }
+                Ok(figures)
+            })
         }
         Command::Search(args) => with(&args, "search", |bench| {
             let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);
@@ -146,10 +138,10 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         Command::Distill(args) => {
             let study = args.study.clone();
             with(&study, "distill", |bench| {
-                if !args.sweep_mean.is_empty() {
-                    return stages::distill::sweep(bench, &stages::front::winner(bench)?, &args);
+                if let Some(sweep) = args.sweep() {
+                    return stages::distill::sweep(bench, &stages::front::winner(bench)?, &sweep);
                 }
-                let variant = stages::distill::Variant::asked(bench, &args);
+                let variant = stages::distill::Variant::asked(bench, &args.options());
                 stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)
             })
         }
@@ -158,19 +150,47 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Generate(args) => {
             let study = args.study.clone();
-            with(&study, "generate", |bench| stages::samples::generate_captions(bench, &args))
+            with(&study, "generate", |bench| stages::samples::generate_captions(bench, &args.options()?))
         }
         Command::Evaluator(TrainCommand::Train(args)) => with(&args, "evaluator", |bench| {
             let figures = stages::evaluator::evaluator(bench)?;
-            stages::evaluator::print(&figures, args.json);
+            print::evaluator::print(&figures, args.json);
             Ok(figures)
         }),
         Command::Evaluate(args) => {
             let study = args.study.clone();
-            with(&study, "evaluate", |bench| stages::evaluate::evaluate(bench, &args))
+            with(&study, "evaluate", |bench| {
+                let found = stages::evaluate::evaluate(bench, &args.options())?;
+                if !study.json {
+                    print::evaluation::print(&found);
+                    print::gaps::print(found["few_steps"].as_array().map_or(&[], Vec::as_slice));
+                    println!("{}", bench.run.path("evaluation/evaluation.json").display());
+                }
+                Ok(found)
+            })
         }
         Command::Report(_) | Command::MeasureOne => Ok(()),
     }
+}
+
+/// Imports a published motion model, and prints what it is.
+fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
+    let imported = import::import(&args.import())?;
+    let import::Imported { genotype, image_parameters: image, temporal_parameters: temporal } = imported;
+    let id = genotype.arch_id().to_string();
+    if args.json {
+        let figures = json!({"format_version": 1, "command": "backbone import", "out": args.out, "arch_id": id,
+            "genotype": genotype.to_string(), "image_parameters": image, "temporal_parameters": temporal,
+            "space": args.space});
+        println!("{figures}");
+        return Ok(());
+    }
+    println!("{id}: {image} parameters of the image model, {temporal} temporal ones");
+    println!("{genotype}");
+    if let Some(space) = &args.space {
+        println!("{} holds it", space.display());
+    }
+    Ok(())
 }
 
 /// From clips to the report, in the order of the paper.
@@ -208,21 +228,23 @@ fn with(
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("failed to set the threads")?;
     }
-    let (study, run) = open(args)?;
+    let (study, source, run) = open(args)?;
     let lock = tnas_study::RunDir::create(run.root())?.lock()?;
-    let bench = Workbench::open(study, run, &args.device, &args.runs)?;
+    let bench = Workbench::open(study, source, run, &args.device, &args.runs)?;
     let figures = work(&bench)?;
     write_resolved(&bench.study, &bench.run)?;
     drop(lock);
     finish(args, name, figures)
 }
 
-fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
-    let study: Study = tnas_study::load(&args.study, &args.overrides)?;
-    study.validate(&args.study)?;
+fn open(args: &StudyArgs) -> anyhow::Result<(Study, SettingsSource, Run)> {
+    let (study, source) = Study::load(&args.study, &args.overrides)?;
+    for warning in source.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let run = Run::open(&args.runs.join(&study.name))?;
     write_resolved(&study, &run)?;
-    Ok((study, run))
+    Ok((study, source, run))
 }
 
 /// The run's own study.toml: every setting, and the reference point of its hypervolumes as soon as there is one.

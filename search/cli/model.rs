@@ -7,15 +7,17 @@ use cpu_time::ProcessTime;
 use serde_json::json;
 use tnas_graph::{Graph, cost};
 use tnas_latency::{peak_memory_bytes, reset_peak_memory};
+use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Device, Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_schedulers::{Parameterisation, Sampler};
-use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
+use tnas_space::{Genome, Genotype, SearchSpace};
 
-use crate::{
-    args::{NewModelArgs, StepArgs},
+use tnas_pipeline::{
     model_folder::{DIFFUSERS_STEM, SCHEDULER, read_unet, save_parameters},
-    space::{read_backbone, read_space},
+    space_file::{read_backbone, read_space},
 };
+
+use crate::args::{NewModelArgs, StepArgs};
 
 /// The shape on which weights are counted: their number does not depend on it.
 const ANY_SHAPE: DenoiserShape = DenoiserShape { batch: 1, frames: 2, height: 16, width: 16, tokens: 1 };

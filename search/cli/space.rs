@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_latency::{CandidatePredictor, DeviceModel};
-use tnas_space::{
-    Backbone, Choice, DenoiserShape, Genome, Genotype, SearchSpace, SlotChoices, SpaceFile, UNetConfig,
-};
+use tnas_models::{Backbone, DenoiserShape};
+use tnas_space::{Choice, Genome, Genotype, SearchSpace, SlotChoices};
 
-use crate::{args::SpaceArgs, model_folder::parameterised};
+use tnas_pipeline::space_file::{read_backbone, read_space};
+
+use crate::args::SpaceArgs;
 
 /// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
 pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
@@ -28,23 +28,6 @@ pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
         costs.print(args, &space);
     }
     Ok(())
-}
-
-/// A UNet's config, of a pipeline's folder or its own.
-pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
-    let inner = folder.join("unet/config.json");
-    let path = if inner.exists() { inner } else { folder.join("config.json") };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let config = UNetConfig::from_json(&text).with_context(|| format!("failed to use {}", path.display()))?;
-    parameterised(Backbone::new(config), folder)
-}
-
-/// A search space over a backbone.
-pub fn read_space(path: &Path, backbone: &Backbone) -> anyhow::Result<SearchSpace> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
-    let file: SpaceFile = toml::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
-    SearchSpace::new(backbone, &file).with_context(|| format!("failed to use space {}", path.display()))
 }
 
 /// The architectures that cost the least and the most of one quantity.
@@ -66,7 +49,8 @@ struct Costs {
 /// The fastest and the slowest architecture that a predictor finds.
 struct Latency {
     device: String,
-    none_ms: f64,
+    /// Of the image model alone; none where it is not in the space.
+    none_ms: Option<f64>,
     least: (Genome, f64),
     most: (Genome, f64),
 }
@@ -88,11 +72,11 @@ impl Latency {
             "failed to use {}: it was learned on another search space",
             path.display()
         );
-        let blocks = crate::measuring::space_blocks(backbone, space, shape)?;
+        let blocks = tnas_stages::measuring::space_blocks(backbone, space, shape)?;
         let predictor = CandidatePredictor::new(&model.latency, &blocks);
-        let none: Genome = vec![0; space.slots().len()];
+        let baseline = space.baseline();
         let end = |sign: f64| {
-            let mut genome = none.clone();
+            let mut genome = baseline.clone();
             for _ in 0..PASSES {
                 let before = genome.clone();
                 for slot in 0..genome.len() {
@@ -102,7 +86,8 @@ impl Latency {
                         (sign * predictor.mean_ms(&changed), choice)
                     };
                     let all = (0..space.slots()[slot].choices.len() as u16).map(changed);
-                    genome[slot] = all.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, choice)| choice);
+                    genome[slot] =
+                        all.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(genome[slot], |(_, choice)| choice);
                 }
                 if genome == before {
                     break;
@@ -111,7 +96,7 @@ impl Latency {
             let ms = predictor.mean_ms(&genome);
             (genome, ms)
         };
-        let none_ms = predictor.mean_ms(&none);
+        let none_ms = space.has_none().then(|| predictor.mean_ms(&baseline));
         Ok(Self { device: model.fingerprint.describe(), none_ms, least: end(1.0), most: end(-1.0) })
     }
 }
@@ -163,10 +148,8 @@ impl Costs {
             println!("{:<22} {}", format!("most {name}"), described(&most.1));
         }
         if let Some(Latency { device, none_ms, least, most }) = &self.latency {
-            println!(
-                "predicted on {device}: {none_ms:.2} ms without temporal layers, {:.2} ms at the least, {:.2} ms at the most",
-                least.1, most.1
-            );
+            let none = none_ms.map_or(String::new(), |ms| format!("{ms:.2} ms without temporal layers, "));
+            println!("predicted on {device}: {none}{:.2} ms at the least, {:.2} ms at the most", least.1, most.1);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The geometry of an autoencoder as its tensors' names and shapes tell it.
 
-use tnas_space::Autoencoder;
+use tnas_models::Autoencoder;
 use tnas_weights::{HostTensor, SafeTensors};
 
 use super::{GRAPH, Parser, safetensors::example, told};

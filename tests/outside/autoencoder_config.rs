@@ -1,6 +1,6 @@
 //! The config.json of an autoencoder, and the graphs that it describes.
 
-use tnas_space::Autoencoder;
+use tnas_models::Autoencoder;
 
 use super::{GRAPH, Parser, text, told};
 

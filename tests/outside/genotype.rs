@@ -1,6 +1,7 @@
 //! A genotype's text, and the denoiser that it makes of a small backbone.
 
-use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
+use tnas_space::Genotype;
 
 use super::{GRAPH, Parser, text, told, unet};
 

@@ -1,6 +1,6 @@
 //! The config.json of a published video UNet and of a motion adapter, and the graphs that they describe.
 
-use tnas_space::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig};
+use tnas_models::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig};
 
 use super::{GRAPH, Parser, text, told, unet};
 

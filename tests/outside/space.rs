@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tnas_space::{Backbone, SearchSpace, SpaceFile, UNetConfig};
+use tnas_models::{Backbone, UNetConfig};
+use tnas_space::{SearchSpace, SpaceFile};
 
 use super::{Parser, shipped, text, told, unet};
 
@@ -19,7 +20,7 @@ fn examples() -> Vec<Vec<u8>> {
 fn read(bytes: &[u8]) -> Result<(), String> {
     let file: SpaceFile = tnas_study::parse(text(bytes)?, Path::new("space.toml"), &[]).map_err(told)?;
     let backbone = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(told)?);
-    let space = SearchSpace::new(&backbone, &file).map_err(told)?;
+    let space = SearchSpace::new(&backbone.slots(), &file).map_err(told)?;
     assert!(space.cardinality() >= 1.0);
     for genome in space.covering().iter().take(4) {
         assert_eq!(space.genome(&space.genotype(genome)).map_err(told)?, *genome);

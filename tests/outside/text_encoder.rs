@@ -1,6 +1,6 @@
 //! The config.json of a text encoder, and the graph that it describes.
 
-use tnas_space::{TextEncoder, TextEncoderConfig};
+use tnas_models::{TextEncoder, TextEncoderConfig};
 
 use super::{GRAPH, Parser, text, told};
 

@@ -1,6 +1,7 @@
 //! The config.json of a UNet, and the graph that it describes.
 
-use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
+use tnas_space::Genotype;
 
 use super::{GRAPH, Parser, shipped, text, told};
 

@@ -1,4 +1,5 @@
 use clap::{Args, ValueEnum};
+use tnas_stages::options::{DistillOptions, SweepOptions};
 use tnas_training::DistillMethod;
 
 use super::StudyArgs;
@@ -16,16 +17,35 @@ pub struct DistillArgs {
     /// What pulls the student; distill.method of the study where not given.
     #[arg(long, value_enum)]
     pub method: Option<DistillMethodChoice>,
-    /// Instead, a student for each of these means of distill.noise (of distill.scores.noise for dmd2), e.g. `-2,-1,0,1`, all
-    /// evaluated beside real clips: the times at which a student is looked at are what the stage is most sensitive to.
+    /// Sweep: train one student per mean of the noise-time distribution (distill.noise, or distill.scores.noise for dmd2), e.g.
+    /// `-2,-1,0,1`, and evaluate all of them. The stage is most sensitive to this distribution.
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "MEANS")]
     pub sweep_mean: Vec<f32>,
-    /// With each of these deviations, e.g. `0.5,1,2`; the study's where not given.
+    /// Standard deviations to combine with each mean, e.g. `0.5,1,2`; the study's by default.
     #[arg(long, value_delimiter = ',', value_name = "DEVIATIONS", requires = "sweep_mean")]
     pub sweep_deviation: Vec<f32>,
-    /// Clips that a student of a sweep is evaluated by; samples.evaluated where not given.
+    /// Clips per student of the sweep; samples.evaluated by default.
     #[arg(long, requires = "sweep_mean")]
     pub sweep_clips: Option<usize>,
+}
+
+impl DistillArgs {
+    /// Which student is asked for.
+    pub fn options(&self) -> DistillOptions {
+        DistillOptions { steps: self.steps.map(usize::from), method: self.method.map(Into::into) }
+    }
+
+    /// The sweep, where one is asked for.
+    pub fn sweep(&self) -> Option<SweepOptions> {
+        let Self { sweep_mean, sweep_deviation, sweep_clips, .. } = self.clone();
+        let sweep = SweepOptions {
+            student: self.options(),
+            means: sweep_mean,
+            deviations: sweep_deviation,
+            clips: sweep_clips,
+        };
+        (!sweep.means.is_empty()).then_some(sweep)
+    }
 }
 
 /// Methods of distillation.

@@ -1,12 +1,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use tnas_stages::options::{self, EvaluateOptions, StudentArm};
 
 use super::{StudyArgs, steps};
-
-/// Resamples of an evaluation's intervals.
-const RESAMPLES: usize = 400;
 
 /// What is evaluated, and by what.
 #[derive(Args, Clone)]
@@ -41,50 +38,25 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value_t = Reference::HeldOut)]
     pub reference: Reference,
     /// Resamples of the intervals.
-    #[arg(long, default_value_t = RESAMPLES)]
+    #[arg(long, default_value_t = EvaluateOptions::RESAMPLES)]
     pub resamples: usize,
 }
 
 impl EvaluateArgs {
-    /// No arm yet, and the defaults.
-    pub fn of(study: &StudyArgs) -> Self {
-        Self {
-            study: study.clone(),
-            models: Vec::new(),
-            students: Vec::new(),
-            folders: Vec::new(),
-            clips: None,
-            steps: Vec::new(),
-            samplers: Vec::new(),
-            seeds: Vec::new(),
-            reference: Reference::HeldOut,
-            resamples: RESAMPLES,
+    /// What the stage is asked for.
+    pub fn options(&self) -> EvaluateOptions {
+        EvaluateOptions {
+            models: self.models.clone(),
+            students: self.students.clone(),
+            folders: self.folders.clone(),
+            clips: self.clips,
+            steps: self.steps.clone(),
+            samplers: self.samplers.iter().map(|&sampler| sampler.into()).collect(),
+            seeds: self.seeds.clone(),
+            reference: self.reference.into(),
+            resamples: self.resamples,
         }
     }
-
-    /// An error where numbers make no sense.
-    pub fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.steps.contains(&0), "failed to sample in 0 steps: --steps takes numbers from 1 on");
-        anyhow::ensure!(
-            self.resamples >= 40,
-            "failed to use --resamples {}: at least 40 are needed",
-            self.resamples
-        );
-        let mut seeds = std::collections::BTreeSet::new();
-        match self.seeds.iter().find(|seed| !seeds.insert(**seed)) {
-            Some(seed) => anyhow::bail!("failed to use --seeds: {seed} comes twice"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A few-step model, and the one number of steps that it is sampled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StudentArm {
-    /// Its folder or weights.
-    pub path: PathBuf,
-    /// All that were asked for where not given.
-    pub steps: Option<usize>,
 }
 
 fn student(text: &str) -> Result<StudentArm, String> {
@@ -106,11 +78,28 @@ pub enum SamplerChoice {
 }
 
 /// Real clips that distances are taken to.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// Of those that nothing was trained on.
     HeldOut,
     /// Of those that the models and the evaluator were trained on: where held-out ones are too few.
     Train,
+}
+
+impl From<SamplerChoice> for options::SamplerChoice {
+    fn from(choice: SamplerChoice) -> Self {
+        match choice {
+            SamplerChoice::Euler => Self::Euler,
+            SamplerChoice::Renoise => Self::Renoise,
+        }
+    }
+}
+
+impl From<Reference> for options::Reference {
+    fn from(reference: Reference) -> Self {
+        match reference {
+            Reference::HeldOut => Self::HeldOut,
+            Reference::Train => Self::Train,
+        }
+    }
 }

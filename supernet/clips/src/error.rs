@@ -139,14 +139,6 @@ pub enum ClipError {
         /// The tokenizer's word.
         message: String,
     },
-    /// A statistic cannot be computed on these features.
-    #[error("compute {statistic}: {message}")]
-    Statistic {
-        /// Which one.
-        statistic: &'static str,
-        /// What is missing.
-        message: String,
-    },
 }
 
 fn splits_hint(splits: &[String]) -> String {

@@ -18,7 +18,6 @@
 //! ```
 
 mod apng_out;
-mod bootstrap;
 mod bpe_files;
 mod bpe_tokenizer;
 mod caption;
@@ -26,57 +25,44 @@ mod caption_tokenizer;
 mod clip;
 mod clip_set;
 mod contact_sheet;
-mod controls;
 mod digits;
 mod error;
-mod evaluation;
 mod facts;
 mod film;
 mod film_format;
 mod folder;
-mod frechet;
+mod frame_difference;
 mod gif_out;
-mod kernel_distance;
-mod memorisation;
 mod memory;
 mod metadata;
 mod moving_mnist;
 #[cfg(feature = "mp4")]
 mod mp4_out;
 mod order;
-mod pairs;
 mod palette;
 mod resample;
 mod shapes;
-mod statistics;
 mod timing;
 mod tokenizer;
 mod tokenizer_file;
-mod warp;
 mod webp_out;
-mod whitening;
 #[cfg(feature = "mp4")]
 mod yuv;
 
 pub use apng_out::animated_png;
-pub use bootstrap::{Interval, Resampled, Spread, bootstrap_interval, resample_counts, wilson_interval};
 pub use bpe_tokenizer::BpeTokenizer;
 pub use caption::CaptionPolicy;
 pub use caption_tokenizer::CaptionTokenizer;
 pub use clip::Clip;
 pub use clip_set::{ClipSet, ClipSource, FolderClips};
 pub use contact_sheet::{SheetSettings, contact_sheet};
-pub use controls::{blend, blended, blurred, frozen, independent_frames, noisy, shuffled_frames};
 pub use digits::Digits;
 pub use error::ClipError;
-pub use evaluation::{Fitness, Measures, Metric, ScoredClips, Yardstick, fitness};
 pub use film::{Film, FilmFacts, Footage, Grid, Picture};
 pub use film_format::FilmFormat;
 pub use folder::{BrokenFile, FolderSettings, FrameRange, VideoFolder, still};
-pub use frechet::{NormalFit, frechet_distance};
+pub use frame_difference::{frame_differences, mean_frame_difference};
 pub use gif_out::{FilmSettings, animated_gif, join_side_by_side};
-pub use kernel_distance::{KernelDistance, kernel_distance};
-pub use memorisation::{Memorisation, cell_means, thumbnail};
 pub use memory::{Kept, Memory};
 pub use moving_mnist::{MovingMnist, MovingMnistSettings};
 #[cfg(feature = "mp4")]
@@ -84,9 +70,6 @@ pub use mp4_out::h264_mp4;
 pub use order::balanced_order;
 pub use resample::Fit;
 pub use shapes::{Colour, Direction, Figure, Motion, ShapeClips, ShapeSettings, Split};
-pub use statistics::{Neighbour, frame_differences, mean_frame_difference, nearest_neighbours};
 pub use timing::Short;
 pub use tokenizer::{Padding, Tokenizer};
-pub use warp::{BlockMatching, warp_error};
 pub use webp_out::animated_webp;
-pub use whitening::Whitening;

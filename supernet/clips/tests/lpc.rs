@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use tnas_clips::{CaptionPolicy, FolderSettings, Tokenizer, VideoFolder, mean_frame_difference};
+use tnas_clips::mean_frame_difference;
+use tnas_clips::{CaptionPolicy, FolderSettings, Tokenizer, VideoFolder};
 
 /// The folder of the data; None, with a line that says so, where it is missing.
 fn lpc() -> Option<PathBuf> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tnas_clips::{Digits, MovingMnist, MovingMnistSettings, Split, Tokenizer, frame_differences};
+use tnas_clips::frame_differences;
+use tnas_clips::{Digits, MovingMnist, MovingMnistSettings, Split, Tokenizer};
 
 /// The folder of the data; None, with a line that says so, where it is missing.
 fn digits() -> Option<Arc<Digits>> {

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use tnas_clips::{Film, Fit, FolderSettings, VideoFolder, mean_frame_difference};
+use tnas_clips::mean_frame_difference;
+use tnas_clips::{Film, Fit, FolderSettings, VideoFolder};
 
 /// The film; None, with a line that says so, where it is missing.
 fn bunny() -> Option<PathBuf> {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use tnas_graph::{Graph, HostTensor};
+use tnas_models::{Autoencoder, Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_network::{Parameters, Value, execute, open_device};
-use tnas_space::{Autoencoder, Backbone, DenoiserShape, Genotype, TextEncoder, TextEncoderConfig, UNetConfig};
+use tnas_space::Genotype;
 use tnas_weights::SafeTensors;
 
 /// The folder of shared fixtures, or `None` with a line that says so.

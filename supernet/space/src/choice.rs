@@ -54,7 +54,7 @@ impl Choice {
     }
 
     /// Adds the operators to a graph; `prefix` is the slot's part of weight names.
-    pub(crate) fn build(&self, g: &mut GraphBuilder, prefix: &str, at: &Insertion, x: ValueId) -> ValueId {
+    pub fn build(&self, g: &mut GraphBuilder, prefix: &str, at: &Insertion, x: ValueId) -> ValueId {
         let mut occurrences: BTreeMap<&str, usize> = BTreeMap::new();
         self.0.iter().fold(x, |x, spec| {
             let occurrence = occurrences.entry(spec.name()).or_insert(0);

@@ -1,28 +1,8 @@
 use thiserror::Error;
 
-/// Why a config, a genotype or a search space cannot be used.
+/// Why a genotype or a search space cannot be used.
 #[derive(Debug, Error)]
 pub enum SpaceError {
-    /// A config asks for something that is not there.
-    #[error("use {config}: {option} = {value} is not supported{hint}")]
-    Unsupported {
-        /// Kind of config.
-        config: &'static str,
-        /// Option's name.
-        option: String,
-        /// Its value.
-        value: String,
-        /// What is supported, with a leading separator, or nothing.
-        hint: String,
-    },
-    /// A config is not what it should be.
-    #[error("read {config}: {message}")]
-    Config {
-        /// Kind of config.
-        config: &'static str,
-        /// What is wrong.
-        message: String,
-    },
     /// A choice or genotype text cannot be read.
     #[error("parse {text:?}: {message}")]
     Parse {

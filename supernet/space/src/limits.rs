@@ -123,15 +123,14 @@ fn descend<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backbone, SpaceFile, SpaceRule, UNetConfig};
+    use crate::{Slot, SlotInfo, SpaceFile, SpaceRule};
 
     #[test]
     fn says_before_a_search_what_is_possible() {
-        let config = r#"{"block_out_channels": [32], "attention_head_dim": 4, "down_block_types": ["DownBlock2D"],
-            "up_block_types": ["UpBlock2D"]}"#;
         let choices = vec!["conv1d".into(), "none".into(), "attn1d".into()];
         let file = SpaceFile { rules: vec![SpaceRule { slots: vec!["*".into()], choices }] };
-        let space = SearchSpace::new(&Backbone::new(UNetConfig::from_json(config).unwrap()), &file).unwrap();
+        let info = |name| SlotInfo { slot: Slot::new(name), channels: 32, level: 0 };
+        let space = SearchSpace::new(&["in", "down.0.0.r", "up.0.0.r"].map(info), &file).unwrap();
         // A slot costs 3, 1 or 2.
         let usage = |genome: &[u16]| {
             let cost: u16 = genome.iter().map(|&choice| [3, 1, 2][usize::from(choice)]).sum();

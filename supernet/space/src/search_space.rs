@@ -1,7 +1,7 @@
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, Choice, Genotype, SlotInfo, SpaceError, error::did_you_mean};
+use crate::{Choice, Genotype, SlotInfo, SpaceError, error::did_you_mean};
 
 /// A candidate as the searcher sees it: the index of each slot's choice, in the backbone's order of slots.
 pub type Genome = Vec<u16>;
@@ -60,14 +60,14 @@ pub struct SpaceRule {
 }
 
 impl SearchSpace {
-    /// Reads a space for a backbone. A pattern that matches no slot is an error, but for `mid.…` where the backbone has no
-    /// middle block: a space serves backbones with and without.
-    pub fn new(backbone: &Backbone, file: &SpaceFile) -> Result<Self, SpaceError> {
-        let infos = backbone.slots();
+    /// Reads a space for the slots of a backbone. A pattern that matches no slot is an error, but for `mid.…` where the backbone
+    /// has no middle block: a space serves backbones with and without.
+    pub fn new(infos: &[SlotInfo], file: &SpaceFile) -> Result<Self, SpaceError> {
+        let middle = infos.iter().any(|info| info.slot.as_str().starts_with("mid."));
         let mut lists = Vec::new();
         for (index, rule) in file.rules.iter().enumerate() {
             for (place, pattern) in rule.slots.iter().enumerate() {
-                let without_middle = pattern.starts_with("mid.") && backbone.config.mid.is_none();
+                let without_middle = pattern.starts_with("mid.") && !middle;
                 if !without_middle && !infos.iter().any(|info| info.slot.matches(pattern)) {
                     let slots = infos.iter().map(|info| info.slot.to_string()).collect();
                     let error = SpaceError::Slot { what: "a rule".into(), slot: pattern.clone(), slots };
@@ -76,15 +76,15 @@ impl SearchSpace {
             }
             lists.push(parse_choices(index, rule)?);
         }
-        let slot_choices = |info: SlotInfo| {
+        let slot_choices = |info: &SlotInfo| {
             let covers = |rule: &SpaceRule| rule.slots.iter().any(|pattern| info.slot.matches(pattern));
             let choices = match file.rules.iter().position(covers) {
                 None => vec![Choice::none()],
                 Some(rule) => lists[rule].clone(),
             };
-            SlotChoices { info, choices }
+            SlotChoices { info: info.clone(), choices }
         };
-        Ok(Self { slots: infos.into_iter().map(slot_choices).collect() })
+        Ok(Self { slots: infos.iter().map(slot_choices).collect() })
     }
 
     /// The genome that every choice is compared with: `none` at each slot, or the first choice of a slot that must hold an
@@ -212,14 +212,11 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::UNetConfig;
+    use crate::Slot;
 
-    fn backbone() -> Backbone {
-        let config = UNetConfig::from_json(
-            r#"{"block_out_channels": [16, 16], "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 2,
-            "down_block_types": ["DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D"]}"#,
-        );
-        Backbone::new(config.unwrap())
+    fn slots() -> Vec<SlotInfo> {
+        let names = ["in", "down.0.0.r", "down.1.0.r", "mid.0.r", "mid.0.a", "up.0.0.r", "up.1.0.r"];
+        names.map(|name| SlotInfo { slot: Slot::new(name), channels: 16, level: 0 }).into()
     }
 
     fn space() -> SearchSpace {
@@ -230,7 +227,7 @@ mod tests {
                 choices: vec!["none".into(), "attn1d".into(), "attn3d".into()],
             },
         ];
-        SearchSpace::new(&backbone(), &SpaceFile { rules }).unwrap()
+        SearchSpace::new(&slots(), &SpaceFile { rules }).unwrap()
     }
 
     fn rule(slots: &str, choices: &[&str]) -> SpaceRule {
@@ -239,9 +236,8 @@ mod tests {
 
     #[test]
     fn the_baseline_is_none_wherever_it_stands_and_else_the_first_choice() {
-        let space = |down: &[&str]| {
-            SearchSpace::new(&backbone(), &SpaceFile { rules: vec![rule("down.*", down)] }).unwrap()
-        };
+        let space =
+            |down: &[&str]| SearchSpace::new(&slots(), &SpaceFile { rules: vec![rule("down.*", down)] }).unwrap();
         let last = space(&["conv1d", "attn1d", "none"]);
         assert!(last.has_none());
         assert_eq!(last.genotype(&last.baseline()), Genotype::none());
@@ -277,7 +273,7 @@ mod tests {
             (vec![rule("down.*", &[])], "rules.0.choices", "at least one choice"),
             (vec![rule("down.0.0.x", &["none"])], "rules.0.slots.0", "did you mean down.0.0.r?"),
         ] {
-            match SearchSpace::new(&backbone(), &SpaceFile { rules }) {
+            match SearchSpace::new(&slots(), &SpaceFile { rules }) {
                 Err(SpaceError::Rule { key, error }) => {
                     assert_eq!(key, expected);
                     assert!(error.to_string().contains(words), "{error}");
@@ -317,14 +313,7 @@ mod tests {
     #[test]
     fn a_rule_for_no_slot_is_an_error_that_lists_them() {
         let rules = vec![SpaceRule { slots: vec!["dwn.*".into()], choices: vec!["none".into()] }];
-        let backbone = Backbone::new(
-            UNetConfig::from_json(
-                r#"{"block_out_channels": [32], "attention_head_dim": 4,
-            "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}"#,
-            )
-            .unwrap(),
-        );
-        let message = SearchSpace::new(&backbone, &SpaceFile { rules }).unwrap_err().to_string();
+        let message = SearchSpace::new(&slots(), &SpaceFile { rules }).unwrap_err().to_string();
         assert!(message.contains("dwn.*") && message.contains("down.0.0.r"), "{message}");
     }
 }

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use burn::tensor::{Device, Tensor, activation};
 use rand::RngExt;
 use tnas_graph::Graph;
+use tnas_models::{Backbone, DenoiserShape, Discriminator, HEAD_PREFIX};
 use tnas_network::{Leaves, Parameters, Stream, Value, WeightSource, execute, normal_vec, stream};
 use tnas_schedulers::{Parameterisation, euler_times, interpolate};
-use tnas_space::{Backbone, DenoiserShape, Discriminator, Genotype, HEAD_PREFIX};
+use tnas_space::Genotype;
 
 pub use self::settings::AdversarialSettings;
 use crate::{

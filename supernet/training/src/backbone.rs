@@ -2,8 +2,9 @@ use burn::tensor::Device;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tnas_graph::{Graph, HostTensor};
+use tnas_models::{Backbone, DenoiserShape, TextEncoder};
 use tnas_network::{Parameters, Value, WeightSource, execute, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, TextEncoder};
+use tnas_space::Genotype;
 
 use crate::{
     AdamWSettings, CaptionTokens, Checkpointing, Compute, FlowSettings, LatentSet, LatentSource, LoopSettings,

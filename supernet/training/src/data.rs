@@ -1,5 +1,5 @@
 use tnas_clips::{CaptionTokenizer, Clip};
-use tnas_space::TextEncoder;
+use tnas_models::TextEncoder;
 
 use crate::{Loading, TrainError};
 

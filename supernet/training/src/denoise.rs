@@ -69,7 +69,7 @@ impl Denoise<'_> {
 }
 
 /// Host floats as constants of a run on `device`, plain or with gradients.
-pub(crate) fn on(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
+pub fn on(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
     Value::from_f32(data, shape, &device.clone().inner()).constant_for(device)
 }
 

@@ -8,6 +8,9 @@ pub enum TrainError {
     /// A graph could not be built.
     #[error(transparent)]
     Space(#[from] tnas_space::SpaceError),
+    /// A graph could not be built.
+    #[error(transparent)]
+    Model(#[from] tnas_models::ModelError),
     /// A graph could not be run.
     #[error(transparent)]
     Runtime(#[from] tnas_graph::RuntimeError),
@@ -65,7 +68,7 @@ pub enum TrainError {
         "train the evaluator on {clip}: it has no label {label:?}, its labels are: {}{}; add the label to the clip's metadata, or leave \
          {label:?} out of the evaluator's labels",
         if known.is_empty() { "none".into() } else { known.join(", ") },
-        nearest.as_ref().map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+        tnas_space::nearest(label, known.iter().map(String::as_str)).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
     )]
     NoLabel {
         /// File or number of the clip.
@@ -74,8 +77,6 @@ pub enum TrainError {
         label: String,
         /// Labels of the clip.
         known: Vec<String>,
-        /// The one of them that was probably meant.
-        nearest: Option<String>,
     },
     /// A clip's label has a value that the classifier does not distinguish.
     #[error("train the evaluator on {clip}: its label {label:?} is {value:?}, the evaluator distinguishes {}", known.join(", "))]

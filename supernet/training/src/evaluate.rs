@@ -2,9 +2,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
+use tnas_models::DenoiserShape;
 use tnas_network::{Parameters, side_by_side, stream};
 use tnas_schedulers::Parameterisation;
-use tnas_space::DenoiserShape;
 
 use crate::{FlowSettings, LatentSet, LatentSource, TextFeatures, TrainError, flow_loss::FlowBatch};
 
@@ -64,6 +64,12 @@ impl HeldOut {
         seed: u64,
     ) -> Result<Self, TrainError> {
         set.check(text.context.len())?;
+        if count == 0 || batch == 0 {
+            let message = format!(
+                "a held-out loss of {count} clips in batches of {batch} was asked for; give at least 1 each"
+            );
+            return Err(TrainError::Data(message));
+        }
         let mut rng = stream(seed, "held-out", 0);
         let indices: Vec<usize> = (0..count).map(|i| i % set.captions().len()).collect();
         // A stride coprime to the count spreads times evenly over clips of one kind.
@@ -149,11 +155,6 @@ impl Paired {
         });
         Ok(Self { difference: mean, standard_error, clips })
     }
-
-    /// Whether the difference is larger than this many standard errors; not known of one clip.
-    pub fn exceeds(&self, sigmas: f64) -> Option<bool> {
-        Some(self.difference.abs() > sigmas * self.standard_error?)
-    }
 }
 
 fn mean_square(a: &[f32], b: &[f32]) -> f64 {
@@ -220,7 +221,6 @@ mod tests {
         let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
         let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1])).unwrap();
         assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error.unwrap() < 1e-12);
-        assert_eq!(paired.exceeds(1.96), Some(true));
     }
 
     #[test]
@@ -228,7 +228,6 @@ mod tests {
         let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
         let paired = Paired::new(&loss(vec![1.0]), &loss(vec![3.0])).unwrap();
         assert_eq!(paired, Paired { difference: -2.0, standard_error: None, clips: 1 });
-        assert_eq!(paired.exceeds(1.96), None);
         for (first, second) in [(vec![], vec![]), (vec![1.0, 2.0], vec![1.0])] {
             let message = Paired::new(&loss(first.clone()), &loss(second)).unwrap_err().to_string();
             assert!(message.contains(&format!("one is of {} clips", first.len())), "{message}");

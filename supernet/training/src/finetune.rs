@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
+use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::stream;
-use tnas_space::{Backbone, DenoiserShape, Genotype};
+use tnas_space::Genotype;
 
 use crate::{
     AdamWSettings, Checkpointing, Compute, FlowSettings, HeldOut, LatentSource, LoopSettings, Observer,

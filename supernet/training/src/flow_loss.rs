@@ -351,7 +351,7 @@ impl HalfGraphs {
 }
 
 /// A loss that counts for a fraction of its step.
-pub(crate) fn part_loss(loss: Tensor<1>, share: f64) -> PartLoss {
+pub fn part_loss(loss: Tensor<1>, share: f64) -> PartLoss {
     PartLoss { value: scalar(&loss) * share, loss: loss.mul_scalar(share) }
 }
 

@@ -1,9 +1,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use tnas_graph::Graph;
+use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Parameters, Stream, Value, clip_noise, execute, side_by_side, stream};
 use tnas_schedulers::{Parameterisation, Plan, Sampler, Scheduler, SchedulerConfig};
-use tnas_space::{Backbone, DenoiserShape, Genotype};
+use tnas_space::Genotype;
 
 use crate::{EMPTY_CAPTION, TextFeatures, TrainError};
 

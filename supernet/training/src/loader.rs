@@ -46,7 +46,7 @@ impl LoadTimes {
 }
 
 /// Batches by step, made ahead of time by threads of their own. What a step gets depends on the step alone.
-pub(crate) struct Loader<T> {
+pub struct Loader<T> {
     stage: String,
     steps: u64,
     ahead: u64,
@@ -69,7 +69,7 @@ struct State<T> {
 
 /// Trains with `make`'s batches loaded beside: `train` takes each from the loader. Tells the observer what was waited
 /// whenever a checkpoint is written, and at the end.
-pub(crate) fn beside<T: Send>(
+pub fn beside<T: Send>(
     loading: Loading,
     run: &LoopSettings,
     observer: &mut dyn Observer,

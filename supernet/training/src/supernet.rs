@@ -3,8 +3,9 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tnas_graph::cost;
+use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Device, Parameters, Value, side_by_side, stream};
-use tnas_space::{Backbone, DenoiserShape, Genome, Genotype, SearchSpace};
+use tnas_space::{Genome, Genotype, SearchSpace};
 
 use crate::{
     AdamWSettings, Checkpointing, Compute, FairSampler, FlowSettings, HeldOut, LatentSource, LoopSettings,

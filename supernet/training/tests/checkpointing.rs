@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use counted::counted;
 use tnas_graph::Graph;
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_network::{Leaves, Parameters, Value, execute, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
+use tnas_space::Genotype;
 use tnas_training::{
     Checkpointing, FinetuneSettings, LatentSet, LoopSettings, Silent, TEMPORAL_PREFIX, TextFeatures, TrainSet,
     finetune,

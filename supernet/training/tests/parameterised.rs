@@ -1,9 +1,10 @@
 //! A backbone that predicts noise trains and samples by the losses and samplers of flows, and by its own scheduler.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_network::{Parameters, normal_vec, open_device, stream};
 use tnas_schedulers::{Class, Parameterisation, Sampler, SchedulerConfig};
-use tnas_space::{Backbone, DenoiserShape, Genotype, UNetConfig};
+use tnas_space::Genotype;
 use tnas_training::{
     FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LoopSettings, Silent, TextFeatures, TrainSet, finetune,
     generate,

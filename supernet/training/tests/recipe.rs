@@ -6,8 +6,9 @@ mod world;
 use std::{cell::RefCell, collections::BTreeMap};
 
 use tnas_graph::Weights;
+use tnas_models::DenoiserShape;
 use tnas_network::{Parameters, Value, WeightSource, execute, normal_vec, stream};
-use tnas_space::{Choice, DenoiserShape, Genotype, OPERATORS};
+use tnas_space::{Choice, Genotype, OPERATORS};
 use tnas_training::{
     AdamWSettings, AdversarialSettings, BackboneSettings, Checkpointing, Compute, FinetuneSettings, FlowSettings,
     HeldOut, LoopSettings, Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet,

@@ -12,7 +12,7 @@ mod published;
 mod shift;
 mod tokens;
 
-pub(crate) use position::sinusoidal;
+pub use position::sinusoidal;
 use tnas_graph::{GraphBuilder, ValueId};
 
 use crate::{Arg, OperatorSpec, Slot};

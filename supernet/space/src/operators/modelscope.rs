@@ -4,7 +4,7 @@ use super::{
     Count, Insertion, OperatorKind, Param, Word,
     published::{Position, TemporalTransformer},
 };
-use crate::{OperatorSpec, backbone::over_frames};
+use crate::{OperatorSpec, layers::over_frames};
 
 const BLOCK: Word = Word::new("block", &["conv", "attn"]);
 const HEADS: Count = Count::new("heads", 0, 0, 1024);

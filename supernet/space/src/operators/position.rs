@@ -1,7 +1,7 @@
 //! Fixed sinusoidal position codes.
 
 /// Sinusoidal code of `positions` as `[positions, channels]`, sines and cosines interleaved (Vaswani et al. 2017, §3.5).
-pub(crate) fn sinusoidal(positions: usize, channels: usize) -> Vec<f32> {
+pub fn sinusoidal(positions: usize, channels: usize) -> Vec<f32> {
     let value = |position: usize, channel: usize| {
         let rate = 10_000f64.powf(-((channel / 2 * 2) as f64) / channels as f64);
         let angle = position as f64 * rate;

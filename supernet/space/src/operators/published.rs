@@ -3,11 +3,11 @@
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::Insertion;
-use crate::backbone::{Law, attention, geglu};
+use crate::layers::{BranchWeights, attention, geglu};
 
 /// Inside the transformer everything is drawn: its last projection alone is zero at the start. A narrower transformer uses
 /// the front of a wider one's weights.
-const LAW: Law = Law { out: Init::FanIn, elastic: Elastic::Prefix };
+const BRANCH: BranchWeights = BranchWeights { out: Init::FanIn, elastic: Elastic::Prefix };
 
 /// What a temporal transformer needs to know besides its path.
 pub(super) struct TemporalTransformer {
@@ -62,11 +62,11 @@ impl TemporalTransformer {
         for layer in 1..=2 {
             let h = layer_norm(g, &format!("{path}.norm{layer}"), x);
             let h = self.placed(g, path, h);
-            let h = attention(g, &format!("{path}.attn{layer}"), h, h, self.heads, self.depth, LAW);
+            let h = attention(g, &format!("{path}.attn{layer}"), h, h, self.heads, self.depth, BRANCH);
             x = g.add(&format!("{path}.add{layer}"), h, x);
         }
         let h = layer_norm(g, &format!("{path}.norm3"), x);
-        let h = geglu(g, &format!("{path}.ff"), h, LAW);
+        let h = geglu(g, &format!("{path}.ff"), h, BRANCH);
         g.add(&format!("{path}.add3"), h, x)
     }
 

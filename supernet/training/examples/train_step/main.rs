@@ -12,8 +12,9 @@ use std::{collections::BTreeMap, env, error::Error, path::Path, time::Instant};
 use burn::tensor::Tensor;
 use cpu_time::ProcessTime;
 use tnas_graph::Graph;
+use tnas_models::{Backbone, DenoiserShape, MotionModel, NameMap, UNetConfig};
 use tnas_network::{Device, Parameter, Parameters, Value, execute, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, MotionModel, NameMap, UNetConfig};
+use tnas_space::Genotype;
 use tnas_training::{AdamWSettings, Optimizer, PartLoss, TrainError, TrainSet};
 use tnas_weights::WeightFiles;
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use tnas_graph::Weights;
+use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
-use tnas_space::{Backbone, DenoiserShape, Genotype, SearchSpace, SpaceFile, SpaceRule, UNetConfig};
+use tnas_space::{Genotype, SearchSpace, SpaceFile, SpaceRule};
 use tnas_training::{
     AdversarialSettings, DistillMethod, FinetuneSettings, FlowSettings, HeldOut, LatentSet, LatentSource,
     LoopSettings, Observer, ScoreSettings, Student, SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError,
@@ -31,7 +32,7 @@ impl World {
             slots: vec!["down.1.*".into(), "mid.0.r".into()],
             choices: choices.map(String::from).to_vec(),
         }];
-        let space = SearchSpace::new(&backbone, &SpaceFile { rules }).unwrap();
+        let space = SearchSpace::new(&backbone.slots(), &SpaceFile { rules }).unwrap();
         let shape = DenoiserShape { batch: 1, frames: 3, height: 8, width: 8, tokens: 4 };
         let graphs: Vec<_> =
             space.covering().iter().map(|g| backbone.denoiser(&space.genotype(g), shape).unwrap()).collect();

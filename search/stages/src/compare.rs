@@ -1,0 +1,356 @@
+//! The winner compared with other architectures, trained alike.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_network::stream;
+use tnas_space::{Choice, Genome, Genotype, SearchSpace, SpaceError};
+use tnas_study::hash_path;
+use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
+
+use super::{
+    finetune::{train_arm, write_pipeline},
+    front::Here,
+    staged,
+    supernet::held_out,
+};
+use crate::{measuring::Subjects, progress::interrupted, workbench::Workbench};
+
+/// Times that each arm's latency is measured, by turns.
+const ROUNDS: usize = 3;
+
+/// Genotypes tried for each random arm of the winner's size.
+const DRAWS: usize = 20_000;
+
+/// Standard errors to either side of a difference that counts as none: 95 % of the normal distribution.
+const SIGMAS: f64 = 1.96;
+
+/// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention
+/// everywhere, the hand-made rule of 1-D operators at high and 3-D ones at low resolution, random architectures of the winner's
+/// size, and the study's own. Says which the winner dominates, and by which it is dominated.
+pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    let (study, asked) = (&bench.study, &bench.study.compare);
+    let settings =
+        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() };
+    let compared = (&study.search.flow, study.search.batch, study.search.compared_clips);
+    let target = (&study.profile.target, study.profile.threads);
+    let supernet = hash_path(bench.run.supernet())?;
+    let inputs =
+        json!([winner.to_string(), settings, asked, compared, target, supernet, bench.noised_data(), study.seed]);
+    let subjects = Subjects::open(bench)?;
+    let arms = arms(bench, &subjects, winner)?;
+    let stages: Vec<String> = arms.iter().map(|arm| format!("compare-{}", arm.name)).collect();
+    let names: Vec<&str> = stages.iter().map(String::as_str).collect();
+    staged(&bench.run, "compare", &inputs, &[bench.run.path("models/compared/winner/unet")], &names, || {
+        let (model, latents) = (bench.image_model()?, bench.latents()?);
+        let clips = held_out(bench, &model, &latents, study.search.compared_clips)?;
+        let mut losses = Vec::new();
+        for (arm, stage) in arms.iter().zip(&stages) {
+            let trained = train_arm(bench, &model, &latents, &clips, &settings, stage, &arm.genotype)?;
+            let folder = bench.run.model(&format!("compared/{}", arm.name));
+            let first_frame = settings.first_frame > 0.0;
+            write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;
+            losses.push(trained.loss);
+        }
+        let latencies = latencies(bench, &subjects, &arms)?;
+        let results: Vec<Compared> =
+            arms.iter().zip(&losses).zip(&latencies).map(|((arm, loss), ms)| Compared { arm, loss, ms }).collect();
+        let told = told(&results, asked.size_tolerance, settings.steps)?;
+        print(&told);
+        Ok(told)
+    })
+}
+
+/// What is compared.
+struct Arm {
+    name: String,
+    genotype: Genotype,
+    /// Weights of the whole network.
+    parameters: u64,
+    random: bool,
+}
+
+fn arms(bench: &Workbench, subjects: &Subjects, winner: &Genotype) -> anyhow::Result<Vec<Arm>> {
+    let (settings, space) = (&bench.study.compare, &subjects.space);
+    let sizes = Sizes::new(subjects)?;
+    let size = sizes.of(&space.genome(winner)?);
+    let arm = |name: &str, genotype: Genotype| -> anyhow::Result<Arm> {
+        let parameters = tnas_graph::cost(&subjects.graph(&genotype)?).parameters;
+        Ok(Arm { name: name.into(), genotype, parameters, random: false })
+    };
+    let mut arms = vec![arm("winner", winner.clone())?, arm("none", Genotype::none())?];
+    let nearest = |genomes: Vec<Genome>| genomes.into_iter().min_by_key(|genome| sizes.of(genome).abs_diff(size));
+    if let Some(genome) = nearest(attention_everywhere(space)) {
+        arms.push(arm("attention-everywhere", space.genotype(&genome))?);
+    }
+    if let Some(genome) = nearest(hand_rule(space)) {
+        arms.push(arm("hand-rule", space.genotype(&genome))?);
+    }
+    for (name, text) in &settings.arms {
+        let wrong = |message: String| bench.source.error(&format!("compare.arms.{name}"), message);
+        let genotype: Genotype = text.parse().map_err(|error: SpaceError| wrong(error.to_string()))?;
+        subjects.model.backbone.check_slots(&genotype).map_err(|error| wrong(error.to_string()))?;
+        arms.push(arm(name, genotype)?);
+    }
+    let near = |genome: &Genome| sizes.of(genome).abs_diff(size) as f64 <= settings.size_tolerance * size as f64;
+    let mut rng = stream(bench.study.seed, "compare", 0);
+    for index in 0..settings.random {
+        let genome = (0..DRAWS).map(|_| space.sample(&mut rng)).find(near).with_context(|| {
+            format!(
+                "failed to draw an architecture within {} % of the winner's {size} parameters in {DRAWS} tries: raise \
+                 compare.size_tolerance, or set compare.random = 0",
+                100.0 * settings.size_tolerance
+            )
+        })?;
+        arms.push(Arm { random: true, ..arm(&format!("random-{}", index + 1), space.genotype(&genome))? });
+    }
+    Ok(arms)
+}
+
+/// Parameters of a space's networks: those of its baseline, and what each choice adds to them.
+struct Sizes {
+    baseline: u64,
+    choices: Vec<Vec<i64>>,
+}
+
+impl Sizes {
+    fn new(subjects: &Subjects) -> anyhow::Result<Self> {
+        let space = &subjects.space;
+        let of = |genome: &[u16]| -> anyhow::Result<u64> {
+            Ok(tnas_graph::cost(&subjects.graph(&space.genotype(genome))?).parameters)
+        };
+        let mut genome = space.baseline();
+        let baseline = of(&genome)?;
+        let mut choices = Vec::new();
+        for (slot, info) in space.slots().iter().enumerate() {
+            let mut sizes = Vec::new();
+            for choice in 0..info.choices.len() {
+                genome[slot] = choice as u16;
+                sizes.push(of(&genome)? as i64 - baseline as i64);
+            }
+            genome[slot] = info.baseline();
+            choices.push(sizes);
+        }
+        Ok(Self { baseline, choices })
+    }
+
+    fn of(&self, genome: &[u16]) -> u64 {
+        let added = genome.iter().zip(&self.choices).map(|(&choice, sizes)| sizes[usize::from(choice)]);
+        self.baseline.saturating_add_signed(added.sum())
+    }
+}
+
+/// Whether a choice is one operator of one of these kinds.
+fn is_one_of(choice: &Choice, kinds: &[&str]) -> bool {
+    matches!(choice.operators(), [one] if kinds.contains(&one.name()))
+}
+
+/// All operators of these kinds that any slot offers.
+fn offered(space: &SearchSpace, kinds: &[&str]) -> Vec<Choice> {
+    let mut found = Vec::new();
+    for choice in space.slots().iter().flat_map(|slot| &slot.choices) {
+        if is_one_of(choice, kinds) && !found.contains(choice) {
+            found.push(choice.clone());
+        }
+    }
+    found
+}
+
+/// At each slot the first of the wanted choices that it offers; its baseline where it offers none of them.
+fn genome(space: &SearchSpace, wanted: impl Fn(usize) -> Vec<Choice>) -> Genome {
+    let index = |slot: &tnas_space::SlotChoices| {
+        let found =
+            wanted(slot.info.level).into_iter().find_map(|choice| slot.choices.iter().position(|c| *c == choice));
+        found.map_or(slot.baseline(), |found| found as u16)
+    };
+    space.slots().iter().map(index).collect()
+}
+
+/// One kind of temporal attention in every slot (AnimateDiff, arXiv 2307.04725): a genome per variant of it.
+fn attention_everywhere(space: &SearchSpace) -> Vec<Genome> {
+    let offered = offered(space, &["attn1d"]);
+    let first = |choice: &Choice| [std::slice::from_ref(choice), &offered].concat();
+    offered.iter().map(|choice| genome(space, |_| first(choice))).collect()
+}
+
+/// 1-D operators at the high resolutions, attention over space and time at the lowest: a genome per pair of operators.
+fn hand_rule(space: &SearchSpace) -> Vec<Genome> {
+    let (flat, deep) = (offered(space, &["attn1d", "conv1d"]), offered(space, &["attn3d"]));
+    let lowest = space.slots().iter().map(|slot| slot.info.level).max().unwrap_or(0);
+    let pairs = flat.iter().flat_map(|flat| deep.iter().map(move |deep| (flat, deep)));
+    pairs
+        .map(|(flat, deep)| {
+            genome(
+                space,
+                |level| {
+                    if level == lowest { vec![deep.clone(), flat.clone()] } else { vec![flat.clone()] }
+                },
+            )
+        })
+        .collect()
+}
+
+/// Milliseconds of an arm, over several measurements.
+#[derive(Clone, Copy)]
+struct Milliseconds {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+/// Each arm's latency by turns; none where the target is not this machine.
+fn latencies(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Result<Vec<Option<Milliseconds>>> {
+    let Some(mut here) = Here::open(bench, subjects)? else { return Ok(vec![None; arms.len()]) };
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); arms.len()];
+    for _ in 0..ROUNDS {
+        for (arm, times) in arms.iter().zip(&mut times) {
+            times.extend(here.time(&arm.genotype)?.map(|(ms, _)| ms));
+            if interrupted() {
+                anyhow::bail!(crate::Interrupted { stage: "compare".into() });
+            }
+        }
+    }
+    let of = |mut times: Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        let (&least, &most) = (times.first()?, times.last()?);
+        Some(Milliseconds { median: times[times.len() / 2], least, most })
+    };
+    Ok(times.into_iter().map(of).collect())
+}
+
+struct Compared<'a> {
+    arm: &'a Arm,
+    loss: &'a HeldOutLoss,
+    ms: &'a Option<Milliseconds>,
+}
+
+/// Which of two is better in one respect, beyond what chance explains: −1 the first, 1 the second.
+fn sign(difference: f64, error: f64) -> i8 {
+    if difference.abs() <= error { 0 } else { difference.signum() as i8 }
+}
+
+/// How the winner stands to another in loss and latency.
+fn standing(paired: &Paired, winner: &Compared, other: &Compared) -> [i8; 2] {
+    // One clip alone has no error: nothing is known to be beyond it.
+    let loss = paired.standard_error.map_or(0, |error| sign(paired.difference, SIGMAS * error));
+    let latency = match (winner.ms, other.ms) {
+        (Some(a), Some(b)) if a.most < b.least => -1,
+        (Some(a), Some(b)) if b.most < a.least => 1,
+        _ => 0,
+    };
+    [loss, latency]
+}
+
+/// Better in one respect at least, and in none worse.
+fn dominates(standing: [i8; 2]) -> bool {
+    standing.contains(&-1) && !standing.contains(&1)
+}
+
+fn told(results: &[Compared], tolerance: f64, steps: u64) -> anyhow::Result<Value> {
+    let winner = &results[0];
+    let mut random: Vec<&Compared> = results.iter().filter(|one| one.arm.random).collect();
+    random.sort_by(|a, b| a.loss.mean.total_cmp(&b.loss.mean));
+    // Of two in the middle the better one.
+    let median = random.get(random.len().saturating_sub(1) / 2).map(|one| one.arm.name.clone());
+    let mut verdicts: BTreeMap<&str, Vec<&str>> = [("dominated_by", vec![]), ("dominates", vec![])].into();
+    let mut rows = Vec::new();
+    for one in results {
+        let size = one.arm.parameters as f64 / winner.arm.parameters as f64;
+        let paired = Paired::new(winner.loss, one.loss)?;
+        let [loss, latency] = standing(&paired, winner, one);
+        let same_size = (size - 1.0).abs() <= tolerance;
+        // The image model alone has no size to keep; of the random ones the median speaks.
+        let counts = (same_size || one.arm.name == "none")
+            && (!one.arm.random || median.as_deref() == Some(one.arm.name.as_str()));
+        if counts && dominates([loss, latency]) {
+            verdicts.entry("dominates").or_default().push(&one.arm.name);
+        }
+        if counts && dominates([-loss, -latency]) {
+            verdicts.entry("dominated_by").or_default().push(&one.arm.name);
+        }
+        rows.push(json!({
+            "arm": one.arm.name,
+            "genotype": one.arm.genotype.to_string(),
+            "parameters": one.arm.parameters,
+            "size": size,
+            "same_size": same_size,
+            "held_out_loss": one.loss.mean,
+            "bands": one.loss.bands,
+            "winner_minus_this": paired.difference,
+            "standard_error": paired.standard_error,
+            "clips": paired.clips,
+            "latency_ms": one.ms.map(|ms| json!({"median": ms.median, "least": ms.least, "most": ms.most})),
+            "winner_is": {"loss": loss, "latency": latency},
+        }));
+    }
+    Ok(json!({"steps": steps, "size_tolerance": tolerance, "rows": rows, "random_median": median,
+        "verdicts": verdicts}))
+}
+
+/// The rows and the verdict on the terminal.
+fn print(told: &Value) {
+    let number = |value: &Value, digits: usize| value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"));
+    for row in told["rows"].as_array().into_iter().flatten() {
+        eprintln!(
+            "{:>24}  loss {}  winner − this {:>8} ± {}  {:>7} ms  {} parameters",
+            row["arm"].as_str().unwrap_or("?"),
+            number(&row["held_out_loss"], 4),
+            number(&row["winner_minus_this"], 4),
+            number(&row["standard_error"], 4),
+            number(&row["latency_ms"]["median"], 2),
+            row["parameters"]
+        );
+    }
+    for (key, words) in [("dominates", "the winner dominates"), ("dominated_by", "it is dominated by")] {
+        let names = told["verdicts"][key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let names: Vec<&str> = names.collect();
+        eprintln!("{words}: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domination_needs_a_gain_and_forbids_a_loss() {
+        assert!(dominates([-1, 0]) && dominates([0, -1]) && dominates([-1, -1]));
+        assert!(!dominates([0, 0]) && !dominates([-1, 1]) && !dominates([1, -1]));
+        assert_eq!([sign(-0.2, 0.1), sign(0.05, 0.1), sign(0.2, 0.1)], [-1, 0, 1]);
+    }
+
+    #[test]
+    fn hand_made_arms_put_each_operator_where_the_rule_says() {
+        use tnas_models::{Backbone, UNetConfig};
+        use tnas_space::{SpaceFile, SpaceRule};
+        let config = r#"{"in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
+            "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "attention_head_dim": 2,
+            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "cross_attention_dim": 8, "norm_num_groups": 4}"#;
+        let backbone = Backbone::new(UNetConfig::from_json(config).expect("a config"));
+        let rule = |slots: &str, choices: &[&str]| SpaceRule {
+            slots: vec![slots.into()],
+            choices: choices.iter().map(|&choice| choice.into()).collect(),
+        };
+        let rules = vec![
+            rule("mid.0.r", &["none", "conv1d(k=3)", "attn1d(heads=2)", "attn3d(heads=2)"]),
+            rule("down.*", &["none", "conv1d(k=3)", "attn1d(heads=1)", "attn1d(heads=2)"]),
+        ];
+        let space = SearchSpace::new(&backbone.slots(), &SpaceFile { rules }).expect("a space");
+        let everywhere = attention_everywhere(&space);
+        assert_eq!(everywhere.len(), 2);
+        for genome in &everywhere {
+            let genotype = space.genotype(genome);
+            let open = space.slots().iter().filter(|slot| slot.choices.len() > 1).count();
+            assert_eq!(genotype.insertions().count(), open, "{genotype}");
+            assert!(genotype.insertions().all(|(_, choice)| is_one_of(choice, &["attn1d"])));
+        }
+        let by_hand = hand_rule(&space);
+        assert_eq!(by_hand.len(), 3);
+        for genome in &by_hand {
+            let genotype = space.genotype(genome);
+            let deep = genotype.insertions().filter(|(_, choice)| is_one_of(choice, &["attn3d"]));
+            assert!(deep.map(|(slot, _)| slot.to_string()).eq(["mid.0.r".to_string()]), "{genotype}");
+        }
+    }
+}

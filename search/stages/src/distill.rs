@@ -1,0 +1,160 @@
+//! Few-step students.
+
+use serde_json::{Value, json};
+use tnas_network::Parameters;
+use tnas_space::Genotype;
+use tnas_training::{AdversarialSettings, DistillMethod, Student, TimeDistribution, train_student};
+
+use super::{
+    evaluate::evaluate_into,
+    evaluator::evaluator,
+    finetune::{read_winner, write_pipeline},
+    loop_settings, staged,
+};
+use crate::{
+    options::{DistillOptions, EvaluateOptions, SamplerChoice, StudentArm, SweepOptions},
+    previews::Previews,
+    progress::Watch,
+    workbench::Workbench,
+};
+use tnas_pipeline::model_folder::read_unet;
+use tnas_study::hash_path;
+
+/// A few-step student of the winner's: the study's own, or one of another method or number of steps beside it.
+pub struct Variant {
+    settings: AdversarialSettings,
+    /// What its stage, figures and folder are called after; empty for the study's own.
+    suffix: String,
+}
+
+impl Variant {
+    /// The study's own.
+    pub fn own(bench: &Workbench) -> Self {
+        Self { settings: bench.study.distill.clone(), suffix: String::new() }
+    }
+
+    /// The one asked for; the study's own where the study asks for the same.
+    pub fn asked(bench: &Workbench, args: &DistillOptions) -> Self {
+        let mut settings = bench.study.distill.clone();
+        settings.student_steps = args.steps.unwrap_or(settings.student_steps);
+        settings.method = args.method.unwrap_or(settings.method);
+        if settings == bench.study.distill {
+            return Self::own(bench);
+        }
+        let suffix = format!("-{}-{}", settings.method.name(), settings.student_steps);
+        Self { settings, suffix }
+    }
+
+    fn folder(&self, winner: &Genotype) -> String {
+        format!("{}-student{}", winner.arch_id(), self.suffix)
+    }
+}
+
+/// Fine-tunes the winner to few steps: the study's own student.
+pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    distill_variant(bench, winner, &Variant::own(bench))
+}
+
+/// The same for any student; its pipeline lies beside the winner's.
+pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) -> anyhow::Result<Value> {
+    let settings = &variant.settings;
+    let teacher = bench.run.model(&winner.arch_id().to_string());
+    let inputs = json!([settings, hash_path(&teacher)?, bench.noised_data(), bench.study.seed]);
+    let folder = bench.run.model(&variant.folder(winner));
+    let outputs = [folder.join("unet/diffusion_pytorch_model.safetensors")];
+    let stage = format!("distill{}", variant.suffix);
+    staged(&bench.run, &stage, &inputs, &outputs, &[&stage], || {
+        let (model, latents) = (bench.image_model()?, bench.latents()?);
+        let backbone = &model.pipeline.backbone;
+        let weights = read_winner(bench, winner)?;
+        let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
+        let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
+        let run = loop_settings(&bench.run, &stage, settings.steps);
+        let previews = Previews::new(bench, &model, &latents, winner).of_student(settings);
+        let mut watch = Watch::open(&bench.run, settings.watched(), settings.batch)?.previewing(previews);
+        train_student(
+            backbone,
+            winner,
+            &mut student,
+            &latents.train,
+            &model.features,
+            settings,
+            bench.study.seed,
+            &run,
+            &mut watch,
+        )?;
+        write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner, false)?;
+        Ok(json!({
+            "method": settings.method, "steps": settings.steps, "student_steps": settings.student_steps,
+            "folder": folder.strip_prefix(bench.run.root()).unwrap_or(&folder), "loading": watch.loading(),
+        }))
+    })
+}
+
+/// A student for each distribution of the times at which it is looked at, and what the evaluator says of their clips.
+pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<Value> {
+    let base = Variant::asked(bench, &args.student);
+    let method = base.settings.method;
+    let of = |settings: &AdversarialSettings| match method {
+        DistillMethod::Adversarial => settings.noise,
+        DistillMethod::Dmd2 => settings.scores.noise,
+    };
+    let deviations = match &args.deviations[..] {
+        [] => vec![of(&base.settings).deviation],
+        given => given.to_vec(),
+    };
+    let mut distributions = Vec::new();
+    for &mean in &args.means {
+        for &deviation in &deviations {
+            anyhow::ensure!(
+                mean.is_finite() && deviation > 0.0 && deviation.is_finite(),
+                "failed to sweep mean {mean} with deviation {deviation}: numbers are needed, deviations above 0"
+            );
+            distributions.push(TimeDistribution { mean, deviation });
+        }
+    }
+    let mut students = Vec::new();
+    for &distribution in &distributions {
+        let mut settings = base.settings.clone();
+        match method {
+            DistillMethod::Adversarial => settings.noise = distribution,
+            DistillMethod::Dmd2 => settings.scores.noise = distribution,
+        }
+        let suffix = format!("{}-noise_{}_{}", base.suffix, distribution.mean, distribution.deviation);
+        let variant = Variant { settings, suffix };
+        distill_variant(bench, winner, &variant)?;
+        students.push(StudentArm { path: bench.run.model(&variant.folder(winner)), steps: None });
+    }
+    evaluator(bench)?;
+    let sampler = if base.settings.student_steps > 1 { SamplerChoice::Renoise } else { SamplerChoice::Euler };
+    let asked = EvaluateOptions {
+        students,
+        steps: vec![base.settings.student_steps],
+        samplers: vec![sampler],
+        clips: args.clips,
+        ..EvaluateOptions::default()
+    };
+    let found = evaluate_into(bench, &asked, "evaluation/sweep")?;
+    let arms = found["arms"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Value> = distributions
+        .iter()
+        .zip(&arms)
+        .map(|(distribution, arm)| {
+            json!({"mean": distribution.mean, "deviation": distribution.deviation, "kernel_mmd": arm["metrics"]["kernel_mmd"],
+                "frechet": arm["metrics"]["frechet"]})
+        })
+        .collect();
+    let distance = |row: &&Value| row["kernel_mmd"]["estimate"].as_f64().unwrap_or(f64::INFINITY);
+    let best = rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
+    let figures =
+        json!({"method": method, "student_steps": base.settings.student_steps, "rows": rows, "best": best});
+    bench.run.dir().finish(&bench.run.stage("sweep", &(), &[])?, figures.clone())?;
+    Ok(figures)
+}
+
+/// The weights of the study's own student.
+pub fn read_student(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Parameters> {
+    let folder = bench.run.model(&Variant::own(bench).folder(winner));
+    bench.check_noise(&folder, "`tnas distill`")?;
+    read_unet(&folder, &bench.device)
+}

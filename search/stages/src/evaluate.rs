@@ -1,0 +1,241 @@
+//! Models and folders of films beside real clips, by the run's evaluator.
+
+mod arms;
+mod figures;
+mod gaps;
+mod real;
+mod scoring;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_clips::{Clip, SheetSettings, contact_sheet};
+use tnas_evaluation::{Measures, Memorisation, Yardstick, fitness};
+use tnas_network::stream;
+use tnas_study::hash_path;
+
+use self::{
+    arms::{Arm, ArmKind},
+    figures::{difference, figures},
+    real::RealSets,
+    scoring::{Scored, Scorer},
+};
+use super::{evaluator::read_evaluator, staged};
+use crate::{options::EvaluateOptions, workbench::Workbench};
+
+/// What a stored evaluation means; raise where it changes.
+const FORMAT_VERSION: u32 = 1;
+
+/// Where the evaluation of a run lies.
+const FOLDER: &str = "evaluation";
+
+/// Deviation of the noise of noisy real clips, as where the evaluator is trained.
+const NOISE: f32 = 0.3;
+
+/// The ways in which real clips are corrupted to evaluate the metrics.
+const CONTROLS: [&str; 6] = ["shuffled frames", "frozen", "noisy", "independent frames", "blended", "blurred"];
+
+/// Clips for each feature below which distances are said to be uncertain.
+const CLIPS_PER_FEATURE: usize = 8;
+
+/// Evaluates models and folders of films beside real clips, and the evaluator by corrupted real clips.
+pub fn evaluate(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Value> {
+    evaluate_into(bench, args, FOLDER)
+}
+
+/// The same with figures and sheets in a folder of the run.
+pub fn evaluate_into(bench: &Workbench, args: &EvaluateOptions, folder: &str) -> anyhow::Result<Value> {
+    args.check()?;
+    let file = bench.run.path(&format!("{folder}/evaluation.json"));
+    let stage = if folder == FOLDER { "evaluate".to_string() } else { folder.replace('/', "-") };
+    let evaluator = read_evaluator(bench)?;
+    let arms = arms::planned(bench, args)?;
+    let clips = args.clips.unwrap_or(bench.study.samples.evaluated);
+    let seeds = if args.seeds.is_empty() { vec![bench.study.seed] } else { args.seeds.clone() };
+    let evaluator_hash = hash_path(bench.run.path("evaluator"))?;
+    let held_out = bench.held_out(2 * clips)?;
+    let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
+    let named: Vec<Value> = arms.iter().map(Arm::settings).collect::<anyhow::Result<_>>()?;
+    let inputs = json!([
+        FORMAT_VERSION,
+        evaluator_hash,
+        bench.data_key,
+        unseen,
+        bench.study.seed,
+        [bench.study.samples.shown, bench.study.samples.upscale],
+        [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
+        named,
+        CONTROLS,
+    ]);
+    staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
+        let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
+        let scorer = Scorer::new(bench, &evaluator, &evaluator_hash)?;
+        let evaluation = Evaluation { bench, args, scorer, sets, seeds, folder };
+        let found = evaluation.found(&arms)?;
+        bench.run.write_json(&format!("{folder}/evaluation.json"), &found)?;
+        Ok(json!({
+            "evaluator_hash": evaluator_hash,
+            "clips": clips,
+            "arms": arms.len(),
+            "unfit": found["fitness"].as_array().into_iter().flatten().filter(|row| row["fit"] == false)
+                .map(|row| row["metric"].clone()).collect::<Vec<_>>(),
+        }))
+    })?;
+    let text = std::fs::read(&file).context("failed to read the evaluation")?;
+    let found: Value = serde_json::from_slice(&text).context("failed to read the evaluation")?;
+    Ok(found)
+}
+
+struct Evaluation<'a> {
+    bench: &'a Workbench,
+    args: &'a EvaluateOptions,
+    scorer: Scorer<'a>,
+    sets: RealSets,
+    seeds: Vec<u64>,
+    folder: &'a str,
+}
+
+/// A named set of clips, measured.
+struct Row {
+    name: String,
+    settings: Value,
+    scored: Scored,
+    measures: Measures,
+}
+
+impl Evaluation<'_> {
+    fn found(&self, arms: &[Arm]) -> anyhow::Result<Value> {
+        let (bench, sets) = (self.bench, &self.sets);
+        let reference = self.scorer.real(&sets.reference_name, &sets.reference, 0)?.seeds.remove(0);
+        let yardstick = Yardstick::new(&reference, self.args.resamples, bench.study.seed)?;
+        let row = |name: String, settings: Value, scored: Scored| -> anyhow::Result<Row> {
+            let measures =
+                yardstick.measure(&scored.seeds).with_context(|| format!("failed to evaluate {name}"))?;
+            Ok(Row { name, settings, scored, measures })
+        };
+        let shown = bench.study.samples.shown;
+        let real = |name: &str, clips: &[Clip]| self.scorer.real(name, clips, shown);
+        let floor = row(sets.floor_name.clone(), json!({"kind": "real"}), real(&sets.floor_name, &sets.floor)?)?;
+        let held_out = if sets.held_out.is_empty() {
+            None
+        } else {
+            Some(row("real, held out".into(), json!({"kind": "real"}), real("held out", &sets.held_out)?)?)
+        };
+        let controls = self.controls(&row)?;
+        let mut rows = Vec::new();
+        for arm in arms {
+            let scored = match &arm.kind {
+                ArmKind::Model(model) => self.scorer.sampled(arm, model, &sets.asked, &self.seeds)?,
+                ArmKind::Folder(folder) => real(&arm.name, &real::films(bench, folder, sets.floor.len())?)?,
+            };
+            rows.push(row(arm.name.clone(), arm.settings()?, scored)?);
+        }
+        // What held-out real clips are away from training clips.
+        let untrained = held_out.as_ref().unwrap_or(&floor);
+        let mut distances: Vec<f64> = untrained.scored.seeds.iter().flat_map(|set| set.nearest.clone()).collect();
+        if held_out.is_none() {
+            distances.extend(&reference.nearest);
+        }
+        let told = |row: &Row, first: Option<&Row>| -> anyhow::Result<Value> {
+            let mut told = figures(&row.measures, &row.scored);
+            told["arm"] = json!(row.name);
+            told["settings"] = row.settings.clone();
+            if let Some(first) = first {
+                told["minus_first"] = difference(&row.measures, &first.measures);
+            }
+            let trained_on = held_out.is_some() && std::ptr::eq(row, &floor);
+            if !trained_on {
+                let nearest: Vec<f64> =
+                    row.scored.seeds.iter().flat_map(|set| set.nearest.iter().copied()).collect();
+                told["memorisation"] = json!(Memorisation::new(&nearest, &distances)?);
+            }
+            Ok(told)
+        };
+        self.write_sheets(&floor, &rows)?;
+        let named: Vec<(String, Measures)> =
+            controls.iter().map(|row| (row.name.clone(), row.measures.clone())).collect();
+        let fit = fitness(&floor.measures, &named);
+        let roles = arms.iter().zip(&rows);
+        let roles: Vec<_> =
+            roles.filter_map(|(arm, row)| Some((arm.role?, row.name.as_str(), &row.measures))).collect();
+        let pairs = (0..rows.len()).flat_map(|a| (a + 1..rows.len()).map(move |b| (a, b)));
+        Ok(json!({
+            "format_version": FORMAT_VERSION,
+            "evaluator": self.scorer.described()?,
+            "clips": sets.floor.len(),
+            "reference": {"clips": sets.reference.len(), "of": sets.reference_name},
+            "seeds": self.seeds,
+            "resamples": self.args.resamples,
+            "warnings": self.warnings(&rows),
+            "floor": told(&floor, None)?,
+            "held_out": held_out.as_ref().map(|row| told(row, None)).transpose()?,
+            "arms": rows.iter().map(|row| told(row, rows.first())).collect::<anyhow::Result<Vec<_>>>()?,
+            "controls": controls.iter().map(|row| told(row, None)).collect::<anyhow::Result<Vec<_>>>()?,
+            "fitness": fit.iter().map(|f| json!({"metric": f.metric.to_string(), "fit": f.is_fit(),
+                "blind_to": f.blind_to})).collect::<Vec<_>>(),
+            "few_steps": gaps::gaps(&roles),
+            "differences": pairs.map(|(a, b)| json!({"arm": rows[a].name, "minus": rows[b].name,
+                "difference": difference(&rows[a].measures, &rows[b].measures)})).collect::<Vec<_>>(),
+        }))
+    }
+
+    /// Real clips corrupted in one way each.
+    fn controls(&self, row: &impl Fn(String, Value, Scored) -> anyhow::Result<Row>) -> anyhow::Result<Vec<Row>> {
+        let real = &self.sets.floor;
+        let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
+        let corrupted: [Vec<Clip>; CONTROLS.len()] = [
+            real.iter().map(|clip| tnas_evaluation::shuffled_frames(clip, &mut rng)).collect(),
+            real.iter().map(tnas_evaluation::frozen).collect(),
+            real.iter().map(|clip| tnas_evaluation::noisy(clip, &mut rng, NOISE)).collect(),
+            tnas_evaluation::independent_frames(real, &mut rng),
+            tnas_evaluation::blended(real, &mut rng),
+            real.iter().map(tnas_evaluation::blurred).collect(),
+        ];
+        let one = |(name, clips): (&str, Vec<Clip>)| {
+            row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)
+        };
+        CONTROLS.into_iter().zip(corrupted).map(one).collect()
+    }
+
+    /// What a reader should know before the figures.
+    fn warnings(&self, rows: &[Row]) -> Vec<String> {
+        let (clips, features) = (self.sets.floor.len(), self.scorer.features());
+        let mut warnings = Vec::new();
+        let reference = self.sets.reference.len();
+        if clips.min(reference) < CLIPS_PER_FEATURE * features {
+            warnings.push(format!(
+                "{clips} clips beside {reference}, for {features} features: {} of each are wanted before distances are trusted",
+                CLIPS_PER_FEATURE * features
+            ));
+        }
+        for row in rows.iter().filter(|row| row.scored.len() != reference) {
+            warnings.push(format!(
+                "{} has {} clips, the reference {reference}: the Fréchet distance of sets of unequal size is biased \
+                 differently from the floor's",
+                row.name,
+                row.scored.len()
+            ));
+        }
+        if self.sets.reference_trained {
+            warnings.push("the reference is of clips that the evaluator was trained on".into());
+        }
+        warnings
+    }
+
+    /// A contact sheet for the real clips and for each arm.
+    fn write_sheets(&self, floor: &Row, rows: &[Row]) -> anyhow::Result<()> {
+        let folder = self.bench.run.path(&format!("{}/sheets", self.folder));
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("failed to clear {}", folder.display()))?;
+        }
+        let upscale = self.bench.study.samples.upscale.clamp(1, 3);
+        let sheet = SheetSettings { upscale, ..SheetSettings::default() };
+        for (index, row) in std::iter::once(floor).chain(rows).enumerate() {
+            let clips: Vec<&Clip> = row.scored.shown.iter().collect();
+            if !clips.is_empty() {
+                let name = format!("{}/sheets/{index:02}-{}.png", self.folder, arms::slug(&row.name));
+                self.bench.run.write(&name, &contact_sheet(&clips, &sheet)?)?;
+            }
+        }
+        Ok(())
+    }
+}

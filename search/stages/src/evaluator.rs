@@ -1,0 +1,204 @@
+//! The evaluator: trained, read, tried on corrupted clips.
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tnas_clips::{Clip, ClipSet};
+use tnas_evaluation::Whitening;
+use tnas_evaluation::{Evaluator, EvaluatorLabels, EvaluatorSettings, train_evaluator};
+use tnas_graph::Graph;
+use tnas_models::EvaluatorNetwork;
+use tnas_network::{Parameters, stream};
+use tnas_training::{Loading, TrainSet};
+
+use super::{loop_settings, staged};
+use crate::{progress::Watch, workbench::Workbench};
+use tnas_pipeline::model_folder::{read_parameters, save_parameters};
+use tnas_study::hash_path;
+
+/// Which evaluator lies in a run, and what it was trained on.
+pub const FILE: &str = "evaluator/evaluator.json";
+
+/// How its features are whitened before distances are taken.
+const WHITENING: &str = "evaluator/whitening.json";
+
+/// Training clips, as the evaluator saw them, that features are whitened by.
+const WHITENING_CLIPS: usize = 1000;
+
+/// Its weights.
+const WEIGHTS: &str = "evaluator/evaluator.safetensors";
+
+/// Trains the classifier that evaluates clips, and shows that it tells real clips from corrupted ones.
+pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
+    let settings = &bench.study.evaluator;
+    let inputs = json!([settings, bench.data_key, bench.study.seed]);
+    let path = bench.run.path(WEIGHTS);
+    let outputs = [path.clone(), bench.run.path(FILE), bench.run.path(WHITENING)];
+    staged(&bench.run, "evaluator", &inputs, &outputs, &["evaluator"], || {
+        let (network, labels) = Evaluator::network(&bench.train, settings)?;
+        let graph = network.graph(1)?;
+        let mut parameters = Parameters::new(&bench.device);
+        parameters.init(graph.weights(), bench.study.seed);
+        let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
+        let run = loop_settings(&bench.run, "evaluator", settings.steps);
+        let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
+        let latents = bench.latents()?;
+        let seen = match bench.codec {
+            None => bench.train.clone(),
+            Some(_) => {
+                let count = settings.decoded_clips.min(bench.train.len());
+                ClipSet::of(bench.seen_by_evaluator(
+                    &latents.train,
+                    &latents.statistics,
+                    &bench.train,
+                    0..count,
+                )?)?
+            }
+        };
+        let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
+        train_evaluator(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
+        save_parameters(&path, &set.averaged())?;
+        let published = Published {
+            format_version: 1,
+            evaluator_sha256: hash_path(&path)?,
+            training_split_sha256: bench.train.content_hash()?,
+            training_clips: bench.train.len(),
+            labels: settings.told(&labels).to_vec(),
+            network: network.clone(),
+            settings: settings.clone(),
+        };
+        bench.run.write_json(FILE, &published)?;
+        let evaluator = Evaluator::new(network, published.labels, set.averaged());
+        bench.run.write_json(WHITENING, &whitening(&evaluator, &seen)?)?;
+        let count = bench.validation.len();
+        let held_out =
+            bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..count)?;
+        let mut figures = controls(bench, &read_evaluator(bench)?, &held_out)?;
+        figures["loading"] = watch.loading();
+        Ok(figures)
+    })
+}
+
+/// What is published of an evaluator beside its weights: figures compare under one evaluator alone.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Published {
+    format_version: u32,
+    /// Of its weights' file.
+    evaluator_sha256: String,
+    /// Of all that the clips that it was trained on follow from, in order: [`tnas_clips::ClipSet::content_hash`].
+    training_split_sha256: String,
+    training_clips: usize,
+    /// Labels that it tells, each with its values.
+    labels: EvaluatorLabels,
+    network: EvaluatorNetwork,
+    settings: EvaluatorSettings,
+}
+
+/// What makes distances those in deviations of real clips.
+fn whitening(evaluator: &Evaluator, seen: &ClipSet) -> anyhow::Result<Whitening> {
+    let mut features = Vec::new();
+    let indices: Vec<usize> = (0..seen.len().min(WHITENING_CLIPS)).collect();
+    for some in indices.chunks(64) {
+        features.extend(evaluator.evaluate(&seen.clips(some.iter().copied())?)?.features);
+    }
+    Ok(Whitening::new(&features)?)
+}
+
+/// How the features of the run's evaluator are whitened.
+pub fn read_whitening(bench: &Workbench) -> anyhow::Result<Whitening> {
+    let file = bench.run.path(WHITENING);
+    let again =
+        || format!("failed to read {}; train the evaluator anew with `tnas evaluator train`", file.display());
+    serde_json::from_slice(&std::fs::read(&file).with_context(again)?).with_context(again)
+}
+
+/// The trained evaluator; an error where there is none, or it is one of other clips.
+pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
+    let (weights, file) = (bench.run.path(WEIGHTS), bench.run.path(FILE));
+    let again = "train it anew with `tnas evaluator train`";
+    for path in [&weights, &file] {
+        anyhow::ensure!(
+            path.is_file(),
+            "failed to evaluate: the run has no evaluator, {} is missing; train it first with `tnas evaluator train`",
+            path.display()
+        );
+    }
+    let bytes = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+    let published: Published =
+        serde_json::from_slice(&bytes).with_context(|| format!("failed to read {}; {again}", file.display()))?;
+    anyhow::ensure!(
+        published.format_version == 1,
+        "failed to use {}: its format version is {}, not 1; {again}",
+        file.display(),
+        published.format_version
+    );
+    let found = hash_path(&weights)?;
+    anyhow::ensure!(
+        published.evaluator_sha256 == found,
+        "failed to use {}: its hash is {found}, and {} tells another evaluator's, {}; {again}",
+        weights.display(),
+        file.display(),
+        published.evaluator_sha256
+    );
+    let (network, labels) = Evaluator::network(&bench.train, &bench.study.evaluator)?;
+    let mine = &bench.study.evaluator;
+    anyhow::ensure!(
+        published.network == network && published.labels == mine.told(&labels),
+        "failed to use the evaluator {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
+         {}×{}, width {}, and labels {}; {again}",
+        weights.display(),
+        published.network.frames,
+        published.network.size,
+        published.network.size,
+        published.network.width,
+        in_words(&published.labels),
+        network.frames,
+        network.size,
+        network.size,
+        network.width,
+        in_words(mine.told(&labels))
+    );
+    let split = bench.train.content_hash()?;
+    anyhow::ensure!(
+        published.training_split_sha256 == split,
+        "failed to use the evaluator {}: it was trained on other clips (split {}, the study's is {split}); {again}",
+        weights.display(),
+        published.training_split_sha256
+    );
+    let parameters = read_parameters(&bench.run.path("evaluator"), "evaluator", &bench.device)?;
+    let graph: Graph = network.graph(1)?;
+    parameters.extract(&graph)?;
+    Ok(Evaluator::new(network, published.labels, parameters))
+}
+
+fn in_words(labels: &[(String, Vec<String>)]) -> String {
+    let one = |(label, values): &(String, Vec<String>)| format!("{label} ({} values)", values.len());
+    if labels.is_empty() { "none".into() } else { labels.iter().map(one).collect::<Vec<_>>().join(", ") }
+}
+
+/// Distances of corrupted real clips from real ones: each must be worse than real against real.
+fn controls(bench: &Workbench, evaluator: &Evaluator, clips: &[Clip]) -> anyhow::Result<Value> {
+    let (a, b) = clips.split_at(clips.len() / 2);
+    let real = evaluator.evaluate(a)?;
+    let mut rng = stream(bench.study.seed, "controls", 0);
+    let mut arms = Vec::new();
+    let mut add = |name: &str, clips: &[Clip]| -> anyhow::Result<f64> {
+        let evaluated = evaluator.evaluate(clips)?;
+        let distance = tnas_evaluation::frechet_distance(&evaluated.features, &real.features)?;
+        arms.push(json!({"clips": name, "frechet": distance, "accuracy": evaluated.accuracy}));
+        Ok(distance)
+    };
+    let floor = add("real", b)?;
+    let shuffled: Vec<_> = b.iter().map(|clip| tnas_evaluation::shuffled_frames(clip, &mut rng)).collect();
+    let frozen: Vec<_> = b.iter().map(tnas_evaluation::frozen).collect();
+    let noisy: Vec<_> = b.iter().map(|clip| tnas_evaluation::noisy(clip, &mut rng, 0.3)).collect();
+    let worst = [add("shuffled", &shuffled)?, add("frozen", &frozen)?, add("noisy", &noisy)?];
+    let valid = worst.iter().all(|&distance| distance > floor);
+    Ok(json!({
+        "evaluator_hash": hash_path(bench.run.path("evaluator"))?,
+        "floor": floor,
+        "controls": arms,
+        "controls_worse_than_floor": valid,
+    }))
+}

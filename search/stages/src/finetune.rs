@@ -1,0 +1,161 @@
+//! Training of the winner.
+
+use serde_json::{Value, json};
+use tnas_network::Parameters;
+use tnas_space::Genotype;
+use tnas_training::{FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
+
+use super::{
+    loop_settings, staged,
+    supernet::{held_out, read_supernet, teacher},
+};
+use crate::{
+    previews::Previews,
+    progress::Watch,
+    workbench::{ImageModel, Latents, Workbench},
+};
+use tnas_pipeline::{
+    codec::LatentStatistics,
+    model_folder::{self, read_unet, save_parameters},
+};
+use tnas_study::hash_path;
+
+/// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
+pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    let id = winner.arch_id().to_string();
+    let settings = &bench.study.finetune;
+    let supernet = hash_path(bench.run.supernet())?;
+    let search = &bench.study.search;
+    let compared = (&search.flow, search.batch, search.compared_clips);
+    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.noised_data(), bench.study.seed]);
+    let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
+    let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
+    staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {
+        let (model, latents) = (bench.image_model()?, bench.latents()?);
+        let space = bench.space(&model.pipeline.backbone)?;
+        let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
+        let compared = held_out(bench, &model, &latents, bench.study.search.compared_clips)?;
+        let arms = [("winner", winner.clone()), ("none", Genotype::none()), ("teacher", teacher)];
+        let (mut losses, mut loading) = (Vec::new(), Vec::new());
+        for (name, genotype) in &arms {
+            let (loss, times) = arm(bench, &model, &latents, &compared, name, genotype)?;
+            losses.push(loss);
+            loading.push(times);
+        }
+        let figures = |index: usize| {
+            let (name, genotype) = &arms[index];
+            let paired = Paired::new(&losses[0], &losses[index])?;
+            Ok(json!({
+                "arm": name,
+                "genotype": genotype.to_string(),
+                "held_out_loss": losses[index].mean,
+                "bands": losses[index].bands,
+                "winner_minus_this": paired.difference,
+                "standard_error": paired.standard_error,
+                "clips": paired.clips,
+                "loading": loading[index],
+            }))
+        };
+        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
+            "arms": (0..arms.len()).map(figures).collect::<anyhow::Result<Vec<_>>>()?}))
+    })
+}
+
+fn arm(
+    bench: &Workbench,
+    model: &ImageModel,
+    latents: &Latents,
+    compared: &HeldOut,
+    name: &str,
+    genotype: &Genotype,
+) -> anyhow::Result<(HeldOutLoss, Value)> {
+    let stage = format!("finetune-{name}");
+    let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
+    if name == "winner" {
+        let folder = bench.run.model(&genotype.arch_id().to_string());
+        write_pipeline(bench, model, &folder, &trained.weights, genotype, bench.study.finetune.first_frame > 0.0)?;
+    } else {
+        save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &trained.weights)?;
+    }
+    Ok((trained.loss, trained.loading))
+}
+
+/// An architecture taken out of the supernet and trained on.
+pub struct Trained {
+    /// Averaged weights.
+    pub weights: Parameters,
+    /// Their loss on the clips compared on.
+    pub loss: HeldOutLoss,
+    /// What loading cost.
+    pub loading: Value,
+}
+
+/// Takes an architecture out of the supernet and trains it on; `stage` names its checkpoint and figures.
+pub fn train_arm(
+    bench: &Workbench,
+    model: &ImageModel,
+    latents: &Latents,
+    compared: &HeldOut,
+    settings: &FinetuneSettings,
+    stage: &str,
+    genotype: &Genotype,
+) -> anyhow::Result<Trained> {
+    let backbone = &model.pipeline.backbone;
+    let graph = backbone.denoiser(genotype, bench.denoiser_shape(1, model.features.tokens))?;
+    let parameters = read_supernet(bench)?.extract(&graph)?;
+    let spatial = settings.spatial_rate;
+    let whole = spatial > 0.0 && settings.lora_rank == 0;
+    let trains = |name: &str| whole || name.starts_with(TEMPORAL_PREFIX);
+    let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+    if settings.lora_rank > 0 {
+        set.adapt(settings.lora_rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
+    }
+    set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
+    set.other_rate = spatial;
+    let run = loop_settings(&bench.run, stage, settings.steps);
+    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
+    if stage == "finetune-winner" {
+        watch = watch.previewing(Previews::new(bench, model, latents, genotype));
+    }
+    train(
+        backbone,
+        genotype,
+        &mut set,
+        &latents.train,
+        &model.features,
+        Some(compared),
+        settings,
+        bench.study.seed,
+        &run,
+        &mut watch,
+    )?;
+    let weights = set.averaged();
+    let loss = compared.loss(&weights, |shape| Ok(backbone.denoiser(genotype, shape)?))?;
+    Ok(Trained { weights, loss, loading: watch.loading() })
+}
+
+/// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one. `first_frame` says whether the
+/// weights learned to go on from one.
+pub fn write_pipeline(
+    bench: &Workbench,
+    model: &ImageModel,
+    folder: &std::path::Path,
+    unet: &tnas_network::Parameters,
+    genotype: &Genotype,
+    first_frame: bool,
+) -> anyhow::Result<()> {
+    let trained = model_folder::Trained { shift: Some(bench.study.samples.shift), first_frame };
+    model.pipeline.write(folder, unet, &model.text, genotype, trained)?;
+    if let Some(codec) = &bench.codec {
+        codec.write(folder)?;
+        LatentStatistics::new(bench.latents()?.statistics).write(folder)?;
+    }
+    Ok(())
+}
+
+/// The trained winner's weights.
+pub fn read_winner(bench: &Workbench, winner: &Genotype) -> anyhow::Result<tnas_network::Parameters> {
+    let folder = bench.run.model(&winner.arch_id().to_string());
+    bench.check_noise(&folder, "`tnas finetune`")?;
+    read_unet(&folder, &bench.device)
+}

@@ -1,0 +1,33 @@
+//! The stages of a study: from clips to a searched, trained, few-step, exported model and its report.
+//!
+//! Each stage is one file; it reads and writes the run directory alone.
+
+pub mod backbone;
+pub mod compare;
+mod dataset;
+pub mod distill;
+pub mod evaluate;
+pub mod evaluator;
+pub mod export;
+pub mod failure;
+pub mod finetune;
+pub mod front;
+pub mod latency;
+pub mod latency_eval;
+pub mod measuring;
+pub mod options;
+mod previews;
+pub mod profile;
+pub mod progress;
+pub mod remote_profile;
+pub mod report;
+pub mod run;
+pub mod samples;
+pub mod search;
+pub mod settings;
+mod stage;
+pub mod supernet;
+pub mod workbench;
+
+pub use progress::Interrupted;
+pub use stage::{loop_settings, staged};

@@ -1,0 +1,134 @@
+//! Measuring architectures, each in a process of its own.
+
+mod child;
+mod target;
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tnas_graph::Graph;
+use tnas_latency::{MeasurePolicy, MeasurementKind, MeasuringProcess, Outcome, SpaceBlocks};
+use tnas_models::{Backbone, DenoiserShape};
+use tnas_space::{Genotype, SearchSpace};
+
+pub use child::{measure_one, weights};
+pub use target::Target;
+
+use crate::workbench::Workbench;
+use tnas_pipeline::model_folder::Pipeline;
+
+/// Asks measuring processes for times of architectures on one target.
+pub struct Measurer {
+    process: MeasuringProcess,
+    configs: PathBuf,
+    target: Target,
+    shape: DenoiserShape,
+    policy: MeasurePolicy,
+}
+
+/// What a measuring process is asked.
+#[derive(Serialize, Deserialize)]
+struct Request {
+    configs: PathBuf,
+    kind: MeasurementKind,
+    genotype: String,
+    target: Target,
+    /// Batch, frames, height, width, text tokens.
+    shape: [usize; 5],
+    policy: MeasurePolicy,
+}
+
+/// What is measured, and on what.
+pub struct Subjects {
+    /// Folder of the image model's configs.
+    pub configs: PathBuf,
+    /// The image model.
+    pub model: Pipeline,
+    /// What can be put into it.
+    pub space: SearchSpace,
+    /// One call.
+    pub shape: DenoiserShape,
+}
+
+impl Subjects {
+    /// The study's image model: the run's where there is one, else as the study gives it. Only its geometry is read.
+    pub fn open(bench: &Workbench) -> anyhow::Result<Self> {
+        let trained = bench.run.backbone();
+        let configs = if trained.exists() { trained } else { bench.study.backbone.path.clone() };
+        let model = Pipeline::read(&configs)?;
+        let space = bench.space(&model.backbone)?;
+        let tokens = model.tokenizer.max_length().min(model.encoder.config.max_position_embeddings);
+        Ok(Self { configs, model, space, shape: bench.denoiser_shape(1, tokens) })
+    }
+
+    /// The network of a genotype.
+    pub fn graph(&self, genotype: &Genotype) -> anyhow::Result<Graph> {
+        Ok(self.model.backbone.denoiser(genotype, self.shape)?)
+    }
+
+    /// What every choice adds at every slot.
+    pub fn blocks(&self) -> anyhow::Result<SpaceBlocks> {
+        space_blocks(&self.model.backbone, &self.space, self.shape)
+    }
+}
+
+/// What every choice of a space adds at every slot.
+pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> anyhow::Result<SpaceBlocks> {
+    let of_slot = |slot: &tnas_space::SlotChoices| -> anyhow::Result<Vec<Graph>> {
+        slot.choices.iter().map(|choice| Ok(backbone.block(&slot.info, choice, shape)?)).collect()
+    };
+    let blocks = space.slots().iter().map(of_slot).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(SpaceBlocks::new(&backbone.denoiser(&Genotype::none(), shape)?, &blocks))
+}
+
+impl Measurer {
+    /// Measures by the study's settings.
+    pub fn new(bench: &Workbench, subjects: &Subjects, target: &Target) -> anyhow::Result<Self> {
+        let policy = bench.study.profile.policy(target.quantity());
+        /// Beyond what the policy allows: for starting, and for one run that cannot be stopped.
+        const GRACE: Duration = Duration::from_secs(600);
+        let timeout = GRACE + Duration::from_secs_f64(4.0 * policy.max_seconds);
+        Ok(Self {
+            process: MeasuringProcess::new(&std::env::current_exe()?, &["measure-one"], target.threads, timeout),
+            configs: std::path::absolute(&subjects.configs)?,
+            target: target.clone(),
+            shape: subjects.shape,
+            policy,
+        })
+    }
+
+    /// Measures a network or a block, in a new process: one that dies is a result.
+    pub fn measure(&mut self, kind: MeasurementKind, genotype: &Genotype) -> anyhow::Result<Outcome> {
+        let DenoiserShape { batch, frames, height, width, tokens } = self.shape;
+        let request = Request {
+            configs: self.configs.clone(),
+            kind,
+            genotype: genotype.to_string(),
+            target: self.target.clone(),
+            shape: [batch, frames, height, width, tokens],
+            policy: self.policy,
+        };
+        Ok(self.process.ask(&request)?)
+    }
+}
+
+/// The graph that a request speaks of: of a block, its genotype's one insertion alone.
+fn subject(
+    backbone: &Backbone,
+    kind: MeasurementKind,
+    genotype: &Genotype,
+    shape: DenoiserShape,
+) -> anyhow::Result<Graph> {
+    if kind == MeasurementKind::Whole {
+        return Ok(backbone.denoiser(genotype, shape)?);
+    }
+    let mut insertions = genotype.insertions();
+    let (Some((slot, choice)), None) = (insertions.next(), insertions.next()) else {
+        anyhow::bail!("failed to measure the block {genotype}: it is not one choice at one slot");
+    };
+    let infos = backbone.slots();
+    let Some(info) = infos.iter().find(|info| info.slot == *slot) else {
+        anyhow::bail!("failed to measure the block {genotype}: the backbone has no slot {slot}");
+    };
+    Ok(backbone.block(info, choice, shape)?)
+}

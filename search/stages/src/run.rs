@@ -1,0 +1,116 @@
+//! A run directory.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
+
+/// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
+const STAGE_VERSION: u32 = 4;
+
+/// A run directory as the stages see it: the files that tnas-study knows, and those of the stages.
+#[derive(Clone, Debug)]
+pub struct Run {
+    dir: RunDir,
+}
+
+impl Run {
+    /// Makes the folder where it is missing.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let dir = RunDir::create(root)?;
+        Ok(Self { dir })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A file or folder in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Image model in diffusers layout.
+    pub fn backbone(&self) -> PathBuf {
+        self.path("backbone")
+    }
+
+    /// A stage's checkpoint.
+    pub fn checkpoint(&self, stage: &str) -> PathBuf {
+        self.path(&format!("checkpoints/{stage}.safetensors"))
+    }
+
+    /// Supernet weights.
+    pub fn supernet(&self) -> PathBuf {
+        self.path("supernet/supernet.safetensors")
+    }
+
+    /// Raw measurements of a device.
+    pub fn profile(&self, device: &str) -> PathBuf {
+        self.path(&format!("profile/{device}.jsonl"))
+    }
+
+    /// Latency predictor of a device.
+    pub fn latency(&self, device: &str) -> PathBuf {
+        self.path(&format!("latency/{device}.json"))
+    }
+
+    /// A trained model.
+    pub fn model(&self, name: &str) -> PathBuf {
+        self.path(&format!("models/{name}"))
+    }
+
+    /// An export.
+    pub fn export(&self, name: &str) -> PathBuf {
+        self.path(&format!("export/{name}"))
+    }
+
+    /// The folder as tnas-study sees it: stages, stamps, lock.
+    pub fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// A stage whose result depends on these settings (hashes of what it reads among them).
+    pub fn stage(&self, name: &str, settings: &impl Serialize, outputs: &[PathBuf]) -> anyhow::Result<Stage> {
+        let stage = Stage::new(name).format_version(STAGE_VERSION).setting("settings", settings)?;
+        Ok(stage.outputs(outputs))
+    }
+
+    /// Hash of settings.
+    pub fn key(&self, settings: &impl Serialize) -> anyhow::Result<String> {
+        Ok(hash_bytes(canonical_json(&serde_json::to_value(settings)?)?.as_bytes()))
+    }
+
+    /// The run's figures by step.
+    pub fn metrics(&self) -> anyhow::Result<MetricsLog> {
+        Ok(MetricsLog::open(self.dir.metrics_file())?)
+    }
+
+    /// The run's times by step: what differs from run to run.
+    pub fn times(&self) -> anyhow::Result<MetricsLog> {
+        Ok(MetricsLog::open(self.dir.times_file())?)
+    }
+
+    /// Figures of a stage, if it ran.
+    pub fn summary(&self, stage: &str) -> Option<Value> {
+        self.dir.summary(stage).ok().flatten()
+    }
+
+    /// The point that the search's hypervolumes were taken to.
+    pub fn reference_point(&self) -> Option<[f64; 2]> {
+        serde_json::from_value(self.summary("hypervolume")?.get("reference_point")?.clone()).ok()
+    }
+
+    /// Writes JSON whole or not at all.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(value)? + "\n";
+        self.write(name, text.as_bytes())
+    }
+
+    /// Writes a file whole or not at all.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.dir.write(self.path(name), bytes)?)
+    }
+}

@@ -1,0 +1,401 @@
+//! Clips sampled from captions.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tnas_clips::mean_frame_difference;
+use tnas_clips::{Clip, FilmSettings, SheetSettings, animated_gif, contact_sheet, join_side_by_side, still};
+use tnas_evaluation::{EvaluatedClips, Evaluator};
+use tnas_evaluation::{bootstrap_interval, frechet_distance, nearest_neighbours};
+use tnas_models::Backbone;
+use tnas_network::Parameters;
+use tnas_schedulers::{Class, Sampler, SchedulerConfig};
+use tnas_space::Genotype;
+use tnas_training::{GenerateSettings, generate};
+
+use super::{distill::read_student, evaluator::read_evaluator, finetune::read_winner, staged};
+use crate::{
+    options::{GenerateOptions, SchedulerChoice},
+    progress::Bar,
+    workbench::{ImageModel, Latents, Workbench},
+};
+use tnas_pipeline::{codec::LatentStatistics, model_folder::goes_on_from_a_frame};
+use tnas_study::hash_path;
+
+/// Resamples of a bootstrap interval.
+const RESAMPLES: usize = 100;
+
+/// One way of sampling.
+struct Arm {
+    name: String,
+    student: bool,
+    steps: usize,
+    sampler: Sampler,
+    shift: f32,
+}
+
+/// Samples clips from validation captions many-step and few-step, evaluates them, and writes sheets and GIFs.
+pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    let id = winner.arch_id().to_string();
+    let inputs = json!([
+        bench.study.samples,
+        bench.noised_data(),
+        bench.study.seed,
+        hash_path(bench.run.model(&id))?,
+        hash_path(bench.run.model(&format!("{id}-student")))?,
+        hash_path(bench.run.path("evaluator"))?,
+    ]);
+    let outputs = [bench.run.path("samples/sheet.png")];
+    staged(&bench.run, "samples", &inputs, &outputs, &[], || {
+        let scene = Scene::open(bench, winner)?;
+        let mut figures = Vec::new();
+        let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
+        figures.push(scene.figures("real", &scene.real, &scene.evaluator.evaluate(&scene.real)?)?);
+        if bench.codec.is_some() {
+            let decoded = &scene.decoded;
+            figures.push(scene.figures(
+                "real, through the autoencoder",
+                decoded,
+                &scene.evaluator.evaluate(decoded)?,
+            )?);
+        }
+        let mut plain = None;
+        let mut told = serde_json::Map::new();
+        for arm in arms(bench) {
+            let clips = scene.sample(&arm)?;
+            let evaluated = scene.evaluator.evaluate(&clips)?;
+            told.insert(arm.name.clone(), json!(evaluated.told));
+            let mut figure = scene.figures(&arm.name, &clips, &evaluated)?;
+            match &plain {
+                Some(plain) if arm.student => {
+                    figure["frechet_minus_plain"] = scene.difference(&evaluated, plain)?
+                }
+                _ => plain = Some(evaluated),
+            }
+            figure["steps"] = json!(arm.steps);
+            figure["shift"] = json!(arm.shift);
+            figure["sampler"] = json!(arm.sampler);
+            figure["student"] = json!(arm.student);
+            figures.push(figure);
+            shown.push((arm.name.clone(), clips[..scene.shown].to_vec()));
+        }
+        let chosen = chosen_sampler(&figures, bench.study.distill.student_steps);
+        let asked: Vec<Value> =
+            scene.real.iter().map(|clip| json!({"caption": clip.caption, "labels": clip.labels})).collect();
+        let evaluated = json!({"format_version": 1, "asked": asked, "told": told});
+        bench.run.write_json("samples/evaluated.json", &evaluated)?;
+        write_pictures(bench, &shown, chosen)?;
+        Ok(json!({
+            "clips": scene.real.len(),
+            "arms": figures,
+            "student_sampler": chosen,
+            "nearest_training_clip": scene.memorisation(&shown)?,
+        }))
+    })
+}
+
+fn arms(bench: &Workbench) -> Vec<Arm> {
+    let settings = &bench.study.samples;
+    let mut arms = vec![Arm {
+        name: format!("{} steps", settings.many_steps),
+        student: false,
+        steps: settings.many_steps,
+        sampler: Sampler::Euler,
+        shift: settings.shift,
+    }];
+    // With few steps the trained model goes through the student's times; its guidance stays its own.
+    let shift = bench.study.distill.shift;
+    for steps in [4, 2, 1] {
+        let arm = |name: &str, student, sampler| Arm {
+            name: format!("{steps} steps, {name}"),
+            student,
+            steps,
+            sampler,
+            shift,
+        };
+        arms.push(arm("plain Euler", false, Sampler::Euler));
+        arms.push(arm("student, Euler", true, Sampler::Euler));
+        if steps > 1 {
+            // At one step both samplers are the same.
+            arms.push(arm("student, re-noising", true, Sampler::Renoise));
+        }
+    }
+    arms
+}
+
+/// The student's sampler with the smaller distance at its own number of steps.
+fn chosen_sampler(figures: &[Value], steps: usize) -> Sampler {
+    let distance = |sampler: &str| {
+        figures
+            .iter()
+            .find(|f| f["student"] == true && f["steps"] == steps && f["sampler"] == sampler)
+            .and_then(|f| f["frechet"]["estimate"].as_f64())
+            .unwrap_or(f64::INFINITY)
+    };
+    if distance("renoise") < distance("euler") { Sampler::Renoise } else { Sampler::Euler }
+}
+
+/// What sampling and evaluating need.
+struct Scene<'a> {
+    bench: &'a Workbench,
+    winner: &'a Genotype,
+    model: ImageModel,
+    latents: Latents,
+    weights: Parameters,
+    student: Parameters,
+    evaluator: Evaluator,
+    real: Vec<Clip>,
+    /// The same as the evaluator meets them.
+    decoded: Vec<Clip>,
+    reference: EvaluatedClips,
+    shown: usize,
+}
+
+impl<'a> Scene<'a> {
+    fn open(bench: &'a Workbench, winner: &'a Genotype) -> anyhow::Result<Self> {
+        let settings = &bench.study.samples;
+        let (evaluator, model, latents) = (read_evaluator(bench)?, bench.image_model()?, bench.latents()?);
+        let count = settings.evaluated.min(bench.validation.len() / 2).max(2);
+        // Real clips to be evaluated are not the ones that distances are taken to.
+        let real = bench.validation.clips(0..count)?;
+        let all = bench.validation.len();
+        let mut decoded =
+            bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..all)?;
+        let reference = evaluator.evaluate(&decoded.split_off(count))?;
+        let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
+        Ok(Self {
+            bench,
+            winner,
+            model,
+            latents,
+            weights,
+            student,
+            evaluator,
+            reference,
+            shown: settings.shown.min(count),
+            real,
+            decoded,
+        })
+    }
+
+    fn sample(&self, arm: &Arm) -> anyhow::Result<Vec<Clip>> {
+        let settings = &self.bench.study.samples;
+        let captions = self.bench.caption_indices(self.real.iter().map(|clip| clip.caption.as_str()))?;
+        let how = GenerateSettings {
+            steps: arm.steps,
+            sampler: arm.sampler,
+            shift: arm.shift,
+            guidance: if arm.student { 1.0 } else { settings.guidance },
+            seed: self.bench.study.seed,
+            batch: settings.batch,
+            ..GenerateSettings::default()
+        };
+        let weights = if arm.student { &self.student } else { &self.weights };
+        let mut bar = Bar::new("samples", captions.len() as u64);
+        let backbone = &self.model.pipeline.backbone;
+        let shape = self.bench.clip_shape();
+        let data =
+            generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
+                bar.set(done as u64, arm.name.clone());
+            })?;
+        let statistics = &self.latents.statistics;
+        data.iter()
+            .zip(&self.real)
+            .map(|(clip, like)| self.bench.to_clip(clip, shape, statistics, Some(like)))
+            .collect()
+    }
+
+    /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
+    fn figures(&self, name: &str, clips: &[Clip], evaluated: &EvaluatedClips) -> anyhow::Result<Value> {
+        let distance = |picked: &[usize]| self.distance(evaluated, picked);
+        let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, clips.len(), distance)?;
+        let motion = clips.iter().map(mean_frame_difference).sum::<f64>() / clips.len() as f64;
+        Ok(json!({
+            "arm": name,
+            "frechet": {"estimate": interval.estimate, "low": interval.low, "high": interval.high},
+            "accuracy": evaluated.accuracy,
+            "mean_frame_difference": motion,
+        }))
+    }
+
+    /// Fréchet distance of one arm less another's, resampled together: clip by clip both have one caption and one noise.
+    fn difference(&self, evaluated: &EvaluatedClips, plain: &EvaluatedClips) -> anyhow::Result<Value> {
+        let distance = |picked: &[usize]| self.distance(evaluated, picked) - self.distance(plain, picked);
+        let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, self.real.len(), distance)?;
+        Ok(json!({"estimate": interval.estimate, "low": interval.low, "high": interval.high}))
+    }
+
+    fn distance(&self, evaluated: &EvaluatedClips, picked: &[usize]) -> f64 {
+        let features: Vec<Vec<f64>> = picked.iter().map(|&i| evaluated.features[i].clone()).collect();
+        frechet_distance(&features, &self.reference.features).unwrap_or(f64::NAN)
+    }
+
+    /// Mean distance of sampled clips to their nearest training clip, beside that of real validation clips.
+    fn memorisation(&self, shown: &[(String, Vec<Clip>)]) -> anyhow::Result<Value> {
+        let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
+            clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()
+        };
+        let references = rows(&self.bench.train.clips(0..self.bench.train.len().min(1000))?);
+        let mut means = serde_json::Map::new();
+        for (name, clips) in shown.iter().take(2) {
+            let found = nearest_neighbours(&rows(clips), &references)?;
+            let mean = found.iter().map(|neighbour| neighbour.distance).sum::<f64>() / found.len().max(1) as f64;
+            means.insert(name.clone(), json!(mean));
+        }
+        Ok(Value::Object(means))
+    }
+}
+
+fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sampler) -> anyhow::Result<()> {
+    let settings = &bench.study.samples;
+    let arm = |wanted: &dyn Fn(&str) -> bool| shown.iter().find(|(name, _)| wanted(name)).map(|(_, clips)| clips);
+    let student_name = format!(
+        "{} steps, student, {}",
+        bench.study.distill.student_steps,
+        if sampler == Sampler::Renoise { "re-noising" } else { "Euler" }
+    );
+    let many_name = format!("{} steps", settings.many_steps);
+    let real = arm(&|name| name == "real").context("no real clips")?;
+    let many = arm(&|name| name == many_name).context("no many-step clips")?;
+    let few = arm(&|name| name == student_name).unwrap_or(many);
+    let gif = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
+    let mut captions = Vec::new();
+    for index in 0..real.len() {
+        let joined = join_side_by_side(&[&real[index], &many[index], &few[index]], 1)?;
+        bench.run.write(&format!("samples/{index:02}.gif"), &animated_gif(&joined, &gif)?)?;
+        captions.push(real[index].caption.clone());
+    }
+    let sheet = SheetSettings { upscale: settings.upscale.min(3), ..SheetSettings::default() };
+    for (name, clips) in [("real", real), ("many", many), ("student", few)] {
+        let rows: Vec<&Clip> = clips.iter().collect();
+        bench.run.write(&format!("samples/sheet-{name}.png"), &contact_sheet(&rows, &sheet)?)?;
+    }
+    let rows: Vec<&Clip> = real.iter().zip(many).zip(few).flat_map(|((a, b), c)| [a, b, c]).take(18).collect();
+    bench.run.write_json(
+        "samples/captions.json",
+        &json!({
+            "captions": captions, "columns": ["real", many_name, student_name],
+        }),
+    )?;
+    bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
+}
+
+/// Samples clips from the user's captions, one file each.
+pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::Result<Value> {
+    let wanted = args.captions.clone();
+    let shape = asked_shape(bench, args)?;
+    let winner = super::front::winner(bench)?;
+    let mut model = bench.image_model()?;
+    let asked: Vec<String> = std::iter::once(String::new()).chain(wanted.iter().cloned()).collect();
+    let tokens = bench.tokens_of(&model.pipeline.tokenizer, &model.pipeline.encoder, &asked)?;
+    model.features = tnas_training::text_features(&model.pipeline.encoder, &model.text, &tokens)?;
+    let statistics = LatentStatistics::read(&bench.run.backbone())?.mean_and_deviation;
+    let given = args.image.as_deref();
+    let first_frame =
+        given.map(|image| first_frame(bench, args, &winner, image, shape, &statistics)).transpose()?;
+    let weights = if args.student { read_student(bench, &winner)? } else { read_winner(bench, &winner)? };
+    let settings = &bench.study.samples;
+    let how = GenerateSettings {
+        steps: args.steps,
+        sampler: student_sampler(bench).filter(|_| args.student).unwrap_or(Sampler::Euler),
+        shift: if args.student { bench.study.distill.shift } else { settings.shift },
+        scheduler: scheduler(&model.pipeline.backbone, args.scheduler, settings.shift)?,
+        guidance: if args.student { 1.0 } else { args.guidance.unwrap_or(settings.guidance) },
+        seed: args.seed,
+        batch: settings.batch,
+        first_frame,
+    };
+    // The empty one stands before those asked for.
+    let captions: Vec<usize> = (1..=wanted.len()).collect();
+    let mut bar = Bar::new("generate", captions.len() as u64);
+    let data =
+        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
+            bar.set(done as u64, String::new());
+        })?;
+    let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
+    if let Some(fps) = args.fps.or(bench.study.data.fps) {
+        film.delay_ms = (1000.0 / fps).round() as u32;
+    }
+    let mut files = Vec::new();
+    for (index, clip) in data.iter().enumerate() {
+        let path = args.out.join(format!("{index:02}.{}", args.format.extension()));
+        let clip = bench.to_clip(clip, shape, &statistics, None)?;
+        tnas_weights::write_atomic(&path, &args.format.encode(&clip, &film)?)?;
+        files.push(json!({"caption": wanted[index], "file": path}));
+    }
+    // So that the folder is one of films: `evaluate --folder`.
+    let lines = files.iter().map(|file| {
+        let name = file["file"].as_str().and_then(|path| std::path::Path::new(path).file_name()?.to_str());
+        format!("{}\n", json!({"file_name": name, "text": file["caption"]}))
+    });
+    tnas_weights::write_atomic(args.out.join("metadata.jsonl"), lines.collect::<String>().as_bytes())?;
+    eprintln!("{} clips in {}", files.len(), args.out.display());
+    Ok(json!({"clips": files}))
+}
+
+/// An image as the first frame `[C, H, W]` of clips of `shape`, for a model that was trained to go on from one.
+fn first_frame(
+    bench: &Workbench,
+    args: &GenerateOptions,
+    winner: &Genotype,
+    image: &Path,
+    shape: [usize; 4],
+    statistics: &[(f32, f32)],
+) -> anyhow::Result<Vec<f32>> {
+    let folder = bench.run.model(&winner.arch_id().to_string());
+    anyhow::ensure!(
+        !args.student && goes_on_from_a_frame(&folder)?,
+        "failed to begin with {}: {} was not trained to go on from a first frame; {}",
+        image.display(),
+        if args.student { "the student" } else { "the model" },
+        if args.student {
+            "leave --student or --image out"
+        } else {
+            "train it anew with finetune.first_frame, the fraction of clips whose first frame is given, e.g. --set \
+             finetune.first_frame=0.3, or leave --image out"
+        }
+    );
+    anyhow::ensure!(
+        matches!(args.scheduler, SchedulerChoice::Flow),
+        "failed to begin with {}: that needs --scheduler flow",
+        image.display()
+    );
+    let data = &bench.study.data;
+    let size = args.size.unwrap_or(data.size);
+    bench.latent_of(&still(image, size, data.fit, data.background)?, shape, statistics)
+}
+
+/// Shape of the clips asked for: the study's, unless others are wanted.
+fn asked_shape(bench: &Workbench, args: &GenerateOptions) -> anyhow::Result<[usize; 4]> {
+    let data = &bench.study.data;
+    let frames = args.frames.unwrap_or(data.frames);
+    let size = args.size.unwrap_or(data.size);
+    if let Some(codec) = &bench.codec {
+        codec.check_size("--size", size)?;
+    }
+    Ok(bench.shape_of(frames, size))
+}
+
+/// The scheduler's config for a backbone; none for sampling along the flow.
+fn scheduler(backbone: &Backbone, choice: SchedulerChoice, shift: f32) -> anyhow::Result<Option<SchedulerConfig>> {
+    let own = backbone.parameterisation.config();
+    let class = match choice {
+        SchedulerChoice::Flow => return Ok(None),
+        SchedulerChoice::Own => return Ok(Some(own.clone())),
+        SchedulerChoice::Ddim => Class::Ddim,
+        SchedulerChoice::Ddpm => Class::Ddpm,
+        SchedulerChoice::Pndm => Class::Pndm,
+        SchedulerChoice::Euler => Class::Euler,
+        SchedulerChoice::EulerAncestral => Class::EulerAncestral,
+        SchedulerChoice::DpmSolver => Class::DpmSolver,
+        SchedulerChoice::Lcm => Class::Lcm,
+    };
+    let wanted = own.converted(class, shift);
+    Ok(Some(wanted.with_context(|| format!("failed to sample by {}", class.name()))?))
+}
+
+/// The sampler that evaluated best for the student.
+fn student_sampler(bench: &Workbench) -> Option<Sampler> {
+    serde_json::from_value(bench.run.summary("samples")?.get("student_sampler")?.clone()).ok()
+}

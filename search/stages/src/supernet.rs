@@ -1,0 +1,133 @@
+//! The supernet.
+
+use serde_json::{Value, json};
+use tnas_models::Backbone;
+use tnas_network::{Parameters, merged_weights};
+use tnas_space::{Genotype, SearchSpace};
+use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
+
+use super::{loop_settings, staged};
+use crate::{
+    previews::Previews,
+    progress::Watch,
+    workbench::{ImageModel, Latents, Workbench},
+};
+use tnas_pipeline::model_folder::{read_parameters, save_parameters};
+use tnas_study::hash_path;
+
+/// Trains the supernet of the study's space over the run's backbone.
+pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
+    let stage = &bench.study.supernet;
+    let inputs = json!([
+        stage,
+        bench.noised_data(),
+        bench.study.seed,
+        bench.study.search.flow,
+        hash_path(bench.run.backbone())?,
+        hash_path(&bench.study.space)?,
+    ]);
+    staged(&bench.run, "supernet", &inputs, &[bench.run.supernet()], &["supernet"], || {
+        let (model, latents) = (bench.image_model()?, bench.latents()?);
+        let backbone = &model.pipeline.backbone;
+        let space = bench.space(backbone)?;
+        let teacher = teacher(bench, backbone, &space, &model)?;
+        let settings = &stage.training;
+        let parameters = fresh(bench, &model, &space)?;
+        let spatial = settings.spatial;
+        let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX) || matches!(spatial, SpatialWeights::Slow(_));
+        let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+        if let SpatialWeights::Slow(rate) = spatial {
+            set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
+            set.other_rate = rate;
+        }
+        if let SpatialWeights::Lora(rank) = spatial {
+            set.adapt(rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
+        }
+        let probe = held_out(bench, &model, &latents, 32)?;
+        let run = loop_settings(&bench.run, "supernet", settings.steps);
+        let previews = Previews::new(bench, &model, &latents, &teacher);
+        let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?.previewing(previews);
+        train_supernet(
+            backbone,
+            &space,
+            &teacher,
+            &mut set,
+            &latents.train,
+            &model.features,
+            &probe,
+            settings,
+            bench.study.seed,
+            &run,
+            &mut watch,
+        )?;
+        let averaged = set.averaged();
+        save_parameters(&bench.run.supernet(), &averaged)?;
+        let loss = |genotype: &Genotype| probe.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?));
+        let (with, without) = (loss(&teacher)?, loss(&Genotype::none())?);
+        let mut order: Vec<usize> = (0..bench.study.data.frames).rev().collect();
+        order.rotate_left(bench.study.data.frames / 2);
+        order.swap(0, bench.study.data.frames - 1);
+        let shuffled =
+            probe.with_frame_order(&order).loss(&averaged, |shape| Ok(backbone.denoiser(&teacher, shape)?))?;
+        let temporal: usize = averaged
+            .iter()
+            .filter(|(name, _)| name.starts_with(TEMPORAL_PREFIX))
+            .map(|(_, p)| p.shape.iter().product::<usize>())
+            .sum();
+        Ok(json!({
+            "steps": settings.steps,
+            "cardinality": space.cardinality(),
+            "slots": space.slots().len(),
+            "parameters": averaged.count(),
+            "temporal_parameters": temporal,
+            "teacher": teacher.to_string(),
+            "loss_teacher": with.mean,
+            "loss_none": without.mean,
+            "loss_teacher_on_shuffled_frames": shuffled.mean,
+            "loading": watch.loading(),
+        }))
+    })
+}
+
+/// The image model's weights with every choice's fresh temporal weights.
+fn fresh(bench: &Workbench, model: &ImageModel, space: &SearchSpace) -> anyhow::Result<Parameters> {
+    let shape = bench.denoiser_shape(1, model.features.tokens);
+    let graphs: Vec<_> = space
+        .covering()
+        .iter()
+        .map(|genome| model.pipeline.backbone.denoiser(&space.genotype(genome), shape))
+        .collect::<Result<_, _>>()?;
+    let mut parameters = model.unet.clone();
+    parameters.init(merged_weights(&graphs).values(), bench.study.seed);
+    Ok(parameters)
+}
+
+/// The study's teacher, or the richest genotype.
+pub fn teacher(
+    bench: &Workbench,
+    backbone: &Backbone,
+    space: &SearchSpace,
+    model: &ImageModel,
+) -> anyhow::Result<Genotype> {
+    match &bench.study.supernet.teacher {
+        Some(text) => {
+            let genotype = text.parse().and_then(|genotype| space.genome(&genotype).map(|_| genotype));
+            Ok(genotype.map_err(|error| bench.source.error("supernet.teacher", error.to_string()))?)
+        }
+        None => Ok(richest(backbone, space, bench.denoiser_shape(1, model.features.tokens))?),
+    }
+}
+
+/// The first validation clips at fixed times and noise.
+pub fn held_out(bench: &Workbench, model: &ImageModel, latents: &Latents, clips: usize) -> anyhow::Result<HeldOut> {
+    let search = &bench.study.search;
+    let (batch, seed) = (search.batch, bench.study.seed);
+    let parameterisation = &model.pipeline.backbone.parameterisation;
+    let (set, text) = (&latents.validation, &model.features);
+    Ok(HeldOut::new(set, parameterisation, text, clips, batch, &search.flow, seed)?)
+}
+
+/// The trained supernet.
+pub fn read_supernet(bench: &Workbench) -> anyhow::Result<Parameters> {
+    read_parameters(&bench.run.path("supernet"), "supernet", &bench.device)
+}

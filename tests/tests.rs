@@ -30,3 +30,6 @@ mod clips;
 
 /// Clips are evaluated beside real ones, by an evaluator that is itself tried.
 mod evaluation;
+
+/// Data that is wrong is an error that names it, never a guess; a space may ask for an operator at a slot.
+mod wrong_data;

@@ -64,6 +64,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
             || e.is::<check::Differs>()
+            || matches!(
+                e.downcast_ref(),
+                Some(TrainError::NoLabel { .. } | TrainError::UnknownLabelValue { .. } | TrainError::Data(_))
+            )
             || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }

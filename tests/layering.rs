@@ -8,8 +8,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-schedulers", &[]),
     ("tnas-weights", &[]),
     ("tnas-evolution", &[]),
+    ("tnas-record", &[]),
     ("tnas-clips", &[]),
-    ("tnas-reports", &[]),
+    ("tnas-reports", &["tnas-record"]),
     ("tnas-space", &["tnas-graph"]),
     ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),
@@ -30,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tnas-weights",
         ],
     ),
-    ("tnas-evaluation", &["tnas-clips", "tnas-models", "tnas-network", "tnas-training"]),
+    ("tnas-evaluation", &["tnas-clips", "tnas-graph", "tnas-models", "tnas-network", "tnas-training"]),
     (
         "tnas-training",
         &[

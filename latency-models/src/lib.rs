@@ -30,6 +30,7 @@ mod blocks;
 mod busy;
 mod candidates;
 mod child;
+mod clock;
 mod correlation;
 mod device_model;
 mod drift;

@@ -44,6 +44,7 @@ pub enum Command {
     #[command(subcommand)]
     Model(ModelCommand),
     /// Measure architectures of the space on this machine, or plan and import measurements of another device.
+    #[command(after_help = tnas_stages::measuring::runtimes::help())]
     Profile(ProfileArgs),
     /// The latency predictor.
     #[command(subcommand)]

@@ -130,7 +130,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             })
         }
         Command::Search(args) => with(&args, "search", |bench| {
-            let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);
+            let (search, hypervolume) = (stages::search::search(bench)?, stages::hypervolume::hypervolume(bench)?);
             Ok(json!({"search": search, "hypervolume": hypervolume, "front": stages::front::front(bench)?}))
         }),
         Command::Finetune(args) => {
@@ -206,7 +206,7 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     done("profile", stages::profile::profile(bench)?);
     done("latency", stages::latency::latency(bench)?);
     done("search", stages::search::search(bench)?);
-    done("hypervolume", stages::search::hypervolume(bench)?);
+    done("hypervolume", stages::hypervolume::hypervolume(bench)?);
     done("front", stages::front::front(bench)?);
     let winner = stages::front::winner(bench)?;
     done("finetune", stages::finetune::finetune(bench, &winner)?);
@@ -254,7 +254,10 @@ fn open(args: &StudyArgs) -> anyhow::Result<(Study, SettingsSource, Run)> {
 /// The run's own study.toml: every setting, and the reference point of its hypervolumes as soon as there is one.
 fn write_resolved(study: &Study, run: &Run) -> anyhow::Result<()> {
     let mut resolved = study.clone();
-    resolved.search.reference_point = resolved.search.reference_point.or_else(|| run.reference_point());
+    resolved.search.reference_point = resolved
+        .search
+        .reference_point
+        .or_else(|| run.reference_point().filter(|point| point.is_of(&study.search.objectives.set())));
     let head = concat!("# Resolved settings, by tnas ", env!("CARGO_PKG_VERSION"), ".\n");
     run.write("study.toml", (head.to_string() + &tnas_study::to_toml_string(&resolved)?).as_bytes())
 }

@@ -6,10 +6,12 @@ mod gaps;
 mod real;
 mod scoring;
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use serde_json::{Value, json};
-use tnas_clips::{Clip, SheetSettings, contact_sheet};
-use tnas_evaluation::{Measures, Memorisation, Yardstick, fitness};
+use tnas_clips::{Clip, ClipSet, SheetSettings, contact_sheet};
+use tnas_evaluation::{Evaluator, Measures, Memorisation, Yardstick, fitness};
 use tnas_network::stream;
 use tnas_study::hash_path;
 
@@ -19,7 +21,7 @@ use self::{
     real::RealSets,
     scoring::{Scored, Scorer},
 };
-use super::{evaluator::read_evaluator, staged};
+use super::{Inputs, Stage, evaluator::read_evaluator, up_to_date};
 use crate::{options::EvaluateOptions, workbench::Workbench};
 
 /// What a stored evaluation means; raise where it changes.
@@ -43,46 +45,96 @@ pub fn evaluate(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Val
 }
 
 /// The same with figures and sheets in a folder of the run.
-pub fn evaluate_into(bench: &Workbench, args: &EvaluateOptions, folder: &str) -> anyhow::Result<Value> {
-    args.check()?;
-    let file = bench.run.path(&format!("{folder}/evaluation.json"));
-    let stage = if folder == FOLDER { "evaluate".to_string() } else { folder.replace('/', "-") };
-    let evaluator = read_evaluator(bench)?;
-    let arms = arms::planned(bench, args)?;
-    let clips = args.clips.unwrap_or(bench.study.samples.evaluated);
-    let seeds = if args.seeds.is_empty() { vec![bench.study.seed] } else { args.seeds.clone() };
-    let evaluator_hash = hash_path(bench.run.path("evaluator"))?;
-    let held_out = bench.held_out(2 * clips)?;
-    let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
-    let named: Vec<Value> = arms.iter().map(Arm::settings).collect::<anyhow::Result<_>>()?;
-    let inputs = json!([
-        FORMAT_VERSION,
-        evaluator_hash,
-        bench.data_key,
-        unseen,
-        bench.study.seed,
-        [bench.study.samples.shown, bench.study.samples.upscale],
-        [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
-        named,
-        CONTROLS,
-    ]);
-    staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
-        let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
-        let scorer = Scorer::new(bench, &evaluator, &evaluator_hash)?;
-        let evaluation = Evaluation { bench, args, scorer, sets, seeds, folder };
-        let found = evaluation.found(&arms)?;
-        bench.run.write_json(&format!("{folder}/evaluation.json"), &found)?;
+pub fn evaluate_into(bench: &Workbench, options: &EvaluateOptions, folder: &str) -> anyhow::Result<Value> {
+    options.check()?;
+    let stage = Evaluate {
+        options,
+        folder,
+        evaluator: read_evaluator(bench)?,
+        evaluator_hash: hash_path(bench.run.path("evaluator"))?,
+        arms: arms::planned(bench, options)?,
+        held_out: bench.held_out(2 * options.clips.unwrap_or(bench.study.samples.evaluated))?,
+    };
+    up_to_date(bench, &stage)?;
+    let text = std::fs::read(bench.run.path(&stage.file())).context("failed to read the evaluation")?;
+    serde_json::from_slice(&text).context("failed to read the evaluation")
+}
+
+/// Arms, real clips and the evaluator, of one evaluation.
+struct Evaluate<'a> {
+    options: &'a EvaluateOptions,
+    folder: &'a str,
+    evaluator: Evaluator,
+    evaluator_hash: String,
+    arms: Vec<Arm>,
+    held_out: Vec<ClipSet>,
+}
+
+impl Evaluate<'_> {
+    /// Where its figures are written, in the run.
+    fn file(&self) -> String {
+        format!("{}/evaluation.json", self.folder)
+    }
+
+    fn clips(&self, bench: &Workbench) -> usize {
+        self.options.clips.unwrap_or(bench.study.samples.evaluated)
+    }
+
+    fn seeds(&self, bench: &Workbench) -> Vec<u64> {
+        let asked = &self.options.seeds;
+        if asked.is_empty() { vec![bench.study.seed] } else { asked.clone() }
+    }
+}
+
+impl Stage for Evaluate<'_> {
+    const NAME: &'static str = "evaluate";
+
+    type Output = Value;
+
+    fn variant(&self) -> String {
+        let inner = self.folder.trim_start_matches(FOLDER).replace('/', "-");
+        if inner.is_empty() { String::new() } else { inner }
+    }
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let unseen = self.held_out.iter().map(ClipSet::content_hash).collect::<Result<Vec<_>, _>>()?;
+        let arms: Vec<Value> = self.arms.iter().map(Arm::settings).collect::<anyhow::Result<_>>()?;
+        Inputs::new()
+            .file(bench.run.path("evaluator"))
+            .contents("clips", &bench.data_key)
+            .setting("held_out_clips", &unseen)?
+            .setting("format_version", &FORMAT_VERSION)?
+            .setting("seed", &bench.study.seed)?
+            .setting("samples.shown", &bench.study.samples.shown)?
+            .setting("samples.upscale", &bench.study.samples.upscale)?
+            .setting("clips_per_arm", &self.clips(bench))?
+            .setting("seeds", &self.seeds(bench))?
+            .setting("reference", &self.options.reference)?
+            .setting("resamples", &self.options.resamples)?
+            .setting("arms", &arms)?
+            .setting("controls", &CONTROLS)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path(&self.file())]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let clips = self.clips(bench);
+        let sets = RealSets::new(bench, self.options.reference, clips, &self.held_out)?;
+        let scorer = Scorer::new(bench, &self.evaluator, &self.evaluator_hash)?;
+        let seeds = self.seeds(bench);
+        let evaluation = Evaluation { bench, args: self.options, scorer, sets, seeds, folder: self.folder };
+        let found = evaluation.found(&self.arms)?;
+        bench.run.write_json(&self.file(), &found)?;
         Ok(json!({
-            "evaluator_hash": evaluator_hash,
+            "evaluator_hash": self.evaluator_hash,
             "clips": clips,
-            "arms": arms.len(),
+            "arms": self.arms.len(),
             "unfit": found["fitness"].as_array().into_iter().flatten().filter(|row| row["fit"] == false)
                 .map(|row| row["metric"].clone()).collect::<Vec<_>>(),
         }))
-    })?;
-    let text = std::fs::read(&file).context("failed to read the evaluation")?;
-    let found: Value = serde_json::from_slice(&text).context("failed to read the evaluation")?;
-    Ok(found)
+    }
 }
 
 struct Evaluation<'a> {

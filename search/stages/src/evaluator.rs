@@ -1,17 +1,19 @@
 //! The evaluator: trained, read, tried on corrupted clips.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tnas_clips::{Clip, ClipSet};
 use tnas_evaluation::Whitening;
-use tnas_evaluation::{Evaluator, EvaluatorLabels, EvaluatorSettings, train_evaluator};
+use tnas_evaluation::{Evaluator, EvaluatorContext, EvaluatorLabels, EvaluatorSettings, train_evaluator};
 use tnas_graph::Graph;
 use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, stream};
 use tnas_training::{Loading, TrainSet};
 
-use super::{loop_settings, staged};
+use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{progress::Watch, workbench::Workbench};
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};
 use tnas_study::hash_path;
@@ -29,12 +31,28 @@ const WHITENING_CLIPS: usize = 1000;
 const WEIGHTS: &str = "evaluator/evaluator.safetensors";
 
 /// Trains the classifier that evaluates clips, and shows that it tells real clips from corrupted ones.
-pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
-    let settings = &bench.study.evaluator;
-    let inputs = json!([settings, bench.data_key, bench.study.seed]);
-    let path = bench.run.path(WEIGHTS);
-    let outputs = [path.clone(), bench.run.path(FILE), bench.run.path(WHITENING)];
-    staged(&bench.run, "evaluator", &inputs, &outputs, &["evaluator"], || {
+pub struct TrainEvaluator;
+
+impl Stage for TrainEvaluator {
+    const NAME: &'static str = "evaluator";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let inputs = Inputs::new().contents("clips", &bench.data_key).setting("seed", &bench.study.seed)?;
+        inputs.setting("evaluator", &bench.study.evaluator)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        [WEIGHTS, FILE, WHITENING].map(|name| bench.run.path(name)).into()
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let (settings, path) = (&bench.study.evaluator, bench.run.path(WEIGHTS));
         let (network, labels) = Evaluator::network(&bench.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);
@@ -55,8 +73,16 @@ pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
                 )?)?
             }
         };
-        let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
-        train_evaluator(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
+        let context = EvaluatorContext {
+            network: &network,
+            labels: &labels,
+            clips: &seen,
+            loading: Loading::from(&bench.study.loading),
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_evaluator(context, &mut set, settings)?;
         save_parameters(&path, &set.averaged())?;
         let published = Published {
             format_version: 1,
@@ -76,7 +102,12 @@ pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
         let mut figures = controls(bench, &read_evaluator(bench)?, &held_out)?;
         figures["loading"] = watch.loading();
         Ok(figures)
-    })
+    }
+}
+
+/// Trains the evaluator, where that is not done.
+pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
+    up_to_date(bench, &TrainEvaluator)
 }
 
 /// What is published of an evaluator beside its weights: figures compare under one evaluator alone.

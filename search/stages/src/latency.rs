@@ -12,11 +12,11 @@ use tnas_latency::{
 };
 use tnas_network::stream;
 use tnas_space::{Genotype, SearchSpace};
-use tnas_study::hash_path;
 
 use super::{
+    Inputs, Stage,
     profile::{target_path, target_profile},
-    staged,
+    up_to_date,
 };
 use crate::{measuring::Subjects, workbench::Workbench};
 
@@ -27,19 +27,31 @@ pub struct Predictor {
 }
 
 /// Learns the target device's latency from its profile, and says how well on held-out architectures.
-pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
-    let (path, source) = (Predictor::file(bench)?, target_path(bench)?);
-    let profile = target_profile(bench)?;
-    let settings = &bench.study.latency;
-    let sources = settings.sources.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
-    let inputs = json!([
-        hash_path(&source)?,
-        bench.study.profile.held_out,
-        bench.study.seed,
-        settings.measurements,
-        sources
-    ]);
-    staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
+pub struct Latency;
+
+impl Stage for Latency {
+    const NAME: &'static str = "latency";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let settings = &bench.study.latency;
+        let inputs = Inputs::new().file(target_path(bench)?);
+        settings
+            .sources
+            .iter()
+            .fold(inputs, Inputs::file)
+            .setting("profile.held_out", &bench.study.profile.held_out)?
+            .setting("latency.measurements", &settings.measurements)?
+            .setting("seed", &bench.study.seed)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        Predictor::file(bench).into_iter().collect()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let (path, profile, settings) = (Predictor::file(bench)?, target_profile(bench)?, &bench.study.latency);
         let data = Data::read(bench, &profile)?;
         let sources = data.sources(&settings.sources)?;
         let (train, test) = data.split(bench, settings.measurements);
@@ -73,7 +85,12 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
             "sources": model.latency.hints.sources.iter().map(rank).collect::<Vec<_>>(),
             "held_out_points": tried.points,
         }))
-    })
+    }
+}
+
+/// Learns the target device's latency, where that is not done.
+pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
+    up_to_date(bench, &Latency)
 }
 
 /// Measured architectures with what is known of them.
@@ -289,11 +306,6 @@ impl Predictor {
     pub fn process_memory_bytes(&self, genome: &[u16], graph: &Graph) -> Option<u64> {
         let memory = self.model.memory.as_ref()?;
         Some(memory.predicted_peak_bytes(&ArchFeatures::new("", genome, graph)))
-    }
-
-    /// Whether there is a memory model.
-    pub fn measures_memory(&self) -> bool {
-        self.model.memory.is_some()
     }
 
     /// What was seen not to fit the device.

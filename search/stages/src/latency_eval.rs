@@ -1,17 +1,20 @@
 //! How well latencies are predicted.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 use tnas_latency::{Accuracy, CandidatePredictor, Profile, Spread, ToldPredictor};
 use tnas_network::stream;
-use tnas_study::hash_path;
 
 use super::{
+    Inputs, Stage,
     latency::{Data, Sources, Tried},
     profile::{target_path, target_profile},
-    staged,
+    up_to_date,
 };
 use crate::{options::LatencyEvalOptions, workbench::Workbench};
 
@@ -22,16 +25,52 @@ pub fn evaluate(bench: &Workbench, args: &LatencyEvalOptions) -> anyhow::Result<
         Some(path) => (path.clone(), Profile::read(path)?),
         None => (target_path(bench)?, target_profile(bench)?),
     };
-    let settings = &bench.study.latency;
-    let paths: Vec<PathBuf> = settings.sources.iter().chain(&args.sources).cloned().collect();
-    let hashes = paths.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
-    let measurements = args.measurements.or(settings.measurements);
-    let (held_out, seed) = (bench.study.profile.held_out, bench.study.seed);
-    let inputs = json!([hash_path(&path)?, hashes, measurements, held_out, seed, args.splits]);
-    let figures = staged(&bench.run, "latency-eval", &inputs, &[], &[], || {
-        let data = Data::read(bench, &profile)?;
-        let sources = data.sources(&paths)?;
-        let (train, test) = data.split(bench, measurements);
+    let stage = LatencyEval { options: args, path: &path, profile: &profile };
+    let mut figures = up_to_date(bench, &stage)?;
+    figures["speed"] = time_fit(bench, &profile, stage.measurements(bench))?;
+    Ok(figures)
+}
+
+/// Accuracy on held-out measurements of one profile.
+struct LatencyEval<'a> {
+    options: &'a LatencyEvalOptions,
+    path: &'a Path,
+    profile: &'a Profile,
+}
+
+impl LatencyEval<'_> {
+    fn measurements(&self, bench: &Workbench) -> Option<usize> {
+        self.options.measurements.or(bench.study.latency.measurements)
+    }
+
+    fn sources(&self, bench: &Workbench) -> Vec<PathBuf> {
+        bench.study.latency.sources.iter().chain(&self.options.sources).cloned().collect()
+    }
+}
+
+impl Stage for LatencyEval<'_> {
+    const NAME: &'static str = "latency-eval";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let inputs = self.sources(bench).into_iter().fold(Inputs::new().file(self.path), Inputs::file);
+        inputs
+            .setting("latency.measurements", &self.measurements(bench))?
+            .setting("profile.held_out", &bench.study.profile.held_out)?
+            .setting("seed", &bench.study.seed)?
+            .setting("splits", &self.options.splits)
+    }
+
+    fn outputs(&self, _bench: &Workbench) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let (profile, splits_wanted) = (self.profile, self.options.splits);
+        let data = Data::read(bench, profile)?;
+        let sources = data.sources(&self.sources(bench))?;
+        let (train, test) = data.split(bench, self.measurements(bench));
         anyhow::ensure!(
             !test.is_empty(),
             "failed to evaluate: none of {} architectures is held out; set profile.held_out",
@@ -45,22 +84,17 @@ pub fn evaluate(bench: &Workbench, args: &LatencyEvalOptions) -> anyhow::Result<
             "measurements": train.len(),
             "tested_on": test.len(),
             "noise_floor": profile.noise_floor(),
-            "repeats": repeats(&profile),
+            "repeats": repeats(profile),
             "predictor": tried.accuracy,
             "macs_fit": tried.macs_fit,
             "one_hot_fit": tried.one_hot_fit,
             "sources": similar(&sources, &fitted),
             "learning_curve": curve(&data, &sources, &train, &test)?,
-            "splits": splits(bench, &data, &sources, (train.len(), test.len()), args.splits)?,
+            "splits": splits(bench, &data, &sources, (train.len(), test.len()), splits_wanted)?,
             "points": tried.points,
         }))
-    })?;
-    let fitting = time_fit(bench, &profile, measurements)?;
-    let mut figures = figures;
-    figures["speed"] = fitting;
-    Ok(figures)
+    }
 }
-
 /// Second measurements told by the first: what a perfect predictor would get.
 fn repeats(profile: &Profile) -> Option<Accuracy> {
     let (first, second): (Vec<f64>, Vec<f64>) = profile.repeats().into_iter().unzip();

@@ -14,7 +14,7 @@ pub fn report(run: &Run, study: &Study) -> anyhow::Result<Value> {
         DataKind::MovingMnist => json!("Real clips: digits of MNIST (LeCun, Cortes and Burges)."),
         DataKind::Videofolder => attribution(study),
     };
-    let stage = run.stage("report", &(), &[])?;
+    let stage = run.stage("report")?;
     run.dir().finish(&stage, json!({"attribution": attribution}))?;
     let files = tnas_reports::report(run.root())?;
     let count = files.len();

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::settings::ReferencePoint;
 use serde::Serialize;
 use serde_json::Value;
 use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
 
 /// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
-const STAGE_VERSION: u32 = 4;
+const STAGE_VERSION: u32 = 5;
 
 /// A run directory as the stages see it: the files that tnas-study knows, and those of the stages.
 #[derive(Clone, Debug)]
@@ -72,10 +73,9 @@ impl Run {
         &self.dir
     }
 
-    /// A stage whose result depends on these settings (hashes of what it reads among them).
-    pub fn stage(&self, name: &str, settings: &impl Serialize, outputs: &[PathBuf]) -> anyhow::Result<Stage> {
-        let stage = Stage::new(name).format_version(STAGE_VERSION).setting("settings", settings)?;
-        Ok(stage.outputs(outputs))
+    /// A stage by its name; what it depends on is added by the caller.
+    pub fn stage(&self, name: &str) -> anyhow::Result<Stage> {
+        Ok(Stage::new(name).format_version(STAGE_VERSION))
     }
 
     /// Hash of settings.
@@ -99,7 +99,7 @@ impl Run {
     }
 
     /// The point that the search's hypervolumes were taken to.
-    pub fn reference_point(&self) -> Option<[f64; 2]> {
+    pub fn reference_point(&self) -> Option<ReferencePoint> {
         serde_json::from_value(self.summary("hypervolume")?.get("reference_point")?.clone()).ok()
     }
 

@@ -1,5 +1,7 @@
 //! Clips sampled from captions.
 
+use std::path::PathBuf;
+
 use std::path::Path;
 
 use anyhow::Context;
@@ -12,16 +14,15 @@ use tnas_models::Backbone;
 use tnas_network::Parameters;
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
 use tnas_space::Genotype;
-use tnas_training::{GenerateSettings, generate};
+use tnas_training::{GenerateSettings, VideoModel, generate};
 
-use super::{distill::read_student, evaluator::read_evaluator, finetune::read_winner, staged};
+use super::{Inputs, Stage, distill::read_student, evaluator::read_evaluator, finetune::read_winner, up_to_date};
 use crate::{
     options::{GenerateOptions, SchedulerChoice},
     progress::Bar,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::{codec::LatentStatistics, model_folder::goes_on_from_a_frame};
-use tnas_study::hash_path;
 
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 100;
@@ -36,18 +37,31 @@ struct Arm {
 }
 
 /// Samples clips from validation captions many-step and few-step, evaluates them, and writes sheets and GIFs.
-pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let id = winner.arch_id().to_string();
-    let inputs = json!([
-        bench.study.samples,
-        bench.noised_data(),
-        bench.study.seed,
-        hash_path(bench.run.model(&id))?,
-        hash_path(bench.run.model(&format!("{id}-student")))?,
-        hash_path(bench.run.path("evaluator"))?,
-    ]);
-    let outputs = [bench.run.path("samples/sheet.png")];
-    staged(&bench.run, "samples", &inputs, &outputs, &[], || {
+pub struct Samples<'a> {
+    /// The trained architecture.
+    pub winner: &'a Genotype,
+}
+
+impl Stage for Samples<'_> {
+    const NAME: &'static str = "samples";
+
+    type Output = Value;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let id = self.winner.arch_id().to_string();
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.model(&id))
+            .file(bench.run.model(&format!("{id}-student")))
+            .file(bench.run.path("evaluator"))
+            .setting("samples", &bench.study.samples)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("samples/sheet.png")]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Value> {
+        let winner = self.winner;
         let scene = Scene::open(bench, winner)?;
         let mut figures = Vec::new();
         let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
@@ -92,7 +106,12 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             "student_sampler": chosen,
             "nearest_training_clip": scene.memorisation(&shown)?,
         }))
-    })
+    }
+}
+
+/// Samples and evaluates clips of the winner and its student, where that is not done.
+pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+    up_to_date(bench, &Samples { winner })
 }
 
 fn arms(bench: &Workbench) -> Vec<Arm> {
@@ -195,10 +214,9 @@ impl<'a> Scene<'a> {
         let mut bar = Bar::new("samples", captions.len() as u64);
         let backbone = &self.model.pipeline.backbone;
         let shape = self.bench.clip_shape();
-        let data =
-            generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
-                bar.set(done as u64, arm.name.clone());
-            })?;
+        let text = &self.model.features;
+        let model = VideoModel { backbone, genotype: self.winner, parameters: weights, text };
+        let data = generate(&model, &captions, shape, &how, |done| bar.set(done as u64, arm.name.clone()))?;
         let statistics = &self.latents.statistics;
         data.iter()
             .zip(&self.real)
@@ -309,10 +327,9 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::R
     // The empty one stands before those asked for.
     let captions: Vec<usize> = (1..=wanted.len()).collect();
     let mut bar = Bar::new("generate", captions.len() as u64);
-    let data =
-        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
-            bar.set(done as u64, String::new());
-        })?;
+    let (backbone, text) = (&model.pipeline.backbone, &model.features);
+    let model = VideoModel { backbone, genotype: &winner, parameters: &weights, text };
+    let data = generate(&model, &captions, shape, &how, |done| bar.set(done as u64, String::new()))?;
     let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
     if let Some(fps) = args.fps.or(bench.study.data.fps) {
         film.delay_ms = (1000.0 / fps).round() as u32;

@@ -112,7 +112,10 @@ pub enum StudyError {
         expected: i64,
     },
     /// The database was written by another version.
-    #[error("open the candidate store {path}: its format version is {found}, this program knows {expected}")]
+    #[error(
+        "open the candidate store {path}: its format version is {found}, this program knows {expected}; `tnas search` begins a new \
+         one, or go on with the version of tnas that began it"
+    )]
     StoreVersion {
         /// The database.
         path: PathBuf,

@@ -58,7 +58,7 @@ impl StageStamp {
     }
 }
 
-/// Why a stage must run; each completes "the stage runs, for …".
+/// Why a stage must run; each completes "the stage runs again: …".
 #[derive(Clone, Debug, PartialEq)]
 pub enum StaleReason {
     /// There is no stamp.
@@ -126,9 +126,12 @@ impl fmt::Display for StaleReason {
             Self::NotFinished => write!(f, "it has not finished yet"),
             Self::Unreadable(message) => write!(f, "its stamp is not readable: {message}"),
             Self::Version { finished, now } => write!(f, "it is version {now} now and was version {finished}"),
+            Self::Setting { name, .. } if name.ends_with(".sha256") => {
+                write!(f, "the contents of {} have changed", name.trim_end_matches(".sha256"))
+            }
             Self::Setting { name, finished, now } if finished.is_empty() => write!(f, "{name} = {now} is new"),
             Self::Setting { name, finished, now } if now.is_empty() => write!(f, "{name} = {finished} is gone"),
-            Self::Setting { name, finished, now } => write!(f, "{name} was {finished} and is {now}"),
+            Self::Setting { name, finished, now } => write!(f, "{name} was {finished}, is {now}"),
             Self::InputMissing(path) => write!(f, "its input {} is missing", path.display()),
             Self::InputChanged(path) => write!(f, "its input {} has changed", path.display()),
             Self::FewerInputs { finished, now } => write!(f, "it had {finished} inputs and has {now}"),

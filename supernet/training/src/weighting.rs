@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SettingError;
 
-/// Weight of a clip's loss by its time; beside it the law of times ([`crate::TimeDistribution`]) says how often a time comes.
+/// Weight of a clip's loss by its time; how often a time is drawn is up to [`crate::TimeDistribution`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
@@ -17,7 +17,7 @@ pub enum Weighting {
 }
 
 impl Weighting {
-    /// Whether it is the default, which is then not written: a stage's settings read as they did before.
+    /// Whether it is the default, which is not written.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }

@@ -8,7 +8,7 @@ use tnas_network::Parameters;
 use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
 use tnas_study::hash_path;
-use tnas_training::{GenerateSettings, TextFeatures, text_features};
+use tnas_training::{GenerateSettings, TextFeatures, VideoModel, text_features};
 use tnas_weights::WeightFiles;
 
 use super::gaps::Role;
@@ -270,17 +270,8 @@ impl LoadedModel {
             batch: bench.study.samples.batch,
             ..GenerateSettings::default()
         };
-        let (backbone, shape) = (&self.pipeline.backbone, bench.clip_shape());
-        let clips = tnas_training::generate(
-            backbone,
-            &self.genotype,
-            &self.weights,
-            &features,
-            &captions,
-            shape,
-            &how,
-            progress,
-        )?;
-        Ok(clips)
+        let (backbone, genotype, parameters) = (&self.pipeline.backbone, &self.genotype, &self.weights);
+        let model = VideoModel { backbone, genotype, parameters, text: &features };
+        Ok(tnas_training::generate(&model, &captions, bench.clip_shape(), &how, progress)?)
     }
 }

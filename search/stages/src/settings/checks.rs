@@ -1,11 +1,11 @@
 //! What the types of single settings cannot say. Every error points at the place where the setting was written.
 
-use tnas_network::open_device;
+use tnas_record::{ObjectiveName, Source};
 use tnas_space::Genotype;
 use tnas_study::{SettingsError, SettingsSource};
 use tnas_training::{SettingError, SpatialWeights};
 
-use super::{DataKind, Study, WinnerRule};
+use super::{DataKind, Study};
 
 type Checked = Result<(), SettingError>;
 
@@ -21,11 +21,11 @@ impl Study {
             Self::check_data,
             Self::check_counts,
             Self::check_profile,
-            Self::check_stability,
             Self::check_training,
             Self::check_fractions,
             Self::check_spatial,
             Self::check_search,
+            Self::check_objectives,
             Self::check_genotypes,
         ];
         let first = checks.iter().try_for_each(|check| check(self));
@@ -64,10 +64,6 @@ impl Study {
         let counts = [
             ("data.train_clips", self.data.train_clips.unwrap_or(1)),
             ("data.validation_clips", self.data.validation_clips.unwrap_or(1)),
-            ("backbone.training.batch", self.backbone.training.batch),
-            ("supernet.training.batch", self.supernet.training.batch),
-            ("finetune.batch", self.finetune.batch),
-            ("distill.batch", self.distill.batch),
             ("evaluator.batch", self.evaluator.batch),
             ("evaluator.width", self.evaluator.width),
             ("search.batch", self.search.batch),
@@ -94,6 +90,7 @@ impl Study {
                 format!("= {samples} must be at least 2 more than profile.held_out = {}", profile.held_out);
             return wrong("profile.samples", reason);
         }
+        crate::measuring::runtimes::check(profile).map_err(|error| error.within("profile"))?;
         // Not a number is not above 0 either.
         if !matches!(profile.max_noise.partial_cmp(&0.0), Some(std::cmp::Ordering::Greater)) {
             return wrong("profile.max_noise", format!("= {} must be above 0", profile.max_noise));
@@ -101,53 +98,30 @@ impl Study {
         Ok(())
     }
 
-    fn check_stability(&self) -> Checked {
-        for (table, stability, held_out) in [
-            ("backbone.training", &self.backbone.training.stability, false),
-            ("supernet.training", &self.supernet.training.stability, true),
-            ("finetune", &self.finetune.stability, true),
-            ("distill", &self.distill.stability, false),
-        ] {
-            let within = |error: SettingError| error.within("stability").within(table);
-            stability.check().map_err(within)?;
-            if stability.patience > 0 && !held_out {
-                let reason = format!(
-                    "= {}: this stage has no held-out loss to stop early by; leave it out (supernet.training and finetune \
-                     have one)",
-                    stability.patience
-                );
-                return Err(within(SettingError::new("patience", reason)));
-            }
-        }
-        Ok(())
-    }
-
     /// Checks how the stages train.
     fn check_training(&self) -> Checked {
-        let (backbone, supernet, finetune) = (&self.backbone.training, &self.supernet.training, &self.finetune);
-        for (table, flow) in [
-            ("backbone.training.flow", &backbone.flow),
-            ("supernet.training.flow", &supernet.flow),
-            ("finetune.flow", &finetune.flow),
-            ("search.flow", &self.search.flow),
+        for (table, recipe, held_out) in [
+            ("backbone.training", &self.backbone.training, false),
+            ("supernet.training", &self.supernet.training, true),
+            ("finetune.training", &self.finetune.training, true),
+            ("distill.training", &self.distill.training, false),
         ] {
-            flow.check().map_err(|error| error.within(table))?;
-        }
-        for (table, accumulate, devices) in [
-            ("backbone.training", backbone.accumulate, &backbone.devices),
-            ("supernet.training", supernet.accumulate, &supernet.devices),
-            ("finetune", finetune.accumulate, &finetune.devices),
-        ] {
-            if !(1..=65_536).contains(&accumulate) {
-                let reason = format!("= {accumulate} must be from 1 (no accumulation) to 65536");
-                return wrong(&format!("{table}.accumulate"), reason);
-            }
-            for (index, device) in devices.iter().enumerate() {
-                let wrong =
-                    |error| SettingError::new(format!("{table}.devices.{index}"), format!("= {device:?}: {error}"));
-                open_device(device).map_err(wrong)?;
+            recipe.check().map_err(|error| error.within(table))?;
+            let patience = recipe.stability.patience;
+            if patience > 0 && !held_out {
+                let reason = format!(
+                    "= {patience}: this stage has no held-out loss to stop early by; leave it out (supernet.training and \
+                     finetune.training have one)"
+                );
+                return wrong(&format!("{table}.stability.patience"), reason);
             }
         }
+        let images = self.backbone.training.images;
+        if images > 0.0 {
+            let reason = format!("= {images}: the backbone trains on single frames alone; leave it out");
+            return wrong("backbone.training.images", reason);
+        }
+        self.search.flow.check().map_err(|error| error.within("search.flow"))?;
         self.distill.check().map_err(|error| error.within("distill"))?;
         self.evaluator.check().map_err(|error| error.within("evaluator"))?;
         self.compare.check().map_err(|error| error.within("compare"))
@@ -158,9 +132,6 @@ impl Study {
         for (key, value, of) in [
             ("data.max_broken", self.data.max_broken, "files"),
             ("profile.repeat_fraction", self.profile.repeat_fraction, "architectures"),
-            ("supernet.training.images", self.supernet.training.images, "steps"),
-            ("finetune.images", self.finetune.images, "steps"),
-            ("distill.images", self.distill.images, "steps"),
             ("finetune.first_frame", self.finetune.first_frame, "clips"),
             ("noise.shared", self.noise.shared, "variance"),
             ("evaluator.hidden", self.evaluator.hidden, "clips"),
@@ -174,18 +145,18 @@ impl Study {
 
     /// Checks how the image weights train.
     fn check_spatial(&self) -> Checked {
-        let (supernet, finetune) = (&self.supernet.training, &self.finetune);
+        let (supernet, finetune) = (&self.supernet, &self.finetune);
         let features = supernet.feature_distillation;
         if !(features >= 0.0 && features.is_finite()) {
-            return wrong("supernet.training.feature_distillation", format!("= {features} must be 0 or more"));
+            return wrong("supernet.feature_distillation", format!("= {features} must be 0 or more"));
         }
         match supernet.spatial {
             SpatialWeights::Lora(0) => {
-                wrong("supernet.training.spatial.lora", "= 0 must be at least 1, or spatial = \"frozen\"")
+                wrong("supernet.spatial.lora", "= 0 must be at least 1, or spatial = \"frozen\"")
             }
             SpatialWeights::Slow(rate) if !(rate > 0.0 && rate.is_finite()) => {
                 let reason = format!("= {rate} must be above 0, or spatial = \"frozen\"");
-                wrong("supernet.training.spatial.slow", reason)
+                wrong("supernet.spatial.slow", reason)
             }
             _ if finetune.lora_rank > 0 && finetune.spatial_rate == 0.0 => {
                 let rank = finetune.lora_rank;
@@ -197,12 +168,7 @@ impl Study {
     }
 
     fn check_search(&self) -> Checked {
-        let (search, limits) = (&self.search, &self.limits);
-        if let Some(point) = search.reference_point
-            && !point.iter().all(|x| x.is_finite() && *x > 0.0)
-        {
-            return wrong("search.reference_point", format!("= {point:?} must be a loss and milliseconds above 0"));
-        }
+        let search = &self.search;
         let sigmas = search.limit_sigmas;
         if !(sigmas >= 0.0 && sigmas.is_finite()) {
             return wrong("search.limit_sigmas", format!("= {sigmas} must be 0 or more"));
@@ -211,23 +177,38 @@ impl Study {
             let reason = format!("= {} must be even and at least 4", search.population);
             return wrong("search.population", reason);
         }
-        let under = match self.winner {
-            WinnerRule::Under { latency_ms } => Some(latency_ms),
-            WinnerRule::Knee | WinnerRule::Best => None,
-        };
-        for (key, limit) in [
-            ("limits.latency_ms", limits.latency_ms),
-            ("limits.parameters", limits.parameters),
-            ("limits.macs", limits.macs),
-            ("limits.peak_memory_bytes", limits.peak_memory_bytes),
-            ("limits.process_memory_bytes", limits.process_memory_bytes),
-            ("winner.latency_ms", under),
-        ] {
-            if let Some(limit) = limit.filter(|limit| !(*limit > 0.0 && limit.is_finite())) {
-                return wrong(key, format!("= {limit} must be above 0"));
+        Ok(())
+    }
+
+    /// Checks what is searched, and what is asked of it by name.
+    fn check_objectives(&self) -> Checked {
+        let searched = self.search.objectives.set();
+        if let Some((name, limit)) = self.limits.iter().find(|(_, limit)| !(*limit > 0.0 && limit.is_finite())) {
+            return wrong(&format!("limits.{name}"), format!("= {limit} must be above 0"));
+        }
+        if let Some(point) = &self.search.reference_point {
+            let values = point.values();
+            if !point.is_of(&searched) {
+                let names: Vec<&str> = searched.iter().map(|objective| &*objective.name).collect();
+                let reason =
+                    format!("= {values:?} must have a number for each of search.objectives: {}", names.join(", "));
+                return wrong("search.reference_point", reason);
+            }
+            if let Some((name, x)) = values.iter().find(|(_, x)| !(**x > 0.0 && x.is_finite())) {
+                return wrong(&format!("search.reference_point.{name}"), format!("= {x} must be above 0"));
             }
         }
-        Ok(())
+        let bounds = self.winner.bounds.iter().map(|(name, _)| (format!("winner.{name}"), name));
+        let recorded = |name: &ObjectiveName| {
+            searched.get(name.as_str()).is_some() || name.objective().source == Source::Counted
+        };
+        let named = bounds.chain(self.winner.of.map(|name| ("winner.of".to_owned(), name)));
+        match named.into_iter().find(|(_, name)| !recorded(name)) {
+            Some((key, name)) => {
+                wrong(&key, format!("asks for {name}, which is not searched: add it to search.objectives"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Reads the genotypes, of which slots are known later.

@@ -1,6 +1,6 @@
 use tnas_export::RUNTIMES;
 use tnas_graph::{Dtype, Graph, GraphBuilder, HostTensor, Init, Op, Runtime, RuntimeOptions, ValueId};
-use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
+use tnas_models::{Backbone, DenoiserShape, MotionModel, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_network::{BurnRuntime, Parameters, normal_vec, open_device, stream};
 
 fn repository(path: &str) -> String {
@@ -72,6 +72,19 @@ fn denoisers_with_published_blocks() {
         "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"]}"#;
     let backbone = Backbone::new(UNetConfig::from_json(config).unwrap());
     check("spatio-temporal", &backbone.denoiser(&"none".parse().unwrap(), shape).unwrap(), &[]);
+}
+
+#[test]
+fn a_denoiser_whose_time_embedding_has_an_odd_width() {
+    let config = r#"{"_class_name": "UNet3DConditionModel", "in_channels": 4, "out_channels": 4, "norm_num_groups": 9,
+        "block_out_channels": [9, 18], "layers_per_block": 1, "cross_attention_dim": 12, "attention_head_dim": 3,
+        "down_block_types": ["CrossAttnDownBlock3D", "DownBlock3D"], "up_block_types": ["UpBlock3D", "CrossAttnUpBlock3D"]}"#;
+    let model = MotionModel::from_json(config).unwrap();
+    let shape = DenoiserShape { batch: 2, frames: 3, height: 8, width: 8, tokens: 5 };
+    let graph = model.backbone.denoiser(&model.genotype, shape).unwrap();
+    let embedding = graph.nodes.iter().find(|node| node.name == "time_proj").unwrap();
+    assert_eq!(graph.shape(embedding.output), [2, 9]);
+    check("odd embedding", &graph, &[]);
 }
 
 #[test]

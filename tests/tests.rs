@@ -39,3 +39,6 @@ mod commands;
 
 /// Help and errors read as their snapshots do.
 mod messages;
+
+/// Data that is wrong is an error that names it, never a guess; a space may ask for an operator at a slot.
+mod wrong_data;

@@ -19,16 +19,21 @@ use serde_json::{Map, Value, json};
 use tnas_latency::bench::BenchError;
 use tnas_pipeline::{check, import};
 use tnas_stages::{
-    self as stages, Interrupted, measuring, progress, run::Run, settings::Study, workbench::Workbench,
+    self as stages, Interrupted, failure::chain, measuring, progress, run::Run, settings::Study,
+    workbench::Workbench,
 };
-use tnas_study::SettingsError;
+use tnas_study::{SettingsError, SettingsSource};
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    match go(Cli::parse()) {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Evaluator(_)) && std::env::args().nth(1).as_deref() == Some("judge") {
+        eprintln!("warning: the command `judge` is now `evaluator`; the old name works for one more version");
+    }
+    match go(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", chain(&error));
             ExitCode::from(exit_code(&error))
         }
     }
@@ -60,6 +65,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || e.is::<tnas_graph::WeightError>()
             || e.is::<tnas_network::ParametersError>()
             || e.is::<check::Differs>()
+            || matches!(
+                e.downcast_ref(),
+                Some(TrainError::NoLabel { .. } | TrainError::UnknownLabelValue { .. } | TrainError::Data(_))
+            )
             || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }
@@ -69,7 +78,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::MeasureOne => return measuring::measure_one(),
         Command::Report(args) => {
-            let (study, run) = open(&args)?;
+            let (study, _, run) = open(&args)?;
             return finish(&args, "report", &stages::report::report(&run, &study)?);
         }
         _ => progress::watch_interrupts()?,
@@ -215,21 +224,23 @@ fn with<T: Serialize>(
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("failed to set the threads")?;
     }
-    let (study, run) = open(args)?;
+    let (study, source, run) = open(args)?;
     let lock = tnas_study::RunDir::create(run.root())?.lock()?;
-    let bench = Workbench::open(study, run, &args.device, &args.runs)?;
+    let bench = Workbench::open(study, source, run, &args.device, &args.runs)?;
     let figures = work(&bench)?;
     write_resolved(&bench.study, &bench.run)?;
     drop(lock);
     finish(args, name, &figures)
 }
 
-fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
-    let study: Study = tnas_study::load(&args.study, &args.overrides)?;
-    study.validate(&args.study)?;
+fn open(args: &StudyArgs) -> anyhow::Result<(Study, SettingsSource, Run)> {
+    let (study, source) = Study::load(&args.study, &args.overrides)?;
+    for warning in source.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let run = Run::open(&args.runs.join(&study.name))?;
     write_resolved(&study, &run)?;
-    Ok((study, run))
+    Ok((study, source, run))
 }
 
 /// The run's own study.toml: every setting, and the reference point of its hypervolumes as soon as there is one.

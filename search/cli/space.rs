@@ -49,7 +49,8 @@ struct Costs {
 /// The fastest and the slowest architecture that a predictor finds.
 struct Latency {
     device: String,
-    none_ms: f64,
+    /// Of the image model alone; none where it is not in the space.
+    none_ms: Option<f64>,
     least: (Genome, f64),
     most: (Genome, f64),
 }
@@ -73,9 +74,9 @@ impl Latency {
         );
         let blocks = tnas_stages::measuring::space_blocks(backbone, space, shape)?;
         let predictor = CandidatePredictor::new(&model.latency, &blocks);
-        let none: Genome = vec![0; space.slots().len()];
+        let baseline = space.baseline();
         let end = |sign: f64| {
-            let mut genome = none.clone();
+            let mut genome = baseline.clone();
             for _ in 0..PASSES {
                 let before = genome.clone();
                 for slot in 0..genome.len() {
@@ -85,7 +86,8 @@ impl Latency {
                         (sign * predictor.mean_ms(&changed), choice)
                     };
                     let all = (0..space.slots()[slot].choices.len() as u16).map(changed);
-                    genome[slot] = all.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, choice)| choice);
+                    genome[slot] =
+                        all.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(genome[slot], |(_, choice)| choice);
                 }
                 if genome == before {
                     break;
@@ -94,7 +96,7 @@ impl Latency {
             let ms = predictor.mean_ms(&genome);
             (genome, ms)
         };
-        let none_ms = predictor.mean_ms(&none);
+        let none_ms = space.has_none().then(|| predictor.mean_ms(&baseline));
         Ok(Self { device: model.fingerprint.describe(), none_ms, least: end(1.0), most: end(-1.0) })
     }
 }
@@ -146,10 +148,8 @@ impl Costs {
             println!("{:<22} {}", format!("most {name}"), described(&most.1));
         }
         if let Some(Latency { device, none_ms, least, most }) = &self.latency {
-            println!(
-                "predicted on {device}: {none_ms:.2} ms without temporal layers, {:.2} ms at the least, {:.2} ms at the most",
-                least.1, most.1
-            );
+            let none = none_ms.map_or(String::new(), |ms| format!("{ms:.2} ms without temporal layers, "));
+            println!("predicted on {device}: {none}{:.2} ms at the least, {:.2} ms at the most", least.1, most.1);
         }
     }
 

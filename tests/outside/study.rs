@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Parser, shipped, text, told};
-use tnas_stages::settings::Study;
+use tnas_stages::settings::{RENAMED, Study};
 
 pub const PARSER: Parser = Parser { name: "study", examples, read, room_bytes: 0 };
 
@@ -13,8 +13,10 @@ fn examples() -> Vec<Vec<u8>> {
 
 fn read(bytes: &[u8]) -> Result<(), String> {
     let path = Path::new("study.toml");
-    let study: Study = tnas_study::parse(text(bytes)?, path, &["data.path=clips".into()]).map_err(told)?;
-    study.validate(path).map_err(|error| format!("{error:#}"))?;
+    let overrides = ["data.path=clips".into()];
+    let (study, source): (Study, _) =
+        tnas_study::parse_source(text(bytes)?, path, &overrides, RENAMED).map_err(told)?;
+    study.validate(&source).map_err(told)?;
     // The run writes its settings down and reads them again.
     let resolved = tnas_study::to_toml_string(&study).map_err(told)?;
     let again: Study = tnas_study::parse(&resolved, path, &[]).map_err(told)?;

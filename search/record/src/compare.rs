@@ -47,10 +47,8 @@ pub struct ContenderRow {
     #[serde(deserialize_with = "number::or_nan")]
     #[schemars(with = "Option<f64>")]
     pub winner_minus_this: f64,
-    /// Standard error of the difference.
-    #[serde(deserialize_with = "number::or_nan")]
-    #[schemars(with = "Option<f64>")]
-    pub standard_error: f64,
+    /// Standard error of the difference, or none where there is one clip.
+    pub standard_error: Option<f64>,
     /// Clips compared on.
     pub clips: usize,
     /// Measured objectives by name; empty where the target device is not at hand.

@@ -11,6 +11,8 @@ pub struct LocalScores {
     pub format_version: FormatVersion<2>,
     /// Objectives of the study, in its order.
     pub objectives: ObjectiveSet,
+    /// Genotype that each choice is compared with: the slots' baselines, `none` where a slot has it.
+    pub baseline: String,
     /// One row per slot and choice.
     pub rows: Vec<LocalScore>,
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tnas_graph::Cost;
 use tnas_network::stream;
 use tnas_record::{Comparison, ContenderRow, ObjectiveSet, Verdicts};
-use tnas_space::{Choice, Genome, Genotype, SearchSpace};
+use tnas_space::{Choice, Genome, Genotype, SearchSpace, SpaceError};
 use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 
 use self::standing::{Compared, Ranges, dominates, range_of, standing};
@@ -127,7 +127,9 @@ fn arms(bench: &Workbench, subjects: &Subjects, winner: &Genotype) -> anyhow::Re
         arms.push(arm("hand-rule", space.genotype(&genome))?);
     }
     for (name, text) in &settings.arms {
-        let genotype: Genotype = text.parse().with_context(|| format!("failed to read compare.arms.{name}"))?;
+        let wrong = |message: String| bench.source.error(&format!("compare.arms.{name}"), message);
+        let genotype: Genotype = text.parse().map_err(|error: SpaceError| wrong(error.to_string()))?;
+        subjects.model.backbone.check_slots(&genotype).map_err(|error| wrong(error.to_string()))?;
         arms.push(arm(name, genotype)?);
     }
     let near = |genome: &Genome| sizes.of(genome).abs_diff(size) as f64 <= settings.size_tolerance * size as f64;
@@ -145,10 +147,10 @@ fn arms(bench: &Workbench, subjects: &Subjects, winner: &Genotype) -> anyhow::Re
     Ok(arms)
 }
 
-/// Parameters of a space's networks: those of the image model and of each choice.
+/// Parameters of a space's networks: those of its baseline, and what each choice adds to them.
 struct Sizes {
-    image: u64,
-    choices: Vec<Vec<u64>>,
+    baseline: u64,
+    choices: Vec<Vec<i64>>,
 }
 
 impl Sizes {
@@ -157,24 +159,24 @@ impl Sizes {
         let of = |genome: &[u16]| -> anyhow::Result<u64> {
             Ok(tnas_graph::cost(&subjects.graph(&space.genotype(genome))?).parameters)
         };
-        let mut genome = vec![0; space.slots().len()];
-        let image = of(&genome)?;
+        let mut genome = space.baseline();
+        let baseline = of(&genome)?;
         let mut choices = Vec::new();
         for (slot, info) in space.slots().iter().enumerate() {
             let mut sizes = Vec::new();
             for choice in 0..info.choices.len() {
                 genome[slot] = choice as u16;
-                sizes.push(of(&genome)? - image);
+                sizes.push(of(&genome)? as i64 - baseline as i64);
             }
-            genome[slot] = 0;
+            genome[slot] = info.baseline();
             choices.push(sizes);
         }
-        Ok(Self { image, choices })
+        Ok(Self { baseline, choices })
     }
 
     fn of(&self, genome: &[u16]) -> u64 {
-        self.image
-            + genome.iter().zip(&self.choices).map(|(&choice, sizes)| sizes[usize::from(choice)]).sum::<u64>()
+        let added = genome.iter().zip(&self.choices).map(|(&choice, sizes)| sizes[usize::from(choice)]);
+        self.baseline.saturating_add_signed(added.sum())
     }
 }
 
@@ -194,12 +196,12 @@ fn offered(space: &SearchSpace, kinds: &[&str]) -> Vec<Choice> {
     found
 }
 
-/// At each slot the first of the wanted choices that it offers; `none` where it offers none of them.
+/// At each slot the first of the wanted choices that it offers; its baseline where it offers none of them.
 fn genome(space: &SearchSpace, wanted: impl Fn(usize) -> Vec<Choice>) -> Genome {
     let index = |slot: &tnas_space::SlotChoices| {
         let found =
             wanted(slot.info.level).into_iter().find_map(|choice| slot.choices.iter().position(|c| *c == choice));
-        found.unwrap_or(0) as u16
+        found.map_or(slot.baseline(), |found| found as u16)
     };
     space.slots().iter().map(index).collect()
 }
@@ -288,7 +290,7 @@ fn figures(
         if counts && dominates(&reversed)? {
             verdicts.dominated_by.push(one.arm.name.clone());
         }
-        rows.push(row(objectives, winner, one, (size, same_size), &standing));
+        rows.push(row(objectives, winner, one, (size, same_size), &standing)?);
     }
     Ok(Comparison { steps, size_tolerance: tolerance, rows, random_median: median, verdicts })
 }
@@ -299,11 +301,11 @@ fn row(
     one: &Contender,
     (size, same_size): (f64, bool),
     standing: &[i8],
-) -> ContenderRow {
-    let paired = Paired::new(winner.loss, one.loss);
+) -> anyhow::Result<ContenderRow> {
+    let paired = Paired::new(winner.loss, one.loss)?;
     let standing: BTreeMap<String, i8> =
         objectives.iter().map(|objective| objective.name.to_string()).zip(standing.iter().copied()).collect();
-    ContenderRow {
+    Ok(ContenderRow {
         arm: one.arm.name.clone(),
         genotype: one.arm.genotype.to_string(),
         parameters: one.arm.cost.parameters,
@@ -316,7 +318,7 @@ fn row(
         clips: paired.clips,
         measured: one.measured.clone(),
         winner_is: standing,
-    }
+    })
 }
 
 /// The rows and the verdict on the terminal.
@@ -325,11 +327,11 @@ fn print(figures: &Comparison) {
         let median = |(name, range): (&String, &tnas_record::MeasuredRange)| format!("{name} {:.2}", range.median);
         let medians: Vec<String> = row.measured.iter().map(median).collect();
         eprintln!(
-            "{:>24}  loss {:.4}  winner − this {:>8.4} ± {:.4}  {}  {} parameters",
+            "{:>24}  loss {:.4}  winner − this {:>8.4} ± {}  {}  {} parameters",
             row.arm,
             row.held_out_loss,
             row.winner_minus_this,
-            row.standard_error,
+            row.standard_error.map_or("unknown".into(), |error| format!("{error:.4}")),
             if medians.is_empty() { "not measured".into() } else { medians.join("  ") },
             row.parameters
         );

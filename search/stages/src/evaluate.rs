@@ -99,7 +99,7 @@ impl Stage for Evaluate<'_> {
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
         let unseen = self.held_out.iter().map(ClipSet::content_hash).collect::<Result<Vec<_>, _>>()?;
-        let arms: Vec<ArmSettings> = self.arms.iter().map(Arm::settings).collect();
+        let arms: Vec<ArmSettings> = self.arms.iter().map(Arm::settings).collect::<anyhow::Result<_>>()?;
         Inputs::new()
             .file(bench.run.path("evaluator"))
             .contents("clips", &bench.data_key)
@@ -214,7 +214,7 @@ impl Comparison<'_> {
                 ArmKind::Model(model) => self.scorer.sampled(arm, model, &sets.asked, &self.seeds)?,
                 ArmKind::Folder(folder) => real(&arm.name, &real::films(bench, folder, sets.floor.len())?)?,
             };
-            rows.push(row(arm.name.clone(), arm.settings(), scored)?);
+            rows.push(row(arm.name.clone(), arm.settings()?, scored)?);
         }
         // What held-out real clips are away from training clips.
         let untrained = held_out.as_ref().unwrap_or(&floor);

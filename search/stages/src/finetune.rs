@@ -69,8 +69,8 @@ impl Stage for Finetune<'_> {
         }
         let figures = |index: usize| {
             let (name, genotype) = &arms[index];
-            let paired = Paired::new(&losses[0], &losses[index]);
-            TrainedArm {
+            let paired = Paired::new(&losses[0], &losses[index])?;
+            Ok(TrainedArm {
                 arm: (*name).into(),
                 genotype: genotype.to_string(),
                 held_out_loss: losses[index].mean,
@@ -79,13 +79,13 @@ impl Stage for Finetune<'_> {
                 standard_error: paired.standard_error,
                 clips: paired.clips,
                 loading: loading[index],
-            }
+            })
         };
         Ok(FinetuneSummary {
             steps: settings.training.steps,
             spatial_rate: settings.spatial_rate,
             lora_rank: settings.lora_rank,
-            arms: (0..arms.len()).map(figures).collect(),
+            arms: (0..arms.len()).map(figures).collect::<anyhow::Result<_>>()?,
         })
     }
 }

@@ -9,6 +9,7 @@ pub mod distill;
 pub mod evaluate;
 pub mod evaluator;
 pub mod export;
+pub mod failure;
 pub mod finetune;
 pub mod front;
 pub mod hypervolume;

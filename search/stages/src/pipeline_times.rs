@@ -3,7 +3,6 @@
 use serde::Serialize;
 use tnas_graph::Graph;
 use tnas_latency::MeasurementKind;
-use tnas_space::{Genome, Genotype};
 
 use crate::{
     latency::Predictor, measuring::Subjects, pipeline_parts, profile::target_profile, workbench::Workbench,
@@ -63,10 +62,10 @@ struct MacsSpeed {
 
 impl MacsSpeed {
     fn of_image_model(subjects: &Subjects, target: &Predictor) -> anyhow::Result<Self> {
-        let graph = subjects.graph(&Genotype::none())?;
-        let none: Genome = vec![0; subjects.space.slots().len()];
+        let baseline = subjects.space.baseline();
+        let graph = subjects.graph(&subjects.space.genotype(&baseline))?;
         let macs = tnas_graph::cost(&graph).macs as f64;
-        Ok(Self { ms_per_mac: target.latency_ms(&none, &graph) / macs })
+        Ok(Self { ms_per_mac: target.latency_ms(&baseline, &graph) / macs })
     }
 
     fn ms_of(&self, graph: &Graph) -> f64 {

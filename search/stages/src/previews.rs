@@ -51,7 +51,7 @@ impl<'a> Previews<'a> {
         let bench = self.bench;
         let count = bench.study.watch.clips.min(bench.validation.len());
         let like = bench.validation.clips(0..count)?;
-        let captions: Vec<usize> = like.iter().map(|clip| bench.caption_index(&clip.caption)).collect();
+        let captions = bench.caption_indices(like.iter().map(|clip| clip.caption.as_str()))?;
         let (backbone, text, shape) = (&self.model.pipeline.backbone, &self.model.features, bench.clip_shape());
         let model = VideoModel { backbone, genotype: &self.genotype, parameters: weights, text };
         let data = generate(&model, &captions, shape, &self.how, |_| {})?;

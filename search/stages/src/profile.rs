@@ -81,7 +81,6 @@ impl Measure<'_> {
             runtimes: Vec::new(),
             from: None,
             libraries: BTreeMap::new(),
-            onnxruntime: None,
             ..bench.study.profile.clone()
         };
         Inputs::new()

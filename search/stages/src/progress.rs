@@ -11,7 +11,7 @@ use tnas_record::LoadingTimes;
 use tnas_study::{EventLog, MetricsLog};
 use tnas_training::{LoadTimes, Observer};
 
-use crate::{previews::Previews, recorded, run::Run};
+use crate::{failure::chain, previews::Previews, recorded, run::Run};
 
 /// The user asked to stop; what was done is kept.
 #[derive(Debug)]
@@ -227,7 +227,7 @@ impl Observer for Watch<'_> {
 
     fn preview(&mut self, stage: &str, step: u64, weights: &Parameters) {
         if let Err(error) = self.draw_sheet(stage, step, weights) {
-            eprintln!("{stage:>16} step {step}: no samples drawn: {error:#}");
+            eprintln!("{stage:>16} step {step}: no samples drawn: {}", chain(&error));
         }
     }
 

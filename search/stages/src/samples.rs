@@ -203,7 +203,7 @@ impl<'a> Scene<'a> {
 
     fn sample(&self, arm: &Arm) -> anyhow::Result<Vec<Clip>> {
         let settings = &self.bench.study.samples;
-        let captions: Vec<usize> = self.real.iter().map(|clip| self.bench.caption_index(&clip.caption)).collect();
+        let captions = self.bench.caption_indices(self.real.iter().map(|clip| clip.caption.as_str()))?;
         let how = GenerateSettings {
             steps: arm.steps,
             sampler: arm.sampler,

@@ -4,7 +4,10 @@ mod checks;
 mod reference_point;
 mod winner_rule;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
@@ -12,16 +15,24 @@ use tnas_evaluation::EvaluatorSettings;
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_models::TextLayer;
 use tnas_record::{ObjectiveNames, PerObjective};
-use tnas_training::{DistillSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings, TrainingRecipe};
+use tnas_study::{SettingsError, SettingsSource};
+use tnas_training::{
+    DistillSettings, FinetuneSettings, FlowSettings, Loading, SettingError, SupernetSettings, TrainingRecipe,
+};
 
 pub use self::{
     reference_point::ReferencePoint,
     winner_rule::{Pick, WinnerRule},
 };
 
-/// Settings that were renamed, each with the name that its value has now: old names, and whatever stands below them, work for one
-/// more version.
+/// Old names of settings and their new ones, as dotted keys. Values under an old name, and whatever stands below it, still work
+/// for one version, with a warning.
 pub const RENAMED: &[(&str, &str)] = &[
+    ("judge", "evaluator"),
+    ("samples.judged", "samples.evaluated"),
+    ("watch.looks", "watch.previews"),
+    ("profile.repeat_share", "profile.repeat_fraction"),
+    ("profile.onnxruntime", "profile.libraries.onnxruntime"),
     ("supernet.training.spatial", "supernet.spatial"),
     ("supernet.training.warmup_steps", "supernet.warmup_steps"),
     ("supernet.training.distillation", "supernet.distillation"),
@@ -100,7 +111,7 @@ pub struct Study {
     #[serde(default)]
     pub distill: DistillSettings,
     /// The classifier that evaluates clips.
-    #[serde(default, alias = "judge")]
+    #[serde(default)]
     pub evaluator: EvaluatorSettings,
     /// Sampling.
     #[serde(default)]
@@ -108,6 +119,16 @@ pub struct Study {
     /// What is looked at while networks train; changes no result.
     #[serde(default)]
     pub watch: WatchSettings,
+}
+
+impl Study {
+    /// Reads a study's file with `a.b=c` overrides, and checks it. The source says where each setting was written, and warns of
+    /// old names.
+    pub fn load(file: &Path, overrides: &[String]) -> Result<(Self, SettingsSource), SettingsError> {
+        let (study, source): (Self, _) = tnas_study::load_source(file, overrides, RENAMED)?;
+        study.validate(&source)?;
+        Ok((study, source))
+    }
 }
 
 /// Noise of clips, in all stages that train, score or sample them.
@@ -276,7 +297,6 @@ pub struct ProfileSettings {
     /// The anchor, which shows drift, is measured after so many others.
     pub anchor_every: usize,
     /// Fraction of the architectures that is measured twice, to tell the noise.
-    #[serde(alias = "repeat_share")]
     pub repeat_fraction: f64,
     /// A profile whose repeats differ by more than this share (in the median), or whose anchors jump by more, is refused.
     pub max_noise: f64,
@@ -284,9 +304,6 @@ pub struct ProfileSettings {
     /// not given.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub libraries: BTreeMap<String, PathBuf>,
-    /// Old name of `libraries.onnxruntime`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub onnxruntime: Option<PathBuf>,
     /// A profile recorded before, to replay.
     pub from: Option<PathBuf>,
 }
@@ -320,7 +337,6 @@ impl Default for ProfileSettings {
             repeat_fraction: 0.05,
             max_noise: 0.1,
             libraries: BTreeMap::new(),
-            onnxruntime: None,
             from: None,
         }
     }
@@ -341,7 +357,7 @@ impl ProfileSettings {
 
     /// Library of the runtime of this name, where the study gives one.
     pub fn library(&self, runtime: &str) -> Option<&PathBuf> {
-        self.libraries.get(runtime).or(self.onnxruntime.as_ref().filter(|_| runtime == "onnxruntime"))
+        self.libraries.get(runtime)
     }
 
     /// Which architectures are measured.
@@ -430,7 +446,7 @@ impl Default for CompareSettings {
 
 impl CompareSettings {
     /// What is wrong with the settings, if anything.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), SettingError> {
         let taken = ["winner", "none", "attention-everywhere", "hand-rule"];
         let plain = |name: &str| {
             name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
@@ -439,13 +455,12 @@ impl CompareSettings {
                 && !name.starts_with("random-")
         };
         if let Some(name) = self.arms.keys().find(|name| !plain(name)) {
-            return Err(format!(
-                "arms.{name:?}: a name of letters, digits, - and _ is needed, other than {}",
-                taken.join(", ")
-            ));
+            let reason = format!("needs a name of letters, digits, - and _, other than {}", taken.join(", "));
+            return Err(SettingError::new(format!("arms.{name:?}"), reason));
         }
         if !(self.size_tolerance >= 0.0 && self.size_tolerance.is_finite()) {
-            return Err(format!("size_tolerance = {} must be 0 or more", self.size_tolerance));
+            let reason = format!("= {} must be 0 or more", self.size_tolerance);
+            return Err(SettingError::new("size_tolerance", reason));
         }
         Ok(())
     }
@@ -475,7 +490,6 @@ pub struct SampleSettings {
     /// Clips on sheets.
     pub shown: usize,
     /// Clips per evaluated arm.
-    #[serde(alias = "judged")]
     pub evaluated: usize,
     /// Steps of the many-step sampler.
     pub many_steps: usize,
@@ -501,7 +515,6 @@ impl Default for SampleSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct WatchSettings {
     /// Previews in a stage, evenly spread, the last at its end; 0 for none.
-    #[serde(alias = "looks")]
     pub previews: u64,
     /// Clips of a preview.
     pub clips: usize,

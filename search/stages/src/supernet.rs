@@ -129,9 +129,8 @@ pub fn teacher(
 ) -> anyhow::Result<Genotype> {
     match &bench.study.supernet.teacher {
         Some(text) => {
-            let genotype: Genotype = text.parse()?;
-            space.genome(&genotype)?;
-            Ok(genotype)
+            let genotype = text.parse().and_then(|genotype| space.genome(&genotype).map(|_| genotype));
+            Ok(genotype.map_err(|error| bench.source.error("supernet.teacher", error.to_string()))?)
         }
         None => Ok(largest_genotype(backbone, space, bench.denoiser_shape(1, model.features.tokens))?),
     }

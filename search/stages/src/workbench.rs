@@ -6,11 +6,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use anyhow::Context;
 use serde::Serialize;
 use tnas_clips::{CaptionTokenizer, Clip, ClipSet, Memory};
 use tnas_models::{Backbone, DenoiserShape, TextEncoder};
 use tnas_network::{Device, Parameters, open_device, side_by_side};
 use tnas_space::SearchSpace;
+use tnas_study::SettingsSource;
 use tnas_training::{CaptionTokens, LatentSource, Loading, TextFeatures, frames_first};
 
 use crate::{
@@ -30,6 +32,8 @@ use tnas_pipeline::{
 pub struct Workbench {
     /// The question.
     pub study: Study,
+    /// Where each of its settings was written, for errors about them.
+    pub source: SettingsSource,
     /// The run directory.
     pub run: Run,
     /// Where tensors live.
@@ -91,7 +95,7 @@ pub struct SharedNoise {
 
 impl Workbench {
     /// Finds the data; `runs` is the folder of all runs.
-    pub fn open(study: Study, run: Run, device: &str, runs: &Path) -> anyhow::Result<Self> {
+    pub fn open(study: Study, source: SettingsSource, run: Run, device: &str, runs: &Path) -> anyhow::Result<Self> {
         let device_kind = device.split(':').next().unwrap_or(device).to_owned();
         let device = open_device(device)?;
         let cache = study.loading.cache.clone().unwrap_or_else(|| runs.join("cache"));
@@ -107,7 +111,20 @@ impl Workbench {
         // What a setting of the data changes is in the contents; where they lie changes nothing.
         let contents = (train.content_hash()?, validation.content_hash()?);
         let data_key = run.key(&(contents, codec.as_ref().map(|codec| &codec.key)))?;
-        Ok(Self { study, run, device, train, validation, data_key, cache, memory, device_kind, captions, codec })
+        Ok(Self {
+            study,
+            source,
+            run,
+            device,
+            train,
+            validation,
+            data_key,
+            cache,
+            memory,
+            device_kind,
+            captions,
+            codec,
+        })
     }
 
     /// Clips that nothing is trained on, `count` where they are without end.
@@ -115,26 +132,21 @@ impl Workbench {
         dataset::held_out(&self.study.data, self.study.seed, &self.validation, count, &self.memory, &self.cache)
     }
 
-    /// Index of a clip's caption.
-    pub fn caption_index(&self, caption: &str) -> usize {
-        self.captions.binary_search_by(|known| known.as_str().cmp(caption)).unwrap_or(0)
+    /// Indices of captions among those of the study, whose text features are known; an error names one that is not there.
+    pub fn caption_indices<'a>(&self, captions: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Vec<usize>> {
+        caption_indices(&self.captions, captions)
     }
 
     /// Encoded clips, kept in the cache; normalised per channel where the backbone is trained on them or was.
     pub fn latents(&self) -> anyhow::Result<Latents> {
         let Some(codec) = &self.codec else {
             let set = |clips: &ClipSet| {
-                ClipLatents::of_pixels(
-                    clips.clone(),
-                    self.caption_indices(clips),
-                    Loading::from(&self.study.loading),
-                )
+                let captions = self.caption_indices(clips.captions())?;
+                let loading = Loading::from(&self.study.loading);
+                anyhow::Ok(ClipLatents::of_pixels(clips.clone(), captions, loading))
             };
-            return Ok(Latents {
-                train: set(&self.train),
-                validation: set(&self.validation),
-                statistics: Vec::new(),
-            });
+            let (train, validation) = (set(&self.train)?, set(&self.validation)?);
+            return Ok(Latents { train, validation, statistics: Vec::new() });
         };
         let train = self.encoded(codec, "train", &self.train)?;
         let validation = self.encoded(codec, "validation", &self.validation)?;
@@ -364,10 +376,6 @@ impl Workbench {
         Ok(())
     }
 
-    fn caption_indices(&self, clips: &ClipSet) -> Vec<usize> {
-        clips.captions().map(|caption| self.caption_index(caption)).collect()
-    }
-
     /// The clips' latents: those that the cache lacks are encoded now, each written as soon as it is there.
     fn encoded(&self, codec: &Codec, split: &str, clips: &ClipSet) -> anyhow::Result<ClipLatents> {
         let shape = self.clip_shape();
@@ -379,7 +387,41 @@ impl Workbench {
                 write_latent(&files[index], shape, &codec.encode(&clips.make(index)?)?)
             })?;
         }
-        let (captions, loading) = (self.caption_indices(clips), Loading::from(&self.study.loading));
+        let (captions, loading) = (self.caption_indices(clips.captions())?, Loading::from(&self.study.loading));
         Ok(ClipLatents::of_files(files, shape, captions, &self.memory, loading))
+    }
+}
+
+/// Index of each caption among sorted known ones; one that is not there is an error, never the empty caption.
+pub(crate) fn caption_indices<'a>(
+    known: &[String],
+    captions: impl IntoIterator<Item = &'a str>,
+) -> anyhow::Result<Vec<usize>> {
+    let index = |caption: &str| {
+        let found = known.binary_search_by(|known| known.as_str().cmp(caption)).ok();
+        found.with_context(|| {
+            let near = tnas_study::nearest(caption, known.iter().map(String::as_str));
+            let near = near.map_or_else(String::new, |near| format!(", did you mean {near:?}?"));
+            format!(
+                "failed to find the text features of caption {caption:?}: it is none of the {} captions that were encoded{near}",
+                known.len()
+            )
+        })
+    };
+    captions.into_iter().map(index).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_caption_is_an_error_and_not_the_empty_one() {
+        let known = ["", "a red square moves left", "a red square moves right"].map(str::to_owned);
+        assert_eq!(caption_indices(&known, ["a red square moves right", ""]).expect("known"), [2, 0]);
+        let error = caption_indices(&known, ["", "a red square moves rihgt"]).expect_err("unknown").to_string();
+        assert!(error.contains("\"a red square moves rihgt\""), "{error}");
+        assert!(error.contains("did you mean \"a red square moves right\"?"), "{error}");
+        assert!(caption_indices(&[], [""]).is_err());
     }
 }

@@ -2,6 +2,9 @@ use strsim::osa_distance;
 
 /// The name most likely meant by a misspelt one, if any is near: at most a third of its letters wrong.
 ///
+/// Errors are insertions, deletions, substitutions and swaps of neighbours (optimal string alignment); case, and which dash,
+/// count as none.
+///
 /// ```
 /// assert_eq!(tnas_study::nearest("frmaes", ["seed", "frames"]), Some("frames"));
 /// assert_eq!(tnas_study::nearest("speed_ms", ["seed", "frames"]), None);

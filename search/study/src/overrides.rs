@@ -1,49 +1,111 @@
-//! `a.b=c` from the command line, laid over a table of settings.
+//! `a.b=c` from the command line, applied to a table of settings.
 
-use toml::{Table, Value};
+use toml::de::{DeString, DeTable, DeValue};
+use toml::{Spanned, Table, Value};
 
-/// Sets one value of a table; the error says what stands in the way.
-pub(crate) fn apply(table: &mut Table, text: &str) -> Result<(), String> {
-    let (key, value) = text.split_once('=').ok_or("expected key=value")?;
-    let path = key_path(key.trim())?;
-    let value = parse_value(value.trim());
-    let Some((last, parents)) = path.split_last() else { return Err("the key is empty".into()) };
-    let mut place = Place::Table(table);
-    for (depth, name) in parents.iter().enumerate() {
-        let below = place.enter(name).map_err(|reason| format!("{reason} in `{}`", path[..=depth].join(".")))?;
-        place = match below {
-            Value::Table(table) => Place::Table(table),
-            Value::Array(items) => Place::Array(items),
-            other => {
-                return Err(format!("`{}` is {} {other}, not a table", path[..=depth].join("."), article(other)));
-            }
-        };
+use crate::renamed::{rename_path, warning};
+use crate::settings_source::Places;
+
+/// One override.
+pub(crate) struct Override {
+    /// Offset of its text among the sources.
+    pub(crate) offset: usize,
+    key: Vec<String>,
+    /// TOML in which `v` is its value, at the offset of the value among the sources.
+    document: String,
+}
+
+impl Override {
+    /// Reads an override that stands at this offset among the sources; the error says what is wrong with it.
+    pub(crate) fn read(text: &str, offset: usize) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("expected key=value")?;
+        let value_offset = offset + key.len() + 1;
+        let document = format!("{}v={}", " ".repeat(value_offset.saturating_sub(2)), toml_value(value.trim()));
+        Ok(Self { offset, key: key_path(key.trim())?, document })
     }
-    *place.enter(last).map_err(|reason| format!("{reason} in `{}`", path.join(".")))? = value;
-    Ok(())
-}
 
-enum Place<'a> {
-    Table(&'a mut Table),
-    Array(&'a mut Vec<Value>),
-}
-
-impl<'a> Place<'a> {
-    /// The value of this name, which is a new table where there was none.
-    fn enter(self, name: &str) -> Result<&'a mut Value, String> {
-        match self {
-            Self::Table(table) => Ok(table.entry(name).or_insert_with(|| Value::Table(Table::new()))),
-            Self::Array(items) => {
-                let count = items.len();
-                let index: usize = name.parse().map_err(|_| format!("`{name}` is no index"))?;
-                items.get_mut(index).ok_or_else(|| format!("there is no item {index} of {count}"))
+    /// Its key under the names of this version.
+    pub(crate) fn renamed(
+        &self,
+        renamed: &[(&str, &str)],
+        places: &Places,
+        warnings: &mut Vec<String>,
+    ) -> Vec<String> {
+        match rename_path(&self.key, renamed) {
+            None => self.key.clone(),
+            Some(key) => {
+                warnings.push(warning(places, self.offset, &self.key.join("."), &key.join(".")));
+                key
             }
         }
     }
+
+    /// Its value.
+    pub(crate) fn value(&self) -> Result<Spanned<DeValue<'_>>, String> {
+        let table = DeTable::parse(&self.document).map_err(|error| error.message().to_owned())?;
+        table.into_inner().remove("v").ok_or_else(|| "expected key=value".into())
+    }
+}
+
+/// Sets one value of a table; the error says what stands in the way. Tables that are made for it stand at `offset`.
+pub(crate) fn apply<'i>(
+    root: &mut DeValue<'i>,
+    path: &[String],
+    offset: usize,
+    value: Spanned<DeValue<'i>>,
+) -> Result<(), String> {
+    let Some((last, parents)) = path.split_last() else { return Err("the key is empty".into()) };
+    let mut place = root;
+    for depth in 0..parents.len() {
+        place = enter(place, &path[..=depth], offset)?;
+    }
+    if let DeValue::Table(table) = place {
+        // A map keeps the key that it has, and with it the place in the file.
+        table.remove(last.as_str());
+    }
+    let made = offset..offset;
+    match place {
+        DeValue::Table(table) => {
+            table.insert(Spanned::new(made, DeString::Owned(last.clone())), value);
+        }
+        DeValue::Array(items) => {
+            let index = index(last, items.len()).map_err(|reason| format!("{reason} in `{}`", path.join(".")))?;
+            items.as_mut()[index] = value;
+        }
+        other => return Err(not_a_table(parents, other)),
+    }
+    Ok(())
+}
+
+/// The value at the end of a path, in the value one above; a new table where there was none.
+fn enter<'a, 'i>(
+    place: &'a mut DeValue<'i>,
+    path: &[String],
+    offset: usize,
+) -> Result<&'a mut DeValue<'i>, String> {
+    let Some((name, parents)) = path.split_last() else { return Ok(place) };
+    let made = offset..offset;
+    match place {
+        DeValue::Table(table) => {
+            let key = Spanned::new(made.clone(), DeString::Owned(name.clone()));
+            let new = || Spanned::new(made, DeValue::Table(DeTable::new()));
+            Ok(table.entry(key).or_insert_with(new).get_mut())
+        }
+        DeValue::Array(items) => {
+            let index = index(name, items.len()).map_err(|reason| format!("{reason} in `{}`", path.join(".")))?;
+            Ok(items.as_mut()[index].get_mut())
+        }
+        other => Err(not_a_table(parents, other)),
+    }
+}
+
+fn index(name: &str, count: usize) -> Result<usize, String> {
+    let index: usize = name.parse().map_err(|_| format!("`{name}` is no index"))?;
+    if index < count { Ok(index) } else { Err(format!("there is no item {index} of {count}")) }
 }
 
 /// The names of a dotted key, which may be quoted as TOML allows.
-fn key_path(key: &str) -> Result<Vec<String>, String> {
+pub(crate) fn key_path(key: &str) -> Result<Vec<String>, String> {
     let mut value = match toml::from_str::<Table>(&format!("{key} = 0")) {
         Ok(table) if table.len() == 1 => Value::Table(table),
         _ => return Err(format!("{key:?} is not a dotted key")),
@@ -57,33 +119,35 @@ fn key_path(key: &str) -> Result<Vec<String>, String> {
     Ok(path)
 }
 
-/// A value as TOML has it, else the text itself.
-fn parse_value(text: &str) -> Value {
-    match toml::from_str::<Table>(&format!("value = {text}")) {
-        Ok(mut table) if table.len() == 1 => table.remove("value").unwrap_or_else(|| text.into()),
-        _ => text.into(),
+/// A value as TOML has it, else the text itself as a TOML string.
+fn toml_value(text: &str) -> String {
+    match toml::from_str::<Table>(&format!("v={text}")) {
+        Ok(table) if table.len() == 1 && table.contains_key("v") => text.to_owned(),
+        _ => Value::from(text).to_string(),
     }
 }
 
-fn article(value: &Value) -> &'static str {
-    match value {
-        Value::Integer(_) => "the integer",
-        Value::Float(_) => "the number",
-        Value::Boolean(_) => "the truth value",
-        Value::String(_) => "the string",
-        _ => "the value",
-    }
+fn not_a_table(path: &[String], value: &DeValue) -> String {
+    let value = match value {
+        DeValue::Integer(number) => format!("the integer {number}"),
+        DeValue::Float(number) => format!("the number {number}"),
+        DeValue::Boolean(truth) => format!("the truth value {truth}"),
+        DeValue::String(text) => format!("the string {text:?}"),
+        DeValue::Datetime(time) => format!("the time {time}"),
+        DeValue::Array(_) | DeValue::Table(_) => "another value".into(),
+    };
+    format!("`{}` is {value}, not a table", path.join("."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse;
+    use std::path::Path;
 
     fn after(text: &str, overrides: &[&str]) -> Result<String, String> {
-        let mut table: Table = toml::from_str(text).map_err(|e| e.to_string())?;
-        for text in overrides {
-            apply(&mut table, text)?;
-        }
+        let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+        let table: Table = parse(text, Path::new("a.toml"), &overrides).map_err(|e| e.to_string())?;
         Ok(Value::Table(table).to_string())
     }
 
@@ -97,10 +161,13 @@ mod tests {
             ("[1, 2]", Value::Array(vec![1.into(), 2.into()])),
             ("runs/first.jsonl", "runs/first.jsonl".into()),
             ("conv1d(k=3)+attn1d(heads=8)", "conv1d(k=3)+attn1d(heads=8)".into()),
+            ("a \"quoted\" word", "a \"quoted\" word".into()),
             ("", "".into()),
             ("1\nother = 2", "1\nother = 2".into()),
         ] {
-            assert_eq!(parse_value(value), expected, "{value}");
+            let table: Table =
+                parse("", Path::new("a.toml"), &[format!("key={value}")]).expect("every value is understood");
+            assert_eq!(table["key"], expected, "{value}");
         }
     }
 
@@ -113,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_is_told() {
+    fn an_error_says_what_stands_in_the_way() {
         for (text, expected) in [
             ("a", "expected key=value"),
             ("=3", "\"\" is not a dotted key"),
@@ -123,7 +190,7 @@ mod tests {
             ("x = 1\ny=2", "accepted"),
         ] {
             let found = after("a = 1\nlist = [1]", &[text]).err().unwrap_or("accepted".into());
-            assert_eq!(found, expected, "{text}");
+            assert_eq!(found.trim_start_matches(&format!("apply --set {text}: ")), expected, "{text}");
         }
     }
 }

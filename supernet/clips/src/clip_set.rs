@@ -17,6 +17,11 @@ pub trait ClipSource: Send + Sync {
     /// Caption and labels of a clip, without its pixels.
     fn describe(&self, index: usize) -> Result<(String, BTreeMap<String, String>), ClipError>;
 
+    /// A clip's name in messages: its file, or its number where it has none.
+    fn name(&self, index: usize) -> String {
+        format!("clip {index}")
+    }
+
     /// Hash of all that a clip's pixels follow from: equal for equal pixels of one source, and kept between runs.
     fn key(&self, index: usize) -> Result<String, ClipError>;
 
@@ -74,6 +79,11 @@ impl ClipSet {
     /// Labels in the order of the clips.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = &BTreeMap<String, String>> {
         self.told.iter().map(|(_, labels)| labels)
+    }
+
+    /// A clip's name in messages: its file, or its number where it has none.
+    pub fn name(&self, index: usize) -> String {
+        self.source.name(index)
     }
 
     /// Hash of all that a clip's pixels follow from.
@@ -197,6 +207,11 @@ impl ClipSource for FolderClips {
     fn describe(&self, index: usize) -> Result<(String, BTreeMap<String, String>), ClipError> {
         let index = self.at(index)?;
         Ok((self.folder.caption(index)?.to_owned(), self.folder.labels(index)?.clone()))
+    }
+
+    fn name(&self, index: usize) -> String {
+        let file = self.at(index).and_then(|index| self.folder.file(index));
+        file.map_or_else(|_| format!("clip {index}"), |file| file.display().to_string())
     }
 
     fn key(&self, index: usize) -> Result<String, ClipError> {

@@ -183,6 +183,11 @@ impl VideoFolder {
         Ok(&self.entry(index)?.listed.file_name)
     }
 
+    /// Path of the film of clip `index`.
+    pub fn file(&self, index: usize) -> Result<PathBuf, ClipError> {
+        Ok(self.path.join(&self.entry(index)?.listed.file_name))
+    }
+
     /// Caption of clip `index`, without decoding it.
     pub fn caption(&self, index: usize) -> Result<&str, ClipError> {
         Ok(&self.entry(index)?.listed.caption)

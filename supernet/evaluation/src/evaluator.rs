@@ -1,7 +1,10 @@
 mod corruption;
 mod words;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,7 @@ pub(crate) use self::corruption::{Alike, OUT_OF_ORDER, disturbed, kind_of_corrup
 pub use self::words::label_value;
 use self::words::telling_words;
 
-use tnas_training::{AdamWSettings, TrainError, frames_inner};
+use tnas_training::{AdamWSettings, SettingError, TrainError, frames_inner};
 
 use crate::cell_means;
 
@@ -98,27 +101,26 @@ impl Default for AppearanceSettings {
 }
 
 impl EvaluatorSettings {
-    /// An error, as a setting and what is wrong with it, where nothing could be trained.
-    pub fn check(&self) -> Result<(), String> {
+    /// An error where nothing could be trained.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let wrong = |key: &str, reason: String| Err(SettingError::new(key, reason));
         let Some(appearance) = &self.appearance else { return Ok(()) };
         let AppearanceSettings { labels, colours, cells, blends } = appearance;
         if !(colours.is_finite() && *colours >= 0.0) {
-            return Err(format!("evaluator.appearance.colours = {colours} must be a weight of 0 or more"));
+            return wrong("appearance.colours", format!("= {colours} must be a weight of 0 or more"));
         }
         if labels.is_empty() && *colours == 0.0 && !blends {
-            return Err(
-                "evaluator.appearance names no label, gives colours no weight and has no blends; leave it out, or ask \
-                 for one"
-                    .into(),
-            );
+            let reason = "names no label, gives colours no weight and has no blends; leave it out, or ask for one";
+            return wrong("appearance", reason.into());
         }
         if *colours > 0.0 && !(1..=64).contains(cells) {
-            return Err(format!("evaluator.appearance.cells = {cells} must be of 1 to 64"));
+            return wrong("appearance.cells", format!("= {cells} must be of 1 to 64"));
         }
         match labels.iter().find(|label| self.labels.contains(label)) {
-            Some(label) => {
-                Err(format!("evaluator.appearance.labels holds {label:?}, which evaluator.labels tells already"))
-            }
+            Some(label) => wrong(
+                "appearance.labels",
+                format!("holds {label:?}, which is among the evaluator's labels already"),
+            ),
             None => Ok(()),
         }
     }
@@ -158,7 +160,7 @@ pub struct EvaluatedClips {
     pub features: Vec<Vec<f64>>,
     /// What is told of each clip, by label.
     pub told: Vec<BTreeMap<String, String>>,
-    /// Fraction of clips whose label is told rightly, by label.
+    /// Fraction of clips whose label is predicted correctly, by label; labels that no clip has are left out.
     pub accuracy: BTreeMap<String, f64>,
 }
 
@@ -173,11 +175,11 @@ impl Evaluator {
         }
         let [frames, size, _] = clips.shape();
         let values = |label: &String| {
-            let found: std::collections::BTreeSet<_> = clips
-                .captions()
-                .zip(clips.labels())
-                .filter_map(|(caption, labels)| label_value(label, caption, labels))
-                .collect();
+            let mut found = BTreeSet::new();
+            for (clip, (caption, labels)) in clips.captions().zip(clips.labels()).enumerate() {
+                let value = label_value(label, caption, labels);
+                found.insert(value.ok_or_else(|| no_label(clips.name(clip), label, labels))?);
+            }
             if found.len() < 2 {
                 return Err(TrainError::Data(format!(
                     "label {label} has {} values, an evaluator needs 2",
@@ -229,7 +231,8 @@ impl Evaluator {
             told.extend(logits.chunks(classes).map(|row| self.told(row)));
         }
         let accuracy =
-            self.labels.iter().map(|(label, _)| (label.clone(), accuracy(label, clips, &told))).collect();
+            self.labels.iter().filter_map(|(label, _)| Some((label.clone(), accuracy(label, clips, &told)?)));
+        let accuracy = accuracy.collect();
         Ok(EvaluatedClips { features, told, accuracy })
     }
 
@@ -246,8 +249,8 @@ impl Evaluator {
     }
 }
 
-/// Fraction of the clips with this label of which it is told rightly.
-fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f64 {
+/// Fraction of the clips with this label for which it was predicted correctly; none where no clip has it.
+fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> Option<f64> {
     let pairs = clips
         .iter()
         .zip(told)
@@ -255,7 +258,25 @@ fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f
     let (right, all) = pairs.fold((0usize, 0usize), |(right, all), (truth, told)| {
         (right + usize::from(truth == told.as_str()), all + 1)
     });
-    right as f64 / all.max(1) as f64
+    (all > 0).then(|| right as f64 / all as f64)
+}
+
+/// Index of a clip's value of a label among those that the evaluator distinguishes.
+pub(crate) fn class_of(clip: &Clip, label: &str, values: &[String]) -> Result<i64, TrainError> {
+    let name = || format!("the clip with caption {:?}", clip.caption);
+    let value = label_value(label, &clip.caption, &clip.labels);
+    let value = value.ok_or_else(|| no_label(name(), label, &clip.labels))?;
+    let class = values.iter().position(|known| *known == value).ok_or_else(|| TrainError::UnknownLabelValue {
+        clip: name(),
+        label: label.into(),
+        value: value.into_owned(),
+        known: values.to_vec(),
+    })?;
+    Ok(class as i64)
+}
+
+fn no_label(clip: String, label: &str, labels: &BTreeMap<String, String>) -> TrainError {
+    TrainError::NoLabel { clip, label: label.into(), known: labels.keys().cloned().collect() }
 }
 
 pub(crate) fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError> {
@@ -377,6 +398,31 @@ mod tests {
     }
 
     #[test]
+    fn a_clip_without_its_label_is_an_error_that_names_it() {
+        let labelled = |action: Option<&str>| {
+            let labels = action.map(|action| ("action".to_string(), action.to_string()));
+            Clip { labels: labels.into_iter().collect(), ..clip() }
+        };
+        let settings =
+            |label: &str| EvaluatorSettings { labels: vec![label.into()], ..EvaluatorSettings::default() };
+        let network = |clips: &[Clip], label: &str| {
+            Evaluator::network(&ClipSet::of(clips.to_vec()).unwrap(), &settings(label))
+        };
+        let (run, walk, none) = (labelled(Some("run")), labelled(Some("walk")), labelled(None));
+        assert!(network(&[run.clone(), walk.clone()], "action").is_ok());
+        let message = network(&[run.clone(), walk.clone(), none.clone()], "action").unwrap_err().to_string();
+        assert!(message.contains("clip 2") && message.contains("no label \"action\""), "{message}");
+        let message = network(&[run.clone(), walk.clone()], "acton").unwrap_err().to_string();
+        assert!(message.contains("did you mean action?"), "{message}");
+        // Values that were not there when the classes were made are no class either.
+        let known = ["run".to_string(), "walk".to_string()];
+        assert_eq!(class_of(&walk, "action", &known).unwrap(), 1);
+        let message = class_of(&labelled(Some("jump")), "action", &known).unwrap_err().to_string();
+        assert!(message.contains("\"jump\"") && message.contains("run, walk"), "{message}");
+        assert!(matches!(class_of(&none, "action", &known), Err(TrainError::NoLabel { .. })));
+    }
+
+    #[test]
     fn appearance_that_asks_for_nothing_is_refused() {
         let check = |appearance| {
             EvaluatorSettings { labels: vec!["action".into()], appearance, ..EvaluatorSettings::default() }.check()
@@ -389,7 +435,7 @@ mod tests {
             AppearanceSettings { cells: 0, ..fine.clone() },
             AppearanceSettings { labels: vec!["action".into()], ..fine.clone() },
         ] {
-            assert!(check(Some(wrong)).unwrap_err().starts_with("evaluator.appearance"));
+            assert!(check(Some(wrong)).unwrap_err().key.starts_with("appearance"));
         }
     }
 }

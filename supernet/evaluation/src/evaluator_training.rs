@@ -14,8 +14,7 @@ use tnas_training::{
 use crate::{
     EvaluatorSettings, blend,
     evaluator::{
-        Alike, ColourTargets, OUT_OF_ORDER, batch_of, disturbed, kind_of_corruption, label_value, out_of_order,
-        read,
+        Alike, ColourTargets, OUT_OF_ORDER, batch_of, class_of, disturbed, kind_of_corruption, out_of_order, read,
     },
 };
 
@@ -149,11 +148,8 @@ impl Classification<'_> {
         let mut loss = self.loss_of_kinds(&logits, vec![0; clips.len()]);
         let mut start = 0;
         for (label, values) in self.labels {
-            let truth = |clip: &Clip| {
-                let value = label_value(label, &clip.caption, &clip.labels);
-                values.iter().position(|known| Some(known.as_str()) == value.as_deref()).unwrap_or(0) as i64
-            };
-            loss = loss + cross_entropy(&logits, start, values.len(), clips.iter().map(truth).collect());
+            let classes = clips.iter().map(|clip| class_of(clip, label, values)).collect::<Result<_, _>>()?;
+            loss = loss + cross_entropy(&logits, start, values.len(), classes);
             start += values.len();
         }
         match outputs.pop().filter(|_| self.network.colours > 0) {

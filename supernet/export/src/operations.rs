@@ -226,7 +226,11 @@ impl<'a> Lowering<'a> {
         let angles = self.onnx.node(&format!("{name}/angles"), "Mul", &[&column, &rates], Vec::new());
         let sin = self.onnx.node(&format!("{name}/sin"), "Sin", &[&angles], Vec::new());
         let cos = self.onnx.node(&format!("{name}/cos"), "Cos", &[&angles], Vec::new());
-        let parts = if flip { [cos.as_str(), &sin] } else { [sin.as_str(), &cos] };
+        let mut parts = if flip { vec![cos.as_str(), &sin] } else { vec![sin.as_str(), &cos] };
+        let zero = self.scaled(&format!("{name}/zero"), &column, 0.0);
+        if channels % 2 == 1 {
+            parts.push(&zero);
+        }
         self.onnx.node(name, "Concat", &parts, vec![int("axis", 1)])
     }
 

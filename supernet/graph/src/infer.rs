@@ -39,8 +39,8 @@ pub fn infer_shape(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
         }
         Op::Parameter { weight } => Ok(weight.shape.clone()),
         Op::Sinusoid { channels, .. } => match inputs[0] {
-            [batch] if channels % 2 == 0 => Ok(vec![*batch, *channels]),
-            _ => Err("one axis and an even number of channels expected".into()),
+            [batch] if *channels > 1 => Ok(vec![*batch, *channels]),
+            _ => Err("one axis and at least 2 channels expected".into()),
         },
         Op::Silu
         | Op::Gelu

@@ -135,9 +135,10 @@ pub enum Op {
         /// Any shape.
         weight: Weight,
     },
-    /// Sinusoidal embedding of `[N]` numbers as `[N, channels]` (Ho et al. 2020, as diffusers' `Timesteps`).
+    /// Sinusoidal embedding of `[N]` numbers as `[N, channels]` (Ho et al. 2020, as diffusers' `Timesteps`): sines and
+    /// cosines of half the channels each, and a zero at the end of an odd number.
     Sinusoid {
-        /// Even number of channels.
+        /// Channels, at least 2.
         channels: usize,
         /// Cosines before sines.
         flip_sin_to_cos: bool,

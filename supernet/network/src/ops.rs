@@ -167,7 +167,8 @@ fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     module::interpolate(x, options)
 }
 
-/// Sinusoidal embedding of times (Ho et al. 2020, as diffusers' `get_timestep_embedding`).
+/// Sinusoidal embedding of times (Ho et al. 2020, as diffusers' `get_timestep_embedding`): `[N]` to `[N, channels]`, of which
+/// an odd number ends with a zero.
 fn sinusoid(t: Tensor<1>, channels: usize, flip: bool, shift: f32, device: &Device) -> Tensor<2> {
     let half = channels / 2;
     let rate = |i: usize| (-(10_000f64.ln()) * i as f64 / (half as f64 - f64::from(shift))).exp() as f32;
@@ -176,7 +177,13 @@ fn sinusoid(t: Tensor<1>, channels: usize, flip: bool, shift: f32, device: &Devi
     let [batch] = t.dims();
     let angles = t.reshape([batch, 1]).matmul(rates);
     let (sin, cos) = (angles.clone().sin(), angles.cos());
-    Tensor::cat(if flip { vec![cos, sin] } else { vec![sin, cos] }, 1)
+    let mut parts = if flip { vec![cos, sin] } else { vec![sin, cos] };
+    if channels % 2 == 1 {
+        parts.push(
+            Value::from_f32(vec![0.0; batch], &[batch, 1], &device.clone().inner()).constant_for(device).rows(),
+        );
+    }
+    Tensor::cat(parts, 1)
 }
 
 enum Binary {

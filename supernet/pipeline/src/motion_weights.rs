@@ -6,7 +6,7 @@ use anyhow::Context;
 use tnas_graph::{WeightError, Weights};
 use tnas_models::{MotionModel, NameMap, is_sinusoidal};
 use tnas_network::{Device, Parameter, Parameters, ParametersError};
-use tnas_space::{Slot, temporal_prefix};
+use tnas_space::{Arg, Slot, temporal_prefix};
 
 use crate::model_folder::{read_parameters, stem};
 
@@ -38,12 +38,16 @@ pub fn here(published: Parameters, mut model: MotionModel) -> anyhow::Result<(Pa
             .filter(|name| name.starts_with(&front) && name.ends_with(PLACES))
             .map(String::from)
             .collect();
-        let length = model.genotype.choice(&slot).operators()[0].number("length");
+        let choice = model.genotype.choice(&slot);
+        let length = choice.operators().first().and_then(|operator| operator.argument("length"));
+        let Some(&Arg::Number(length)) = length else {
+            anyhow::bail!("failed to use the motion model: {choice} at {slot} has no parameter `length`");
+        };
         let mut all_own = true;
         for name in &tables {
-            let shape = weights.shape(name).unwrap_or_default();
+            let shape = weights.shape(name).with_context(|| format!("failed to find weight {name}"))?;
             if shape.get(1) != Some(&length) {
-                let expected = vec![1, length, shape.last().copied().unwrap_or(0)];
+                let expected = [&[1, length], shape.get(2..).unwrap_or(&[])].concat();
                 let name = model.names.published(name);
                 return Err(WeightError::Shape { name, expected, found: shape }.into());
             }

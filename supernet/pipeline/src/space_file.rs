@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use tnas_models::{Backbone, UNetConfig};
-use tnas_space::{SearchSpace, SpaceFile};
+use tnas_space::{SearchSpace, SpaceError, SpaceFile};
 
 use crate::model_folder::parameterised;
 
@@ -19,8 +19,9 @@ pub fn read_backbone(folder: &Path) -> anyhow::Result<Backbone> {
 
 /// A search space over a backbone.
 pub fn read_space(path: &Path, backbone: &Backbone) -> anyhow::Result<SearchSpace> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read space {}", path.display()))?;
-    let file: SpaceFile = toml::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("failed to read space {}: {error}", path.display()))?;
-    SearchSpace::new(&backbone.slots(), &file).with_context(|| format!("failed to use space {}", path.display()))
+    let (file, source) = tnas_study::load_source::<SpaceFile>(path, &[], &[])?;
+    SearchSpace::new(&backbone.slots(), &file).map_err(|error| match error {
+        SpaceError::Rule { key, error } => source.error(&key, error.to_string()).into(),
+        error => anyhow::Error::from(error).context(format!("failed to use space {}", path.display())),
+    })
 }

@@ -1,8 +1,17 @@
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use tnas_graph::{GraphBuilder, ValueId};
 
-use crate::{Insertion, OPERATORS, OperatorKind, SpaceError, error::nearest};
+use crate::{
+    Count, Insertion, OPERATORS, OperatorKind, Param, SpaceError, Word,
+    error::{did_you_mean, nearest},
+};
 
 /// What stands in a slot: operators applied in order, each as x + f(x). Empty is `none`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -11,9 +20,13 @@ pub struct Choice(Vec<OperatorSpec>);
 /// One operator with its arguments, defaults filled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperatorSpec {
-    kind: &'static str,
+    kind: Kind,
     args: BTreeMap<&'static str, Arg>,
 }
+
+/// One of [`OPERATORS`], compared by its name.
+#[derive(Clone, Copy)]
+struct Kind(&'static OperatorKind);
 
 /// An argument's value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,10 +57,10 @@ impl Choice {
     pub fn build(&self, g: &mut GraphBuilder, prefix: &str, at: &Insertion, x: ValueId) -> ValueId {
         let mut occurrences: BTreeMap<&str, usize> = BTreeMap::new();
         self.0.iter().fold(x, |x, spec| {
-            let occurrence = occurrences.entry(spec.kind).or_insert(0);
-            let path = format!("{prefix}.{}.{occurrence}", spec.kind);
+            let occurrence = occurrences.entry(spec.name()).or_insert(0);
+            let path = format!("{prefix}.{}.{occurrence}", spec.name());
             *occurrence += 1;
-            (spec.kind().build)(g, &path, spec, at, x)
+            (spec.kind.0.build)(g, &path, spec, at, x)
         })
     }
 }
@@ -55,20 +68,28 @@ impl Choice {
 impl OperatorSpec {
     /// The operator's name.
     pub fn name(&self) -> &'static str {
-        self.kind
+        self.kind.0.name
     }
 
-    /// A numeric argument; 0 for one that the operator does not have.
-    pub fn number(&self, name: &str) -> usize {
-        match self.args.get(name) {
+    /// An argument by its name; none where the operator has no such parameter.
+    pub fn argument(&self, name: &str) -> Option<&Arg> {
+        self.args.get(name)
+    }
+
+    /// The value of a numeric parameter.
+    pub fn number(&self, param: Count) -> usize {
+        match self.args.get(param.name) {
             Some(Arg::Number(number)) => *number,
-            _ => 0,
+            _ => param.default,
         }
     }
 
-    /// Whether a word argument has this value.
-    pub fn is(&self, name: &str, word: &str) -> bool {
-        matches!(self.args.get(name), Some(Arg::Word(found)) if found == word)
+    /// Whether a parameter's value is this word.
+    pub fn is(&self, param: Word, word: &str) -> bool {
+        match self.args.get(param.name) {
+            Some(Arg::Word(found)) => found == word,
+            _ => param.words[0] == word,
+        }
     }
 
     /// Product of its counts: orders operators of one kind by size.
@@ -76,10 +97,37 @@ impl OperatorSpec {
         let count = |arg: &Arg| if let Arg::Number(number) = arg { number + 1 } else { 1 };
         self.args.values().map(count).product()
     }
+}
 
-    fn kind(&self) -> &'static OperatorKind {
-        let found = OPERATORS.iter().find(|kind| kind.name == self.kind);
-        found.unwrap_or(&OPERATORS[0])
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Kind {}
+
+impl PartialOrd for Kind {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Kind {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name.cmp(other.0.name)
+    }
+}
+
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
     }
 }
 
@@ -109,26 +157,34 @@ impl FromStr for OperatorSpec {
         };
         let kind = OPERATORS.iter().find(|kind| kind.name == name).ok_or_else(|| {
             let known: Vec<&str> = OPERATORS.iter().map(|kind| kind.name).collect();
-            let near = nearest(name, known.iter().copied()).unwrap_or_default();
-            fail(format!("no operator {name:?}, did you mean {near}? There are none, {}", known.join(", ")))
+            let near = nearest(name, known.iter().copied().chain(["none"]));
+            let near = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
+            fail(format!("no operator {name:?}{near}; there are none, {}", known.join(", ")))
         })?;
         let mut filled: BTreeMap<&'static str, Arg> =
-            kind.params.iter().map(|param| (param.name, param.default_arg())).collect();
+            kind.params.iter().map(|param| (param.name(), param.default_arg())).collect();
         let mut given = std::collections::BTreeSet::new();
         for pair in args.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| fail(format!("{pair:?} is not name=value")))?;
             let (key, value) = (key.trim(), value.trim());
-            let param = kind.params.iter().find(|param| param.name == key).ok_or_else(|| {
-                let known: Vec<&str> = kind.params.iter().map(|param| param.name).collect();
-                fail(format!("{name} has no {key:?}, it has {}", known.join(", ")))
+            let param = kind.params.iter().find(|param| param.name() == key).ok_or_else(|| {
+                let known: Vec<&str> = kind.params.iter().map(Param::name).collect();
+                let near = did_you_mean(key, known.iter().copied());
+                fail(format!("{name} has no parameter {key:?}{near}; it has {}", known.join(", ")))
             })?;
-            let arg = param.read(value).map_err(|expected| fail(format!("{key} is {expected}, not {value:?}")))?;
-            if !given.insert(param.name) {
+            let arg = param.read(value).map_err(|expected| {
+                let near = match param {
+                    Param::Word(word) => did_you_mean(value, word.words.iter().copied()),
+                    Param::Count(_) => String::new(),
+                };
+                fail(format!("{key} is {expected}, not {value:?}{near}"))
+            })?;
+            if !given.insert(param.name()) {
                 return Err(fail(format!("{key} is given twice")));
             }
-            filled.insert(param.name, arg);
+            filled.insert(param.name(), arg);
         }
-        Ok(Self { kind: kind.name, args: filled })
+        Ok(Self { kind: Kind(kind), args: filled })
     }
 }
 
@@ -147,7 +203,7 @@ impl fmt::Display for Choice {
 impl fmt::Display for OperatorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let args: Vec<String> = self.args.iter().map(|(name, arg)| format!("{name}={arg}")).collect();
-        write!(f, "{}({})", self.kind, args.join(","))
+        write!(f, "{}({})", self.name(), args.join(","))
     }
 }
 
@@ -174,10 +230,29 @@ mod tests {
     }
 
     #[test]
+    fn every_parameter_has_a_default_that_it_allows() {
+        for kind in OPERATORS {
+            let spec: OperatorSpec = kind.name.parse().unwrap();
+            assert_eq!(spec.args.len(), kind.params.len(), "{}", kind.name);
+            for param in kind.params {
+                let default = param.default_arg();
+                assert_eq!(param.read(&default.to_string()).unwrap(), default, "{} of {}", param.name(), kind.name);
+                assert_eq!(spec.argument(param.name()), Some(&default));
+            }
+            assert_eq!(spec.argument("no such parameter"), None);
+        }
+    }
+
+    #[test]
     fn mistakes_name_the_way_out() {
         let message = |text: &str| text.parse::<Choice>().unwrap_err().to_string();
-        assert!(message("conv1x(k=3)").contains("did you mean conv1d"));
+        assert!(message("conv1x(k=3)").contains("did you mean conv1d?"));
+        assert!(message("non").contains("did you mean none?"));
+        assert!(message("wavelet").contains("no operator \"wavelet\"; there are none, conv1d"));
+        assert!(message("").contains("no operator \"\""));
         assert!(message("conv1d(kernel=3)").contains("it has k"));
+        assert!(message("attn1d(haeds=3)").contains("has no parameter \"haeds\", did you mean heads?"));
+        assert!(message("attn1d(pos=rotery)").contains("not \"rotery\", did you mean rotary?"));
         assert!(message("conv1d(k=4)").contains("odd"));
         assert!(message("conv1d(k=3,k=5)").contains("twice"));
         assert!(message("conv1d(k=3").contains("parenthesis"));

@@ -15,10 +15,10 @@ mod search_space;
 mod slot;
 
 pub use choice::{Arg, Choice, OperatorSpec};
-pub use error::SpaceError;
+pub use error::{SpaceError, nearest};
 pub use genotype::{ArchId, Genotype};
 pub use limits::{Limit, Limits, Verdict, verdict};
 pub use operators::sinusoidal;
-pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
+pub use operators::{Count, Insertion, OPERATORS, OperatorKind, Param, Word, temporal_prefix};
 pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};
 pub use slot::{Slot, SlotInfo};

@@ -52,7 +52,7 @@ impl Limits {
     }
 }
 
-/// Descends slot by slot from the first choices towards the least violation, and for each quantity alone.
+/// Descends slot by slot from the space's baseline towards the least violation, and for each quantity alone.
 /// Exact where every quantity is a sum over slots; bounded to a few passes always.
 ///
 /// `values` gives a genome's limited quantities in the limits' order.
@@ -61,7 +61,7 @@ pub fn verdict<E>(
     limits: &Limits,
     mut values: impl FnMut(&[u16]) -> Result<Vec<f64>, E>,
 ) -> Result<Verdict, E> {
-    let start: Genome = vec![0; space.slots().len()];
+    let start = space.baseline();
     let nearest = descend(space, start.clone(), |genome| Ok(limits.violation(&values(genome)?)))?;
     let found = values(&nearest)?;
     if limits.violation(&found) == 0.0 {

@@ -1,7 +1,7 @@
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{Choice, Genotype, SlotInfo, SpaceError};
+use crate::{Choice, Genotype, SlotInfo, SpaceError, error::did_you_mean};
 
 /// A candidate as the searcher sees it: the index of each slot's choice, in the backbone's order of slots.
 pub type Genome = Vec<u16>;
@@ -17,8 +17,27 @@ pub struct SearchSpace {
 pub struct SlotChoices {
     /// The slot.
     pub info: SlotInfo,
-    /// Its choices; the first is what a slot without a rule has: `none`.
+    /// Its choices; a slot without a rule has `none` alone.
     pub choices: Vec<Choice>,
+}
+
+impl SlotChoices {
+    /// Index of the choice that the others are compared with: `none`, or the first in the list where the slot must hold an
+    /// operator.
+    pub fn baseline(&self) -> u16 {
+        self.none().unwrap_or(0)
+    }
+
+    /// Index of `none`, where the slot may stay empty.
+    pub fn none(&self) -> Option<u16> {
+        self.choices.iter().position(Choice::is_none).map(|index| index as u16)
+    }
+
+    /// Indices of the choices other than the baseline.
+    pub fn alternatives(&self) -> impl Iterator<Item = u16> + use<> {
+        let baseline = self.baseline();
+        (0..self.choices.len() as u16).filter(move |&choice| choice != baseline)
+    }
 }
 
 /// A search space as written in TOML.
@@ -35,7 +54,8 @@ pub struct SpaceFile {
 pub struct SpaceRule {
     /// Patterns of slots, `*` for any run of characters.
     pub slots: Vec<String>,
-    /// Choices, e.g. `none` or `conv1d(k=3)+attn1d(heads=4)`.
+    /// Choices, e.g. `none` or `conv1d(k=3)+attn1d(heads=4)`. Where `none` is not among them, a slot always holds one of the
+    /// operators, and the first is what the others are compared with.
     pub choices: Vec<String>,
 }
 
@@ -44,23 +64,38 @@ impl SearchSpace {
     /// has no middle block: a space serves backbones with and without.
     pub fn new(infos: &[SlotInfo], file: &SpaceFile) -> Result<Self, SpaceError> {
         let middle = infos.iter().any(|info| info.slot.as_str().starts_with("mid."));
-        for pattern in file.rules.iter().flat_map(|rule| &rule.slots) {
-            let without_middle = pattern.starts_with("mid.") && !middle;
-            if !without_middle && !infos.iter().any(|info| info.slot.matches(pattern)) {
-                let known: Vec<&str> = infos.iter().map(|info| info.slot.as_str()).collect();
-                let (what, slots) = ("a rule".into(), known.join(", "));
-                return Err(SpaceError::Slot { what, slot: pattern.clone(), slots });
+        let mut lists = Vec::new();
+        for (index, rule) in file.rules.iter().enumerate() {
+            for (place, pattern) in rule.slots.iter().enumerate() {
+                let without_middle = pattern.starts_with("mid.") && !middle;
+                if !without_middle && !infos.iter().any(|info| info.slot.matches(pattern)) {
+                    let slots = infos.iter().map(|info| info.slot.to_string()).collect();
+                    let error = SpaceError::Slot { what: "a rule".into(), slot: pattern.clone(), slots };
+                    return Err(in_rule(format!("rules.{index}.slots.{place}"), error));
+                }
             }
+            lists.push(parse_choices(index, rule)?);
         }
-        let slot_choices = |info: &SlotInfo| -> Result<SlotChoices, SpaceError> {
-            let covers = |rule: &&SpaceRule| rule.slots.iter().any(|pattern| info.slot.matches(pattern));
-            let choices = match file.rules.iter().find(covers) {
+        let slot_choices = |info: &SlotInfo| {
+            let covers = |rule: &SpaceRule| rule.slots.iter().any(|pattern| info.slot.matches(pattern));
+            let choices = match file.rules.iter().position(covers) {
                 None => vec![Choice::none()],
-                Some(rule) => parse_choices(rule)?,
+                Some(rule) => lists[rule].clone(),
             };
-            Ok(SlotChoices { info: info.clone(), choices })
+            SlotChoices { info: info.clone(), choices }
         };
-        Ok(Self { slots: infos.iter().map(slot_choices).collect::<Result<_, _>>()? })
+        Ok(Self { slots: infos.iter().map(slot_choices).collect() })
+    }
+
+    /// The genome that every choice is compared with: `none` at each slot, or the first choice of a slot that must hold an
+    /// operator.
+    pub fn baseline(&self) -> Genome {
+        self.slots.iter().map(SlotChoices::baseline).collect()
+    }
+
+    /// Whether the image model without temporal layers is in the space.
+    pub fn has_none(&self) -> bool {
+        self.slots.iter().all(|slot| slot.none().is_some())
     }
 
     /// The slots in order.
@@ -85,9 +120,8 @@ impl SearchSpace {
     pub fn genome(&self, genotype: &Genotype) -> Result<Genome, SpaceError> {
         for (slot, choice) in genotype.insertions() {
             if !self.slots.iter().any(|known| known.info.slot == *slot) {
-                let known: Vec<&str> = self.slots.iter().map(|known| known.info.slot.as_str()).collect();
-                let (what, slots) = (choice.to_string(), known.join(", "));
-                return Err(SpaceError::Slot { what, slot: slot.to_string(), slots });
+                let slots = self.slots.iter().map(|known| known.info.slot.to_string()).collect();
+                return Err(SpaceError::Slot { what: choice.to_string(), slot: slot.to_string(), slots });
             }
         }
         let index = |slot: &SlotChoices| {
@@ -95,7 +129,8 @@ impl SearchSpace {
             slot.choices.iter().position(|choice| *choice == wanted).map(|index| index as u16).ok_or_else(|| {
                 let known: Vec<String> = slot.choices.iter().map(Choice::to_string).collect();
                 let text = format!("{}={wanted}", slot.info.slot);
-                SpaceError::Parse { text, message: format!("the space has {} there", known.join(", ")) }
+                let near = did_you_mean(&wanted.to_string(), known.iter().map(String::as_str));
+                SpaceError::Parse { text, message: format!("the space has {} there{near}", known.join(", ")) }
             })
         };
         self.slots.iter().map(index).collect()
@@ -150,16 +185,24 @@ impl SearchSpace {
     }
 }
 
-fn parse_choices(rule: &SpaceRule) -> Result<Vec<Choice>, SpaceError> {
+/// An error about one value of a space's file.
+fn in_rule(key: String, error: SpaceError) -> SpaceError {
+    SpaceError::Rule { key, error: Box::new(error) }
+}
+
+fn parse_choices(rule: usize, SpaceRule { slots, choices: texts }: &SpaceRule) -> Result<Vec<Choice>, SpaceError> {
     let fail = |text: &str, message: &str| SpaceError::Parse { text: text.into(), message: message.into() };
-    let choices: Vec<Choice> = rule.choices.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-    if choices.is_empty() || choices.len() > usize::from(u16::MAX) {
-        return Err(fail(&rule.slots.join(" "), "a rule needs at least one choice, e.g. \"none\""));
+    if texts.is_empty() || texts.len() > usize::from(u16::MAX) {
+        let error = fail(&slots.join(" "), "a rule needs at least one choice, e.g. \"none\"");
+        return Err(in_rule(format!("rules.{rule}.choices"), error));
     }
-    for (index, choice) in choices.iter().enumerate() {
-        if choices[..index].contains(choice) {
-            return Err(fail(&rule.choices[index], "the choice is listed twice"));
-        }
+    let mut choices = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let known = text.parse().and_then(|choice| match choices.contains(&choice) {
+            true => Err(fail(text, "the choice is listed twice")),
+            false => Ok(choice),
+        });
+        choices.push(known.map_err(|error| in_rule(format!("rules.{rule}.choices.{index}"), error))?);
     }
     Ok(choices)
 }
@@ -185,6 +228,59 @@ mod tests {
             },
         ];
         SearchSpace::new(&slots(), &SpaceFile { rules }).unwrap()
+    }
+
+    fn rule(slots: &str, choices: &[&str]) -> SpaceRule {
+        SpaceRule { slots: vec![slots.into()], choices: choices.iter().map(|&choice| choice.into()).collect() }
+    }
+
+    #[test]
+    fn the_baseline_is_none_wherever_it_stands_and_else_the_first_choice() {
+        let space =
+            |down: &[&str]| SearchSpace::new(&slots(), &SpaceFile { rules: vec![rule("down.*", down)] }).unwrap();
+        let last = space(&["conv1d", "attn1d", "none"]);
+        assert!(last.has_none());
+        assert_eq!(last.genotype(&last.baseline()), Genotype::none());
+        let without = space(&["conv1d", "attn1d"]);
+        assert!(!without.has_none());
+        for (slot, index) in without.slots().iter().zip(without.baseline()) {
+            assert_eq!(index, 0, "{}", slot.info.slot);
+            let others: Vec<u16> = slot.alternatives().collect();
+            assert_eq!(others, if slot.info.slot.matches("down.*") { vec![1] } else { vec![] });
+        }
+        let baseline = without.genotype(&without.baseline());
+        assert!(
+            baseline
+                .insertions()
+                .all(|(slot, choice)| slot.matches("down.*") && choice.to_string().starts_with("conv1d"))
+        );
+        // A slot that must hold an operator cannot be empty.
+        let message = without.genome(&Genotype::none()).unwrap_err().to_string();
+        assert!(message.contains("=none") && message.contains("the space has conv1d("), "{message}");
+        assert_eq!(without.genome(&baseline).unwrap(), without.baseline());
+    }
+
+    #[test]
+    fn an_error_of_a_rule_says_which_value_of_the_file() {
+        for (rules, expected, words) in [
+            (vec![rule("down.*", &["none", "conv1x"])], "rules.0.choices.1", "did you mean conv1d?"),
+            (
+                vec![rule("down.*", &["none"]), rule("up.*", &["attn1d(haeds=2)"])],
+                "rules.1.choices.0",
+                "did you mean heads?",
+            ),
+            (vec![rule("down.*", &["conv1d", "conv1d(k=3)"])], "rules.0.choices.1", "twice"),
+            (vec![rule("down.*", &[])], "rules.0.choices", "at least one choice"),
+            (vec![rule("down.0.0.x", &["none"])], "rules.0.slots.0", "did you mean down.0.0.r?"),
+        ] {
+            match SearchSpace::new(&slots(), &SpaceFile { rules }) {
+                Err(SpaceError::Rule { key, error }) => {
+                    assert_eq!(key, expected);
+                    assert!(error.to_string().contains(words), "{error}");
+                }
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -63,6 +63,43 @@ pub enum TrainError {
     /// The data does not fit.
     #[error("train on these clips: {0}")]
     Data(String),
+    /// A clip lacks a label that a classifier is trained on.
+    #[error(
+        "train the evaluator on {clip}: it has no label {label:?}, its labels are: {}{}; add the label to the clip's metadata, or leave \
+         {label:?} out of the evaluator's labels",
+        if known.is_empty() { "none".into() } else { known.join(", ") },
+        tnas_space::nearest(label, known.iter().map(String::as_str)).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+    )]
+    NoLabel {
+        /// File or number of the clip.
+        clip: String,
+        /// The label that is missing.
+        label: String,
+        /// Labels of the clip.
+        known: Vec<String>,
+    },
+    /// A clip's label has a value that the classifier does not distinguish.
+    #[error("train the evaluator on {clip}: its label {label:?} is {value:?}, the evaluator distinguishes {}", known.join(", "))]
+    UnknownLabelValue {
+        /// File, number or caption of the clip.
+        clip: String,
+        /// The label.
+        label: String,
+        /// Its value.
+        value: String,
+        /// The values that are distinguished.
+        known: Vec<String>,
+    },
+    /// Two losses cannot be paired.
+    #[error(
+        "pair two losses over clips: one is of {first} clips, the other of {second}; at least 1 and as many of each are needed"
+    )]
+    Unpaired {
+        /// Clips of the first.
+        first: usize,
+        /// Clips of the second.
+        second: usize,
+    },
     /// A clip could not be read while training.
     #[error("load clip {clip}: {source}")]
     Load {

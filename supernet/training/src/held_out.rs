@@ -58,8 +58,8 @@ pub struct Band {
 pub struct Paired {
     /// Mean of first − second: negative where the first is better.
     pub difference: f64,
-    /// Its standard error.
-    pub standard_error: f64,
+    /// Its standard error; none of one clip, which has no spread.
+    pub standard_error: Option<f64>,
     /// Clips.
     pub clips: usize,
 }
@@ -75,6 +75,12 @@ impl HeldOut {
     ) -> Result<Self, TrainError> {
         let HeldOutSettings { clips: count, batch, ref flow, seed } = *settings;
         set.check(text.context.len())?;
+        if count == 0 || batch == 0 {
+            let message = format!(
+                "a held-out loss of {count} clips in batches of {batch} was asked for; give at least 1 each"
+            );
+            return Err(TrainError::Data(message));
+        }
         let mut rng = stream(seed, "held-out", 0);
         let indices: Vec<usize> = (0..count).map(|i| i % set.captions().len()).collect();
         // A stride coprime to the count spreads times evenly over clips of one kind.
@@ -145,14 +151,20 @@ impl HeldOut {
 }
 
 impl Paired {
-    /// Compares two losses on the same clips.
-    pub fn new(first: &HeldOutLoss, second: &HeldOutLoss) -> Self {
+    /// Compares two losses on the same clips; an error where they are of different numbers of clips, or of none.
+    pub fn new(first: &HeldOutLoss, second: &HeldOutLoss) -> Result<Self, TrainError> {
+        let (clips, others) = (first.per_clip.len(), second.per_clip.len());
+        if clips != others || clips == 0 {
+            return Err(TrainError::Unpaired { first: clips, second: others });
+        }
         let differences: Vec<f64> = first.per_clip.iter().zip(&second.per_clip).map(|(a, b)| a - b).collect();
-        let clips = differences.len();
-        let n = clips.max(2) as f64;
+        let n = clips as f64;
         let mean = differences.iter().sum::<f64>() / n;
-        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Self { difference: mean, standard_error: (variance / n).sqrt(), clips }
+        let standard_error = (clips > 1).then(|| {
+            let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            (variance / n).sqrt()
+        });
+        Ok(Self { difference: mean, standard_error, clips })
     }
 }
 
@@ -216,7 +228,18 @@ mod tests {
     #[test]
     fn pairing_removes_what_clips_have_in_common() {
         let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
-        let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1]));
-        assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error < 1e-12);
+        let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1])).unwrap();
+        assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error.unwrap() < 1e-12);
+    }
+
+    #[test]
+    fn one_clip_has_a_difference_without_an_error_and_none_has_neither() {
+        let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
+        let paired = Paired::new(&loss(vec![1.0]), &loss(vec![3.0])).unwrap();
+        assert_eq!(paired, Paired { difference: -2.0, standard_error: None, clips: 1 });
+        for (first, second) in [(vec![], vec![]), (vec![1.0, 2.0], vec![1.0])] {
+            let message = Paired::new(&loss(first.clone()), &loss(second)).unwrap_err().to_string();
+            assert!(message.contains(&format!("one is of {} clips", first.len())), "{message}");
+        }
     }
 }

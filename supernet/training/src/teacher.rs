@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 use tnas_graph::cost;
 use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Device, Parameters, Value};
-use tnas_space::{Genome, Genotype, SearchSpace};
+use tnas_space::{Genotype, SearchSpace};
 
 use crate::{
     HeldOut, TextFeatures, TrainError, flow_batch::FlowBatch, micro_batches::HalfGraphs,
@@ -60,11 +60,11 @@ pub fn largest_genotype(
     space: &SearchSpace,
     shape: DenoiserShape,
 ) -> Result<Genotype, TrainError> {
-    let mut genome: Genome = vec![0; space.slots().len()];
+    let mut genome = space.baseline();
     for slot in 0..genome.len() {
         let mut best = (0, 0);
         for choice in 0..space.slots()[slot].choices.len() as u16 {
-            let mut one: Genome = vec![0; genome.len()];
+            let mut one = space.baseline();
             one[slot] = choice;
             let macs = cost(&backbone.denoiser(&space.genotype(&one), shape)?).macs;
             best = best.max((macs, choice));

@@ -54,8 +54,9 @@ pub(super) fn standing(objectives: &ObjectiveSet, winner: &Compared, other: &Com
     let by = |objective: &Objective| {
         let smaller = match Computation::of(&objective.name)?.value {
             Value::HeldOutLoss => {
-                let paired = Paired::new(winner.loss, other.loss);
-                sign(paired.difference, SIGMAS * paired.standard_error)
+                let paired = Paired::new(winner.loss, other.loss)?;
+                // One clip has no error: no difference is known to be beyond it.
+                paired.standard_error.map_or(0, |error| sign(paired.difference, SIGMAS * error))
             }
             Value::Counted(count) => sign(count(&winner.cost) as f64 - count(&other.cost) as f64, 0.0),
             Value::Predicted { .. } => {

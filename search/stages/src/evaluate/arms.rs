@@ -16,7 +16,7 @@ use crate::{
     front::winner,
     options::{EvaluateOptions, SamplerChoice, StudentArm},
     recorded,
-    workbench::Workbench,
+    workbench::{Workbench, caption_indices},
 };
 use tnas_pipeline::{
     codec::LatentStatistics,
@@ -71,8 +71,8 @@ pub struct LoadedModel {
 
 impl Arm {
     /// All that its clips depend on, captions and noise apart.
-    pub fn settings(&self) -> ArmSettings {
-        match &self.kind {
+    pub fn settings(&self) -> anyhow::Result<ArmSettings> {
+        Ok(match &self.kind {
             ArmKind::Model(model) => ArmSettings::Model {
                 model: model.folder.clone(),
                 weights: model.weights.clone(),
@@ -83,9 +83,9 @@ impl Arm {
                 guidance: model.guidance,
             },
             ArmKind::Folder(folder) => {
-                ArmSettings::Folder { folder: folder.clone(), folder_hash: hash_path(folder).unwrap_or_default() }
+                ArmSettings::Folder { folder: folder.clone(), folder_hash: hash_path(folder)? }
             }
-        }
+        })
     }
 }
 
@@ -266,8 +266,7 @@ impl LoadedModel {
         let distinct: Vec<String> = distinct.into_iter().collect();
         let tokens = bench.tokens_of(&self.pipeline.tokenizer, &self.pipeline.encoder, &distinct)?;
         let features: TextFeatures = text_features(&self.pipeline.encoder, &self.text, &tokens)?;
-        let index = |caption: &String| distinct.binary_search(caption).unwrap_or(0);
-        let captions: Vec<usize> = captions.iter().map(index).collect();
+        let captions = caption_indices(&distinct, captions.iter().map(String::as_str))?;
         let how = GenerateSettings {
             steps: arm.steps,
             sampler: arm.sampler,

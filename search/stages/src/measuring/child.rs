@@ -4,12 +4,13 @@ use tnas_models::DenoiserShape;
 use tnas_space::Genotype;
 
 use super::{Request, subject};
+use crate::failure::chain;
 use tnas_pipeline::model_folder::read_configs;
 
 /// The measuring process: requests on stdin, outcomes on stdout.
 pub fn measure_one() -> anyhow::Result<()> {
     let answer =
-        |request: Request| one(&request).unwrap_or_else(|error| Outcome::Crashed { reason: format!("{error:#}") });
+        |request: Request| one(&request).unwrap_or_else(|error| Outcome::Crashed { reason: chain(&error) });
     Ok(serve(std::io::stdin().lock(), std::io::stdout().lock(), answer)?)
 }
 

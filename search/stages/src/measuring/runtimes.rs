@@ -3,6 +3,7 @@
 use anyhow::Context;
 use tnas_graph::RuntimeKind;
 use tnas_network::BURN;
+use tnas_training::SettingError;
 
 use crate::settings::ProfileSettings;
 
@@ -27,18 +28,18 @@ pub fn parse_target(name: &str) -> anyhow::Result<(&'static RuntimeKind, &str)> 
 }
 
 /// Checks the names in a study's `profile` table. `target` may also be a device whose profile was imported.
-pub fn check(settings: &ProfileSettings) -> Result<(), String> {
-    for name in &settings.runtimes {
-        parse_target(name).map_err(|error| format!("profile.runtimes: {error}"))?;
+pub fn check(settings: &ProfileSettings) -> Result<(), SettingError> {
+    for (index, name) in settings.runtimes.iter().enumerate() {
+        let wrong = |error| SettingError::new(format!("runtimes.{index}"), format!("= {name:?}: {error}"));
+        parse_target(name).map_err(wrong)?;
     }
     for name in settings.libraries.keys() {
         let known = runtimes().any(|kind| kind.name == *name && kind.install.is_some());
         if !known {
             let names: Vec<&str> = runtimes().filter(|kind| kind.install.is_some()).map(|kind| kind.name).collect();
             let names = names.join(", ");
-            return Err(format!(
-                "profile.libraries.{name}: {name} is no runtime with a library; there are {names}"
-            ));
+            let reason = format!("is of no runtime with a library; there are {names}");
+            return Err(SettingError::new(format!("libraries.{name:?}"), reason));
         }
     }
     Ok(())
@@ -98,6 +99,6 @@ mod tests {
             check(&ProfileSettings { libraries, ..ProfileSettings::default() })
         };
         assert_eq!(with("onnxruntime"), Ok(()));
-        assert!(with("burn").unwrap_err().contains("onnxruntime"));
+        assert!(with("burn").unwrap_err().to_string().contains("onnxruntime"));
     }
 }

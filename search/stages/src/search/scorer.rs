@@ -162,8 +162,8 @@ impl<'a> Scorer<'a> {
 
     /// An error where the profile of the target lacks what an objective or a limit takes.
     fn refuse_unknown_values(&self) -> anyhow::Result<()> {
-        let none: Genome = vec![0; self.space.slots().len()];
-        let candidate = self.candidate(&none)?;
+        let baseline = self.space.baseline();
+        let candidate = self.candidate(&baseline)?;
         estimates(&candidate, self.objectives.iter())?;
         self.limits.oriented(|name| estimate(Computation::of(name)?, &candidate, name)).map(|_| ())
     }

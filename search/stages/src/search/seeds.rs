@@ -10,7 +10,7 @@ use crate::settings::Start;
 /// States of the knapsack: more merge sums of nearly one cost.
 const MOST_STATES: usize = 4096;
 
-/// A choice at a slot compared with no temporal layers.
+/// A choice at a slot compared with the space's baseline.
 struct Alone {
     slot: usize,
     choice: u16,
@@ -18,22 +18,22 @@ struct Alone {
     loss: Paired,
     /// Change of the mean loss.
     loss_change: f64,
-    /// Changes of the objectives that are known without scoring, by name; none is below 0.
+    /// Changes of the objectives that are known without scoring, by name; none is below 0 where the slot may be empty.
     costs: ObjectiveValues,
 }
 
 impl Scorer<'_> {
-    /// First candidates: no temporal layers, and assemblies of the best single choices at several values of each objective other
+    /// First candidates: the space's baseline (no temporal layers, where every slot may be empty), and assemblies of the best single choices at several values of each objective other
     /// than the loss, found exactly by the multiple-choice knapsack over scores of each (slot, choice) alone. With
-    /// `search.start = "random"`, or without the loss among the objectives, no temporal layers alone.
+    /// `search.start = "random"`, or without the loss among the objectives, the baseline alone.
     pub(super) fn seeds(&self) -> anyhow::Result<Vec<Genome>> {
-        let none: Genome = vec![0; self.space.slots().len()];
+        let baseline = self.space.baseline();
         let Some(loss) = self.objectives.iter().find(|objective| objective.source == Source::Scored) else {
-            return Ok(vec![none]);
+            return Ok(vec![baseline]);
         };
-        let scores = self.local_scores(&none)?;
+        let scores = self.local_scores(&baseline)?;
         self.write_local_scores(loss, &scores)?;
-        let mut seeds = vec![none];
+        let mut seeds = vec![baseline];
         if self.bench.study.search.start == Start::Local {
             let costs: Vec<&str> = self.costs().map(|objective| &*objective.name).collect();
             let wanted = (self.bench.study.search.population / 2 / costs.len().max(1)).max(1);
@@ -53,14 +53,14 @@ impl Scorer<'_> {
     }
 
     /// Each choice at each slot alone, slot by slot.
-    fn local_scores(&self, none: &Genome) -> anyhow::Result<Vec<Alone>> {
-        let base = (self.loss(&self.space.genotype(none))?, self.expected(none)?);
+    fn local_scores(&self, baseline: &Genome) -> anyhow::Result<Vec<Alone>> {
+        let base = (self.loss(&self.space.genotype(baseline))?, self.expected(baseline)?);
         let total: usize = self.space.slots().iter().map(|slot| slot.choices.len() - 1).sum();
         let mut bar = Bar::new("local scores", total as u64);
         let mut scores = Vec::new();
         for (slot, choices) in self.space.slots().iter().enumerate() {
-            for choice in 1..choices.choices.len() as u16 {
-                scores.push(self.alone(none, &base, slot, choice)?);
+            for choice in choices.alternatives() {
+                scores.push(self.alone(baseline, &base, slot, choice)?);
                 bar.set(scores.len() as u64, format!("{}", choices.info.slot));
                 if interrupted() {
                     anyhow::bail!(crate::Interrupted { stage: "search".into() });
@@ -72,23 +72,25 @@ impl Scorer<'_> {
 
     fn alone(
         &self,
-        none: &Genome,
+        baseline: &Genome,
         (base_loss, base): &(HeldOutLoss, ObjectiveValues),
         slot: usize,
         choice: u16,
     ) -> anyhow::Result<Alone> {
-        let mut genome = none.clone();
+        let mut genome = baseline.clone();
         genome[slot] = choice;
         let inserted = self.loss(&self.space.genotype(&genome))?;
         let expected = self.expected(&genome)?;
+        let may_be_empty = self.space.slots()[slot].none().is_some();
         let cost = |objective: &Objective| {
             let name = &*objective.name;
             let change = objective.oriented(expected[name]) - objective.oriented(base[name]);
-            (name.to_string(), change.max(0.0))
+            // An insertion cannot cost less than an empty slot; another operator can.
+            (name.to_string(), if may_be_empty { change.max(0.0) } else { change })
         };
         let costs = self.costs().map(cost).collect();
         let loss_change = inserted.mean - base_loss.mean;
-        Ok(Alone { slot, choice, loss: Paired::new(&inserted, base_loss), loss_change, costs })
+        Ok(Alone { slot, choice, loss: Paired::new(&inserted, base_loss)?, loss_change, costs })
     }
 
     fn write_local_scores(&self, loss: &Objective, scores: &[Alone]) -> anyhow::Result<()> {
@@ -100,11 +102,12 @@ impl Scorer<'_> {
                 slot: slot.info.slot.to_string(),
                 choice: slot.choices[usize::from(one.choice)].to_string(),
                 changes,
-                standard_error: Some(one.loss.standard_error),
+                standard_error: one.loss.standard_error,
             }
         };
         let (objectives, rows) = (self.objectives.clone(), scores.iter().map(row).collect());
-        self.bench.run.write_record(&LocalScores { format_version: FormatVersion, objectives, rows })
+        let baseline = self.space.genotype(&self.space.baseline()).to_string();
+        self.bench.run.write_record(&LocalScores { format_version: FormatVersion, objectives, baseline, rows })
     }
 
     /// About `wanted` of the best trade-offs of the loss with a cost, as far as losses and costs of single choices add up.
@@ -114,10 +117,11 @@ impl Scorer<'_> {
         cost: impl Fn(&Alone) -> f64,
         wanted: usize,
     ) -> anyhow::Result<Vec<Genome>> {
-        let nothing = || vec![Item { cost: 0.0, loss: 0.0 }];
-        let mut items: Vec<Vec<Item>> = self.space.slots().iter().map(|_| nothing()).collect();
+        let nothing = Item { cost: 0.0, loss: 0.0 };
+        let mut items: Vec<Vec<Item>> =
+            self.space.slots().iter().map(|slot| vec![nothing; slot.choices.len()]).collect();
         for one in scores {
-            items[one.slot].push(Item { cost: cost(one), loss: one.loss_change });
+            items[one.slot][usize::from(one.choice)] = Item { cost: cost(one), loss: one.loss_change };
         }
         let front = KnapsackFront::solve(&items, MOST_STATES)?;
         let solutions = front.solutions();

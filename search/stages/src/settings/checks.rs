@@ -1,168 +1,223 @@
-//! What single fields of a study cannot say.
-
-use std::path::Path;
+//! What the types of single settings cannot say. Every error points at the place where the setting was written.
 
 use tnas_record::{ObjectiveName, Source};
-use tnas_training::SpatialWeights;
+use tnas_space::Genotype;
+use tnas_study::{SettingsError, SettingsSource};
+use tnas_training::{SettingError, SpatialWeights};
 
 use super::{DataKind, Study};
 
+type Checked = Result<(), SettingError>;
+
+/// An error about a key; the reason follows it in the message.
+fn wrong(key: &str, reason: impl Into<String>) -> Checked {
+    Err(SettingError::new(key, reason))
+}
+
 impl Study {
-    /// Checks what single fields cannot say.
-    pub fn validate(&self, file: &Path) -> anyhow::Result<()> {
-        let fail = |message: String| anyhow::bail!("use study {}: {message}", file.display());
+    /// Checks what the types of single settings cannot say; `source` knows where each was written.
+    pub fn validate(&self, source: &SettingsSource) -> Result<(), SettingsError> {
+        let checks = [
+            Self::check_data,
+            Self::check_counts,
+            Self::check_profile,
+            Self::check_training,
+            Self::check_fractions,
+            Self::check_spatial,
+            Self::check_search,
+            Self::check_objectives,
+            Self::check_genotypes,
+        ];
+        let first = checks.iter().try_for_each(|check| check(self));
+        first.map_err(|error| source.error(&error.key, error.to_string()))
+    }
+
+    fn check_data(&self) -> Checked {
+        let data = &self.data;
         if self.name.is_empty() || self.name.contains(['/', '\\', '.']) {
-            return fail(format!("name = {:?} must be a plain folder name", self.name));
+            return wrong("name", format!("= {:?} must be a plain folder name", self.name));
         }
-        if self.data.kind == DataKind::Videofolder && self.data.path.is_none() {
-            return fail("data.path is missing: the folder with train/ and val/, e.g. --set data.path=DIR".into());
+        let folder = match data.kind {
+            DataKind::Shapes => None,
+            DataKind::Videofolder => Some("the folder with train/ and val/"),
+            DataKind::MovingMnist => Some("the folder of MNIST's files"),
+        };
+        if let Some(folder) = folder.filter(|_| data.path.is_none()) {
+            return wrong("data.path", format!("is missing: {folder}, e.g. --set data.path=DIR"));
         }
-        if self.data.kind == DataKind::MovingMnist && self.data.path.is_none() {
-            return fail("data.path is missing: the folder of MNIST's files, e.g. --set data.path=DIR".into());
+        if data.frames == 0 {
+            return wrong("data.frames", "= 0 must be at least 1");
         }
-        if !(0.0..=1.0).contains(&self.data.max_broken) {
-            return fail(format!("data.max_broken = {} must be a fraction, of 0 to 1", self.data.max_broken));
+        if data.size < 8 {
+            return wrong("data.size", format!("= {} must be at least 8 pixels", data.size));
         }
-        for (name, value) in [("loading.ahead", self.loading.ahead), ("loading.workers", self.loading.workers)] {
+        for (key, value) in [("loading.ahead", self.loading.ahead), ("loading.workers", self.loading.workers)] {
             if !(1..=1024).contains(&value) {
-                return fail(format!("{name} = {value} must be of 1 to 1024"));
+                return wrong(key, format!("= {value} must be from 1 to 1024"));
             }
         }
-        if self.data.frames == 0 || self.data.size < 8 {
-            return fail(format!("data.frames = {}, data.size = {}", self.data.frames, self.data.size));
-        }
-        let profile = &self.profile;
-        if profile.samples.is_some_and(|samples| samples < profile.held_out + 2) {
-            let (samples, held_out) = (profile.samples.unwrap_or_default(), profile.held_out);
-            return fail(format!(
-                "profile.samples = {samples} leaves less than 2 beside profile.held_out = {held_out}"
-            ));
-        }
-        if !(profile.max_noise > 0.0 && (0.0..=1.0).contains(&profile.repeat_fraction) && profile.threads > 0) {
-            return fail(format!(
-                "profile.max_noise = {} must be above 0, profile.repeat_fraction = {} from 0 to 1, profile.threads = {} above 0",
-                profile.max_noise, profile.repeat_fraction, profile.threads
-            ));
-        }
-        crate::measuring::runtimes::check(profile).or_else(fail)?;
-        if profile.onnxruntime.is_some() {
-            eprintln!("warning: the setting profile.onnxruntime is now profile.libraries.onnxruntime");
-        }
-        for (name, value) in [
+        Ok(())
+    }
+
+    /// Checks what must not be 0.
+    fn check_counts(&self) -> Checked {
+        let counts = [
+            ("data.train_clips", self.data.train_clips.unwrap_or(1)),
+            ("data.validation_clips", self.data.validation_clips.unwrap_or(1)),
+            ("evaluator.batch", self.evaluator.batch),
+            ("evaluator.width", self.evaluator.width),
             ("search.batch", self.search.batch),
             ("search.clips", self.search.clips),
+            ("search.compared_clips", self.search.compared_clips),
             ("samples.batch", self.samples.batch),
+            ("samples.many_steps", self.samples.many_steps),
+            ("samples.upscale", self.samples.upscale),
             ("watch.clips", self.watch.clips),
             ("watch.steps", self.watch.steps),
+            ("profile.threads", self.profile.threads),
+            ("profile.anchor_every", self.profile.anchor_every),
+        ];
+        match counts.into_iter().find(|&(_, count)| count == 0) {
+            Some((key, _)) => wrong(key, "= 0 must be at least 1"),
+            None => Ok(()),
+        }
+    }
+
+    fn check_profile(&self) -> Checked {
+        let profile = &self.profile;
+        if let Some(samples) = profile.samples.filter(|&samples| samples < profile.held_out + 2) {
+            let reason =
+                format!("= {samples} must be at least 2 more than profile.held_out = {}", profile.held_out);
+            return wrong("profile.samples", reason);
+        }
+        crate::measuring::runtimes::check(profile).map_err(|error| error.within("profile"))?;
+        // Not a number is not above 0 either.
+        if !matches!(profile.max_noise.partial_cmp(&0.0), Some(std::cmp::Ordering::Greater)) {
+            return wrong("profile.max_noise", format!("= {} must be above 0", profile.max_noise));
+        }
+        Ok(())
+    }
+
+    /// Checks how the stages train.
+    fn check_training(&self) -> Checked {
+        for (table, recipe, held_out) in [
+            ("backbone.training", &self.backbone.training, false),
+            ("supernet.training", &self.supernet.training, true),
+            ("finetune.training", &self.finetune.training, true),
+            ("distill.training", &self.distill.training, false),
         ] {
-            if value == 0 {
-                return fail(format!("{name} must not be 0"));
+            recipe.check().map_err(|error| error.within(table))?;
+            let patience = recipe.stability.patience;
+            if patience > 0 && !held_out {
+                let reason = format!(
+                    "= {patience}: this stage has no held-out loss to stop early by; leave it out (supernet.training and \
+                     finetune.training have one)"
+                );
+                return wrong(&format!("{table}.stability.patience"), reason);
             }
         }
-        self.validate_recipes().or_else(fail)?;
-        if let Err(message) = self.compare.check() {
-            return fail(format!("compare.{message}"));
+        let images = self.backbone.training.images;
+        if images > 0.0 {
+            let reason = format!("= {images}: the backbone trains on single frames alone; leave it out");
+            return wrong("backbone.training.images", reason);
         }
-        if let Err(error) = self.distill.check() {
-            return fail(error.within("distill").to_string());
+        self.search.flow.check().map_err(|error| error.within("search.flow"))?;
+        self.distill.check().map_err(|error| error.within("distill"))?;
+        self.evaluator.check().map_err(|error| error.within("evaluator"))?;
+        self.compare.check().map_err(|error| error.within("compare"))
+    }
+
+    /// Checks what must be from 0 to 1.
+    fn check_fractions(&self) -> Checked {
+        for (key, value, of) in [
+            ("data.max_broken", self.data.max_broken, "files"),
+            ("profile.repeat_fraction", self.profile.repeat_fraction, "architectures"),
+            ("finetune.first_frame", self.finetune.first_frame, "clips"),
+            ("noise.shared", self.noise.shared, "variance"),
+            ("evaluator.hidden", self.evaluator.hidden, "clips"),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return wrong(key, format!("= {value} must be a fraction of the {of}, from 0 to 1"));
+            }
         }
-        if let Err(message) = self.evaluator.check() {
-            return fail(message);
+        Ok(())
+    }
+
+    /// Checks how the image weights train.
+    fn check_spatial(&self) -> Checked {
+        let (supernet, finetune) = (&self.supernet, &self.finetune);
+        let features = supernet.feature_distillation;
+        if !(features >= 0.0 && features.is_finite()) {
+            return wrong("supernet.feature_distillation", format!("= {features} must be 0 or more"));
         }
-        self.validate_objectives().or_else(fail)?;
-        let sigmas = self.search.limit_sigmas;
+        match supernet.spatial {
+            SpatialWeights::Lora(0) => {
+                wrong("supernet.spatial.lora", "= 0 must be at least 1, or spatial = \"frozen\"")
+            }
+            SpatialWeights::Slow(rate) if !(rate > 0.0 && rate.is_finite()) => {
+                let reason = format!("= {rate} must be above 0, or spatial = \"frozen\"");
+                wrong("supernet.spatial.slow", reason)
+            }
+            _ if finetune.lora_rank > 0 && finetune.spatial_rate == 0.0 => {
+                let rank = finetune.lora_rank;
+                let reason = format!("= {rank} with spatial_rate = 0 would train nothing; set spatial_rate to 1");
+                wrong("finetune.lora_rank", reason)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_search(&self) -> Checked {
+        let search = &self.search;
+        let sigmas = search.limit_sigmas;
         if !(sigmas >= 0.0 && sigmas.is_finite()) {
-            return fail(format!("search.limit_sigmas = {sigmas} must be 0 or more"));
+            return wrong("search.limit_sigmas", format!("= {sigmas} must be 0 or more"));
         }
-        if self.search.population < 4 || self.search.population % 2 == 1 {
-            return fail(format!("search.population = {} must be even and at least 4", self.search.population));
+        if search.population < 4 || search.population % 2 == 1 {
+            let reason = format!("= {} must be even and at least 4", search.population);
+            return wrong("search.population", reason);
         }
         Ok(())
     }
 
     /// Checks what is searched, and what is asked of it by name.
-    fn validate_objectives(&self) -> Result<(), String> {
+    fn check_objectives(&self) -> Checked {
         let searched = self.search.objectives.set();
-        if let Some((name, limit)) = self.limits.iter().find(|(_, limit)| *limit <= 0.0) {
-            return Err(format!("limits.{name} = {limit} must be above 0"));
+        if let Some((name, limit)) = self.limits.iter().find(|(_, limit)| !(*limit > 0.0 && limit.is_finite())) {
+            return wrong(&format!("limits.{name}"), format!("= {limit} must be above 0"));
         }
         if let Some(point) = &self.search.reference_point {
             let values = point.values();
             if !point.is_of(&searched) {
                 let names: Vec<&str> = searched.iter().map(|objective| &*objective.name).collect();
-                return Err(format!(
-                    "search.reference_point = {values:?} must have a number for each of search.objectives: {}",
-                    names.join(", ")
-                ));
+                let reason =
+                    format!("= {values:?} must have a number for each of search.objectives: {}", names.join(", "));
+                return wrong("search.reference_point", reason);
             }
-            if let Some((name, x)) = values.iter().find(|(_, x)| **x <= 0.0) {
-                return Err(format!("search.reference_point.{name} = {x} must be above 0"));
+            if let Some((name, x)) = values.iter().find(|(_, x)| !(**x > 0.0 && x.is_finite())) {
+                return wrong(&format!("search.reference_point.{name}"), format!("= {x} must be above 0"));
             }
         }
-        let named = self.winner.bounds.iter().map(|(name, _)| name).chain(self.winner.of);
+        let bounds = self.winner.bounds.iter().map(|(name, _)| (format!("winner.{name}"), name));
         let recorded = |name: &ObjectiveName| {
             searched.get(name.as_str()).is_some() || name.objective().source == Source::Counted
         };
-        match named.into_iter().find(|name| !recorded(name)) {
-            Some(name) => Err(format!(
-                "winner asks for {name}, which the search does not look at: add it to search.objectives"
-            )),
+        let named = bounds.chain(self.winner.of.map(|name| ("winner.of".to_owned(), name)));
+        match named.into_iter().find(|(_, name)| !recorded(name)) {
+            Some((key, name)) => {
+                wrong(&key, format!("asks for {name}, which is not searched: add it to search.objectives"))
+            }
             None => Ok(()),
         }
     }
 
-    /// Checks how the stages train.
-    fn validate_recipes(&self) -> Result<(), String> {
-        let (supernet, finetune) = (&self.supernet, &self.finetune);
-        let recipes = [
-            ("backbone.training", &self.backbone.training),
-            ("supernet.training", &supernet.training),
-            ("finetune.training", &finetune.training),
-            ("distill.training", &self.distill.training),
-        ];
-        for (name, recipe) in recipes {
-            recipe.check().map_err(|error| error.within(name).to_string())?;
-            let patience = recipe.stability.patience;
-            if patience > 0 && matches!(name, "backbone.training" | "distill.training") {
-                return Err(format!(
-                    "{name}.stability.patience = {patience}: this stage has no held-out loss to stop early by; take it out \
-                     (supernet.training and finetune.training have one)"
-                ));
-            }
+    /// Reads the genotypes, of which slots are known later.
+    fn check_genotypes(&self) -> Checked {
+        let teacher = self.supernet.teacher.iter().map(|text| ("supernet.teacher".to_owned(), text));
+        let arms = self.compare.arms.iter().map(|(name, text)| (format!("compare.arms.{name}"), text));
+        for (key, text) in teacher.chain(arms) {
+            text.parse::<Genotype>().map_err(|error| SettingError::new(key, format!("= {text:?}: {error}")))?;
         }
-        if self.backbone.training.images > 0.0 {
-            return Err(format!(
-                "backbone.training.images = {}: the backbone trains on single frames alone; take it out",
-                self.backbone.training.images
-            ));
-        }
-        self.search.flow.check().map_err(|error| error.within("search.flow").to_string())?;
-        if !(0.0..=1.0).contains(&self.noise.shared) {
-            return Err(format!(
-                "noise.shared = {} must be a fraction of the variance, of 0 to 1",
-                self.noise.shared
-            ));
-        }
-        if !(0.0..=1.0).contains(&finetune.first_frame) {
-            return Err(format!(
-                "finetune.first_frame = {} must be a fraction of the clips, of 0 to 1",
-                finetune.first_frame
-            ));
-        }
-        let features = supernet.feature_distillation;
-        if !(features >= 0.0 && features.is_finite()) {
-            return Err(format!("supernet.feature_distillation = {features} must be 0 or more"));
-        }
-        match supernet.spatial {
-            SpatialWeights::Lora(0) => Err("supernet.spatial.lora = 0 must be at least 1, or \"frozen\"".into()),
-            SpatialWeights::Slow(rate) if !(rate > 0.0 && rate.is_finite()) => {
-                Err(format!("supernet.spatial.slow = {rate} must be above 0, or \"frozen\""))
-            }
-            _ if finetune.lora_rank > 0 && finetune.spatial_rate == 0.0 => Err(format!(
-                "finetune.lora_rank = {} with spatial_rate = 0 would train nothing; set spatial_rate to 1",
-                finetune.lora_rank
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -129,8 +129,8 @@ impl Backbone {
         let slots = self.slots();
         for (slot, choice) in genotype.insertions() {
             if !slots.iter().any(|info| info.slot == *slot) {
-                let known: Vec<&str> = slots.iter().map(|info| info.slot.as_str()).collect();
-                let (what, slots) = (choice.to_string(), known.join(", "));
+                let slots = slots.iter().map(|info| info.slot.to_string()).collect();
+                let what = choice.to_string();
                 return Err(SpaceError::Slot { what, slot: slot.to_string(), slots }.into());
             }
         }

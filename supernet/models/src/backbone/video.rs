@@ -234,10 +234,10 @@ fn spatio_temporal(given: &Options, mut image: Map<String, Value>) -> Result<UNe
     let mut config = condition(given, image)?;
     let time_channels = given.number("addition_time_embed_dim", 256)?;
     let channels = given.number("projection_class_embeddings_input_dim", 768)?;
-    if time_channels == 0 || !time_channels.is_multiple_of(2) || channels == 0 || channels % time_channels != 0 {
+    if time_channels < 2 || channels == 0 || channels % time_channels != 0 {
         let message = format!(
             "projection_class_embeddings_input_dim = {channels} is no multiple of addition_time_embed_dim = {time_channels}, \
-             an even number"
+             a number from 2 on"
         );
         return Err(given.wrong(message));
     }

@@ -1,18 +1,18 @@
 use tnas_graph::{GraphBuilder, ValueId};
 
-use super::{Allowed, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens, tokens::Tokens};
+use super::{Count, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens, tokens::Tokens};
 use crate::OperatorSpec;
+
+const HEADS: Count = Count::new("heads", 4, 1, 64);
+const FF: Count = Count::new("ff", 0, 0, 8);
+const KV_STRIDE: Count = Count::new("kv_stride", 1, 1, 16);
 
 /// Self-attention over all frames and pixels at once, with a code of frame, row and column: without the spatial part it
 /// learns nothing (measured). With a `kv_stride` keys and values are means over squares of so many pixels. An optional
 /// feed-forward of width `ff`·C follows.
 pub const ATTN3D: OperatorKind = OperatorKind {
     name: "attn3d",
-    params: &[
-        Param { name: "heads", default: "4", allowed: Allowed::Between(1, 64) },
-        Param { name: "ff", default: "0", allowed: Allowed::Between(0, 8) },
-        Param { name: "kv_stride", default: "1", allowed: Allowed::Between(1, 16) },
-    ],
+    params: &[Param::Count(HEADS), Param::Count(FF), Param::Count(KV_STRIDE)],
     build,
 };
 
@@ -24,9 +24,9 @@ fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, 
     let tokens = g.reshape(&format!("{path}.tokens"), tokens, &[batch, frames * pixels, channels]);
     let code = sinusoidal_3d(frames, height, width, channels);
     let position = g.constant(&format!("{path}.position_code"), &[1, frames * pixels, channels], code);
-    let pooled = Some((spec.number("kv_stride"), [frames, height, width]));
+    let pooled = Some((spec.number(KV_STRIDE), [frames, height, width]));
     let how = Tokens { position: Some(position), rotary: false, pooled };
-    let y = tokens::self_attention(g, path, tokens, spec.number("heads"), &how);
-    let y = tokens::feed_forward(g, path, y, spec.number("ff"));
+    let y = tokens::self_attention(g, path, tokens, spec.number(HEADS), &how);
+    let y = tokens::feed_forward(g, path, y, spec.number(FF));
     tokens::to_images(g, path, y, at, [height, width])
 }

@@ -1,7 +1,11 @@
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
-use super::{Allowed, Insertion, OperatorKind, Param};
+use super::{Count, Insertion, OperatorKind, Param, Word};
 use crate::OperatorSpec;
+
+const K: Count = Count::odd("k", 3, 1, 15);
+const EXPAND: Count = Count::new("expand", 1, 1, 8);
+const DEPTHWISE: Word = Word::new("depthwise", &["false", "true"]);
 
 /// Temporal convolution: x + W₂·silu(conv_k(norm(x))), the convolution along frames only, at each pixel.
 ///
@@ -10,11 +14,7 @@ use crate::OperatorSpec;
 /// the front of wider ones.
 pub const CONV1D: OperatorKind = OperatorKind {
     name: "conv1d",
-    params: &[
-        Param { name: "k", default: "3", allowed: Allowed::Odd(1, 15) },
-        Param { name: "expand", default: "1", allowed: Allowed::Between(1, 8) },
-        Param { name: "depthwise", default: "false", allowed: Allowed::Words(&["false", "true"]) },
-    ],
+    params: &[Param::Count(K), Param::Count(EXPAND), Param::Word(DEPTHWISE)],
     build,
 };
 
@@ -34,8 +34,8 @@ fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, 
 
 fn convolve(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, x: ValueId) -> ValueId {
     let channels = g.shape(x)[1];
-    let (kernel, hidden) = (spec.number("k"), channels * spec.number("expand"));
-    let depthwise = spec.is("depthwise", "true");
+    let (kernel, hidden) = (spec.number(K), channels * spec.number(EXPAND));
+    let depthwise = spec.is(DEPTHWISE, "true");
     // Dense and depthwise kernels cannot share a tensor: they are named apart.
     let (name, groups) = if depthwise { ("depthwise", channels) } else { ("conv", 1) };
     let path = format!("{path}.{name}");

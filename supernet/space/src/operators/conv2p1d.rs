@@ -1,19 +1,17 @@
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
-use super::{Allowed, Insertion, OperatorKind, Param, conv1d::project};
+use super::{Count, Insertion, OperatorKind, Param, conv1d::project};
 use crate::OperatorSpec;
+
+const K: Count = Count::odd("k", 3, 1, 15);
 
 /// Factorised convolution over space and time (Tran et al. 2018): x + W·silu(conv_k(silu(conv_3×3(norm(x))))), the second
 /// convolution along frames. Shorter kernels are the middle of longer ones.
-pub const CONV2P1D: OperatorKind = OperatorKind {
-    name: "conv2p1d",
-    params: &[Param { name: "k", default: "3", allowed: Allowed::Odd(1, 15) }],
-    build,
-};
+pub const CONV2P1D: OperatorKind = OperatorKind { name: "conv2p1d", params: &[Param::Count(K)], build };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
     let &[images, channels, height, width] = g.shape(x) else { return x };
-    let (batch, frames, kernel) = (at.batch, at.frames, spec.number("k"));
+    let (batch, frames, kernel) = (at.batch, at.frames, spec.number(K));
     let h = g.group_norm(&format!("{path}.norm"), x, at.norm_groups, 1e-5);
     let h = g.conv2d(&format!("{path}.spatial"), h, channels, [3, 3], [1, 1], [1, 1], Init::FanIn);
     let h = g.silu(&format!("{path}.spatial_act"), h);

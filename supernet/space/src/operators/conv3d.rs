@@ -2,22 +2,20 @@ use std::cmp::Ordering;
 
 use tnas_graph::{GraphBuilder, Init, Op, ValueId, Weight};
 
-use super::{Allowed, Insertion, OperatorKind, Param, conv1d::project};
+use super::{Count, Insertion, OperatorKind, Param, conv1d::project};
 use crate::OperatorSpec;
+
+const K: Count = Count::odd("k", 3, 1, 7);
 
 /// Full convolution over space and time: x + W·silu(conv_k×3×3(norm(x))).
 ///
 /// A sum of k 2-D convolutions, one per frame that an output frame sees, so that a shorter kernel shares the middle of a
 /// longer one's weights. Beyond the clip's ends there are zeros.
-pub const CONV3D: OperatorKind = OperatorKind {
-    name: "conv3d",
-    params: &[Param { name: "k", default: "3", allowed: Allowed::Odd(1, 7) }],
-    build,
-};
+pub const CONV3D: OperatorKind = OperatorKind { name: "conv3d", params: &[Param::Count(K)], build };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
     let &[images, channels, height, width] = g.shape(x) else { return x };
-    let (batch, frames, kernel) = (at.batch, at.frames, spec.number("k"));
+    let (batch, frames, kernel) = (at.batch, at.frames, spec.number(K));
     let (before, image) = (kernel / 2, channels * height * width);
     let h = g.group_norm(&format!("{path}.norm"), x, at.norm_groups, 1e-5);
     let mut clip = g.reshape(&format!("{path}.split"), h, &[batch, frames, image]);

@@ -2,18 +2,19 @@
 
 use tnas_graph::{Elastic, GraphBuilder, Init, ValueId};
 
-use super::{Allowed, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens};
+use super::{Count, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens};
 use crate::OperatorSpec;
 
-const HEADS: Param = Param { name: "heads", default: "4", allowed: Allowed::Between(1, 64) };
-const FF: Param = Param { name: "ff", default: "0", allowed: Allowed::Between(0, 8) };
+const HEADS: Count = Count::new("heads", 4, 1, 64);
+const FF: Count = Count::new("ff", 0, 0, 8);
+const PARAMS: &[Param] = &[Param::Count(HEADS), Param::Count(FF)];
 
 /// Attention from each pixel to the same pixel of the first and the previous frame.
-pub const CROSS1D: OperatorKind = OperatorKind { name: "cross1d", params: &[HEADS, FF], build: same_pixel };
+pub const CROSS1D: OperatorKind = OperatorKind { name: "cross1d", params: PARAMS, build: same_pixel };
 
 /// Attention from each pixel to all pixels of the first and the previous frame (as in Khachatryan et al. 2023 and Wu et
 /// al. 2023, whose frames attend to these two).
-pub const CROSS3D: OperatorKind = OperatorKind { name: "cross3d", params: &[HEADS, FF], build: all_pixels };
+pub const CROSS3D: OperatorKind = OperatorKind { name: "cross3d", params: PARAMS, build: all_pixels };
 
 fn same_pixel(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
     let &[_, _, height, width] = g.shape(x) else { return x };
@@ -34,7 +35,7 @@ fn build(
     lists: usize,
 ) -> ValueId {
     let &[_, channels, height, width] = g.shape(x) else { return x };
-    let (batch, frames, pixels, heads) = (at.batch, at.frames, height * width, spec.number("heads"));
+    let (batch, frames, pixels, heads) = (at.batch, at.frames, height * width, spec.number(HEADS));
     let inner = heads * tokens::head_depth(channels);
     let clip = g.reshape(&format!("{path}.flat"), x, &[batch, frames, channels, pixels]);
     let clip = g.transpose(&format!("{path}.to_tokens"), clip, &[0, 1, 3, 2]); // [B, F, H·W, C]
@@ -66,7 +67,7 @@ fn build(
     let y = g.reshape(&format!("{path}.rows"), y, &[batch, frames * pixels, inner]);
     let y = g.elastic_linear(&format!("{path}.to_out"), y, channels, true, Init::Zeros, Elastic::Prefix);
     let y = g.add(&format!("{path}.residual"), rows, y);
-    let y = tokens::feed_forward(g, path, y, spec.number("ff"));
+    let y = tokens::feed_forward(g, path, y, spec.number(FF));
     tokens::to_images(g, path, y, at, [height, width])
 }
 

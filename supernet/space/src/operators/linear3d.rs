@@ -1,22 +1,19 @@
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId};
 
-use super::{Allowed, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens};
+use super::{Count, Insertion, OperatorKind, Param, position::sinusoidal_3d, tokens};
 use crate::OperatorSpec;
+
+const HEADS: Count = Count::new("heads", 4, 1, 64);
+const FF: Count = Count::new("ff", 0, 0, 8);
 
 /// Linear attention over all frames and pixels (Shen et al. 2021): x + W_o·(ρ(q)·(σ(k)ᵀ·v)), ρ a softmax over channels
 /// and σ one over tokens, so that the work grows with the number of tokens and not with its square.
-pub const LINEAR3D: OperatorKind = OperatorKind {
-    name: "linear3d",
-    params: &[
-        Param { name: "heads", default: "4", allowed: Allowed::Between(1, 64) },
-        Param { name: "ff", default: "0", allowed: Allowed::Between(0, 8) },
-    ],
-    build,
-};
+pub const LINEAR3D: OperatorKind =
+    OperatorKind { name: "linear3d", params: &[Param::Count(HEADS), Param::Count(FF)], build };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
     let &[_, channels, height, width] = g.shape(x) else { return x };
-    let (batch, frames, pixels, heads) = (at.batch, at.frames, height * width, spec.number("heads"));
+    let (batch, frames, pixels, heads) = (at.batch, at.frames, height * width, spec.number(HEADS));
     let (length, inner) = (frames * pixels, heads * tokens::head_depth(channels));
     let clip = g.reshape(&format!("{path}.flat"), x, &[batch, frames, channels, pixels]);
     let clip = g.transpose(&format!("{path}.to_tokens"), clip, &[0, 1, 3, 2]); // [B, F, H·W, C]
@@ -42,6 +39,6 @@ fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, 
     let y = g.reshape(&format!("{path}.rows"), y, &[batch, length, inner]);
     let y = g.elastic_linear(&format!("{path}.to_out"), y, channels, true, Init::Zeros, Elastic::Prefix);
     let y = g.add(&format!("{path}.residual"), rows, y);
-    let y = tokens::feed_forward(g, path, y, spec.number("ff"));
+    let y = tokens::feed_forward(g, path, y, spec.number(FF));
     tokens::to_images(g, path, y, at, [height, width])
 }

@@ -43,23 +43,36 @@ pub struct OperatorKind {
 }
 
 /// A parameter of an operator.
-pub struct Param {
+#[derive(Clone, Copy, Debug)]
+pub enum Param {
+    /// A number.
+    Count(Count),
+    /// A word.
+    Word(Word),
+}
+
+/// A parameter whose value is a number.
+#[derive(Clone, Copy, Debug)]
+pub struct Count {
     /// Name in genotype text.
     pub name: &'static str,
     /// Value where none is written.
-    pub default: &'static str,
-    /// What may be written.
-    pub allowed: Allowed,
+    pub default: usize,
+    /// Least value.
+    pub least: usize,
+    /// Largest value.
+    pub most: usize,
+    /// Whether it must be odd.
+    pub odd: bool,
 }
 
-/// Values that a parameter takes.
-pub enum Allowed {
-    /// Counts from the first to the second.
-    Between(usize, usize),
-    /// Odd counts from the first to the second.
-    Odd(usize, usize),
-    /// One of these words.
-    Words(&'static [&'static str]),
+/// A parameter whose value is one of some words.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// Name in genotype text.
+    pub name: &'static str,
+    /// The words; the first is the value where none is written.
+    pub words: &'static [&'static str],
 }
 
 /// How images of `[B·F, C, H, W]` fall into clips.
@@ -78,25 +91,52 @@ pub fn temporal_prefix(slot: &Slot) -> String {
     format!("temporal.{slot}")
 }
 
+impl Count {
+    /// A number from `least` to `most`.
+    pub const fn new(name: &'static str, default: usize, least: usize, most: usize) -> Self {
+        Self { name, default, least, most, odd: false }
+    }
+
+    /// An odd number from `least` to `most`.
+    pub const fn odd(name: &'static str, default: usize, least: usize, most: usize) -> Self {
+        Self { name, default, least, most, odd: true }
+    }
+}
+
+impl Word {
+    /// One of these words, the first where none is written.
+    pub const fn new(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self { name, words }
+    }
+}
+
 impl Param {
+    /// Name in genotype text.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Count(count) => count.name,
+            Self::Word(word) => word.name,
+        }
+    }
+
     pub(crate) fn default_arg(&self) -> Arg {
-        self.read(self.default).unwrap_or_else(|_| Arg::Word(self.default.into()))
+        match self {
+            Self::Count(count) => Arg::Number(count.default),
+            Self::Word(word) => Arg::Word(word.words[0].into()),
+        }
     }
 
     /// The value, or what would be one.
     pub(crate) fn read(&self, text: &str) -> Result<Arg, String> {
-        let number = text.parse::<usize>();
-        match (&self.allowed, number) {
-            (Allowed::Between(low, high), Ok(number)) if (*low..=*high).contains(&number) => {
-                Ok(Arg::Number(number))
+        match *self {
+            Self::Count(Count { least, most, odd, .. }) => {
+                let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+                let number = number.filter(|number| !odd || number % 2 == 1);
+                let kind = if odd { "an odd number" } else { "a number" };
+                number.map(Arg::Number).ok_or_else(|| format!("{kind} from {least} to {most}"))
             }
-            (Allowed::Odd(low, high), Ok(number)) if (*low..=*high).contains(&number) && number % 2 == 1 => {
-                Ok(Arg::Number(number))
-            }
-            (Allowed::Words(words), _) if words.contains(&text) => Ok(Arg::Word(text.into())),
-            (Allowed::Between(low, high), _) => Err(format!("a number from {low} to {high}")),
-            (Allowed::Odd(low, high), _) => Err(format!("an odd number from {low} to {high}")),
-            (Allowed::Words(words), _) => Err(format!("one of {}", words.join(", "))),
+            Self::Word(Word { words, .. }) if words.contains(&text) => Ok(Arg::Word(text.into())),
+            Self::Word(Word { words, .. }) => Err(format!("one of {}", words.join(", "))),
         }
     }
 }

@@ -1,10 +1,14 @@
 use tnas_graph::{GraphBuilder, Init, ValueId};
 
 use super::{
-    Allowed, Insertion, OperatorKind, Param,
+    Count, Insertion, OperatorKind, Param, Word,
     published::{Position, TemporalTransformer},
 };
 use crate::{OperatorSpec, layers::over_frames};
+
+const BLOCK: Word = Word::new("block", &["conv", "attn"]);
+const HEADS: Count = Count::new("heads", 0, 0, 1024);
+const DEPTH: Count = Count::new("depth", 64, 1, 4096);
 
 /// The temporal blocks of ModelScope's text-to-video model (Wang et al. 2023) as published, so that their weights load:
 /// `conv`, four convolutions over three frames each, stands after resnets; `attn`, a transformer over the frames at each
@@ -12,20 +16,16 @@ use crate::{OperatorSpec, layers::over_frames};
 /// heads are as many as the channels hold.
 pub const MODELSCOPE: OperatorKind = OperatorKind {
     name: "modelscope",
-    params: &[
-        Param { name: "block", default: "conv", allowed: Allowed::Words(&["conv", "attn"]) },
-        Param { name: "heads", default: "0", allowed: Allowed::Between(0, 1024) },
-        Param { name: "depth", default: "64", allowed: Allowed::Between(1, 4096) },
-    ],
+    params: &[Param::Word(BLOCK), Param::Count(HEADS), Param::Count(DEPTH)],
     build,
 };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
-    if spec.is("block", "conv") {
+    if spec.is(BLOCK, "conv") {
         return convolutions(g, path, at, x);
     }
     let channels = g.shape(x).get(1).copied().unwrap_or(1);
-    let (heads, depth) = (spec.number("heads"), spec.number("depth"));
+    let (heads, depth) = (spec.number(HEADS), spec.number(DEPTH));
     let heads = if heads == 0 { (channels / depth).max(1) } else { heads };
     TemporalTransformer { heads, depth, blocks: 1, position: Position::None }.build(g, path, at, x)
 }

@@ -1,20 +1,18 @@
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
-use super::{Allowed, Insertion, OperatorKind, Param};
+use super::{Insertion, OperatorKind, Param, Word};
 use crate::OperatorSpec;
+
+const FRACTION: Word = Word::new("fraction", &["1/8", "1/4", "1/2"]);
 
 /// x + g ⊙ (shift(x) − x): a fraction of the channels looks one frame back and as many one frame ahead (Lin et al. 2019),
 /// through a gate per channel that starts at zero. The clip's ends look at themselves. Smaller shares are the front of
 /// larger ones.
-pub const SHIFT: OperatorKind = OperatorKind {
-    name: "shift",
-    params: &[Param { name: "fraction", default: "1/8", allowed: Allowed::Words(&["1/8", "1/4", "1/2"]) }],
-    build,
-};
+pub const SHIFT: OperatorKind = OperatorKind { name: "shift", params: &[Param::Word(FRACTION)], build };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {
     let &[images, channels, height, width] = g.shape(x) else { return x };
-    let parts = [("1/8", 8), ("1/4", 4)].iter().find(|(word, _)| spec.is("fraction", word)).map_or(2, |&(_, n)| n);
+    let parts = [("1/8", 8), ("1/4", 4)].iter().find(|(word, _)| spec.is(FRACTION, word)).map_or(2, |&(_, n)| n);
     let (moved, half) = ((channels / parts).max(1).min(channels / 2), channels / 2);
     let clip = g.reshape(&format!("{path}.split"), x, &[at.batch, at.frames, channels, height * width]);
     let mut pieces = Vec::new();

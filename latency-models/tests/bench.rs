@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tnas_latency::bench::{Asked, BenchError, Operators, Protocol, Report, Table, TablePredictor, learn, run};
+use tnas_latency::tables::{Asked, BenchError, Operators, Protocol, Report, Table, TablePredictor, learn, run};
 
 /// A folder with a table and what describes it.
 struct Made {

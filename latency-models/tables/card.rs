@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::BenchError;
+use super::{BenchError, network::Network};
 
 /// What the columns of a table mean: a small TOML beside the file, or one that is known for a published set.
 ///
@@ -39,6 +39,8 @@ pub struct Card {
     pub gate: Vec<Gate>,
     /// A cell whose edges are the slots.
     pub cell: Option<Cell>,
+    /// What stands in the slots, so that the work of each choice can be counted.
+    pub network: Option<Network>,
     /// Who learns from whom: `published` is what runs when nothing is asked for.
     pub protocols: BTreeMap<String, ProtocolCard>,
     /// Figures of others.

@@ -14,10 +14,12 @@ use serde::Deserialize;
 use super::{
     Asked, BenchError, Report, Rows,
     figures::{Both, DeviceFigures, Figures, trimmed},
-    model::Guess,
     run::means,
-    source::pick,
     trees::{Growth, Trees},
+};
+use crate::{
+    Prediction,
+    core::pick,
 };
 
 /// Files of operations to learn from and to predict, and what the cards are.
@@ -239,7 +241,7 @@ impl Operators {
         model: &Classes,
         measured: &[&Operation],
         test: &[&Operation],
-    ) -> Result<Vec<Guess>, BenchError> {
+    ) -> Result<Vec<Prediction>, BenchError> {
         let mut offsets: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         let relative = |op: &Operation| -> Result<(f64, f64, f64), BenchError> {
             let learned = self.class(model, op)?;
@@ -256,7 +258,8 @@ impl Operators {
             let (log, roofline_ms, width) = relative(op)?;
             let offset = offsets.get(op.class()).map_or(0.0, |(sum, count)| sum / (count + OFFSET_SHRINKAGE));
             let mean_ms = roofline_ms * (log + offset).exp();
-            guesses.push(Guess { mean_ms, low_ms: mean_ms * (-width).exp(), high_ms: mean_ms * width.exp() });
+            let (low_ms, high_ms) = (mean_ms * (-width).exp(), mean_ms * width.exp());
+            guesses.push(Prediction { mean_ms, sigma_ms: 0.5 * (high_ms - low_ms), low_ms, high_ms });
         }
         Ok(guesses)
     }
@@ -288,11 +291,11 @@ impl Operators {
         Ok((columns, roofline_ms))
     }
 
-    fn figures(&self, test: &[&Operation], guesses: &[Guess], lines: &[f64], trim: f64) -> Trial {
+    fn figures(&self, test: &[&Operation], guesses: &[Prediction], lines: &[f64], trim: f64) -> Trial {
         let measured: Vec<f64> = test.iter().map(|op| op.latency_ms).collect();
         let of = |rows: &[usize]| {
-            let some: Vec<Guess> = rows.iter().map(|&row| guesses[row]).collect();
-            Figures::of_guesses(&pick(&measured, rows), &some)
+            let some: Vec<Prediction> = rows.iter().map(|&row| guesses[row]).collect();
+            Figures::of_predictions(&pick(&measured, rows), &some)
         };
         let all: Vec<usize> = (0..test.len()).collect();
         let kept = trimmed(&measured, trim);

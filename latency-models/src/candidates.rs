@@ -1,6 +1,8 @@
 use nalgebra::{DMatrix, DVector};
 
-use crate::{LatencyPredictor, SpaceBlocks, TransferPredictor, core::Encoding, graph_encoder, uncertainty::distance};
+use crate::{
+    LatencyPredictor, SpaceBlocks, TransferPredictor, core::Encoding, graph_encoder, uncertainty::distance,
+};
 
 /// A predictor over a space's genomes, compiled: everything that is a sum over slots is counted once per (slot, choice), so
 /// that no graph is built and a candidate costs an addition a slot and a look at each architecture learned from.
@@ -115,7 +117,8 @@ impl Learned {
         let rows = cross.iter().zip(&self.genomes);
         let k: Vec<f64> = rows.map(|(cross, row)| self.constant_variance + cross + near(row)).collect();
         // w = L⁻¹·k, row by row of the triangle.
-        let whitened = |i: usize| self.whitening.column(i).iter().zip(&k).take(i + 1).map(|(w, k)| w * k).sum::<f64>();
+        let whitened =
+            |i: usize| self.whitening.column(i).iter().zip(&k).take(i + 1).map(|(w, k)| w * k).sum::<f64>();
         let explained: f64 = (0..k.len()).map(|i| whitened(i).powi(2)).sum();
         ((own - explained).max(0.0) + (self.noise * level).powi(2)).sqrt()
     }

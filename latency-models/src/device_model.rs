@@ -2,9 +2,7 @@ use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Accuracy, Fingerprint, LatencyError, MemoryPredictor, Quantity, TransferPredictor, file,
-};
+use crate::{Accuracy, Fingerprint, LatencyError, MemoryPredictor, Quantity, TransferPredictor, file};
 
 /// What was learned of a device, as it is saved: the predictor, where its numbers are from, and how good it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -303,7 +303,10 @@ pub(crate) fn check(features: &[ArchFeatures], latency_ms: &[f64]) -> Result<(),
     };
     if let Some(other) = features.iter().find(|f| !sound(f)) {
         let (id, found) = (&other.arch_id, other.blocks_ms);
-        return fail(format!("architecture {id} has blocks of {found:?} ms, the first has {:?}", features[0].blocks_ms));
+        return fail(format!(
+            "architecture {id} has blocks of {found:?} ms, the first has {:?}",
+            features[0].blocks_ms
+        ));
     }
     match features.iter().zip(latency_ms).find(|(_, ms)| !(ms.is_finite() && **ms > 0.0)) {
         Some((features, ms)) => fail(format!("a latency of {ms} ms, of architecture {}", features.arch_id)),

@@ -54,7 +54,8 @@ impl TransferPredictor {
         latency_ms: &[f64],
         settings: &FitSettings,
     ) -> Result<Self, LatencyError> {
-        let with_blocks = |features: &[ArchFeatures]| features.iter().map(|f| enriched(related.blocks_ms, f)).collect();
+        let with_blocks =
+            |features: &[ArchFeatures]| features.iter().map(|f| enriched(related.blocks_ms, f)).collect();
         let enriched: Vec<ArchFeatures> = with_blocks(features);
         let of_source = |source: &SourceDevice| {
             let (device, latency_ms) = (source.device.clone(), source.latency_ms.clone());

@@ -111,7 +111,11 @@ impl Drift {
     }
 
     fn kernel(&self, a: usize, b: usize) -> f64 {
-        self.amplitudes.iter().zip(DRIFT_ROWS).map(|(amplitude, length)| amplitude * correlation(a, b, length)).sum()
+        self.amplitudes
+            .iter()
+            .zip(DRIFT_ROWS)
+            .map(|(amplitude, length)| amplitude * correlation(a, b, length))
+            .sum()
     }
 }
 

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
 use super::{
-    BenchError,
+    TableError,
     card::Cell,
     table::{Feature, Table},
 };
 use crate::core::{Encoding, Layout, LiveEdges, NOT_THERE, Slot, Work};
 
 /// The encoder of a table's rows, centred on some of them.
-pub(crate) fn encoding(table: &Table, rows: &[Vec<f64>]) -> Result<Encoding, BenchError> {
+pub(crate) fn encoding(table: &Table, rows: &[Vec<f64>]) -> Result<Encoding, TableError> {
     let slots = slots(table)?;
     let work = match &table.card.network {
         Some(network) => Work::Slots(network.work(&slots).map_err(|message| card(table, message))?),
@@ -23,21 +23,21 @@ pub(crate) fn encoding(table: &Table, rows: &[Vec<f64>]) -> Result<Encoding, Ben
         terms: terms(table)?,
         keep_table: false,
     };
-    Encoding::new(layout, rows).map_err(BenchError::Protocol)
+    Encoding::new(layout, rows).map_err(TableError::Protocol)
 }
 
-fn card(table: &Table, message: String) -> BenchError {
-    BenchError::Card { path: table.path.clone(), message }
+fn card(table: &Table, message: String) -> TableError {
+    TableError::Card { path: table.path.clone(), message }
 }
 
-fn position(table: &Table, name: &str) -> Result<usize, BenchError> {
-    table.features.iter().position(|feature| feature.name == name).ok_or_else(|| BenchError::Card {
+fn position(table: &Table, name: &str) -> Result<usize, TableError> {
+    table.features.iter().position(|feature| feature.name == name).ok_or_else(|| TableError::Card {
         path: table.path.clone(),
         message: format!("{name} is no feature of the table"),
     })
 }
 
-fn slots(table: &Table) -> Result<Vec<Slot>, BenchError> {
+fn slots(table: &Table) -> Result<Vec<Slot>, TableError> {
     let names = if table.card.slots.is_empty() {
         let categorical = table.features.iter().filter(|feature| feature.categorical);
         categorical.map(|feature| vec![feature.name.clone()]).collect()
@@ -74,7 +74,7 @@ fn levels(table: &Table, slot: &Slot) -> Vec<Vec<f64>> {
     levels
 }
 
-fn live_edges(table: &Table, cell: &Cell) -> Result<LiveEdges, BenchError> {
+fn live_edges(table: &Table, cell: &Cell) -> Result<LiveEdges, TableError> {
     // In the order of the slots.
     let mut edges = Vec::new();
     for (name, nodes) in &cell.edges {
@@ -91,7 +91,7 @@ fn amounts(table: &Table) -> Vec<usize> {
     table.features.iter().enumerate().filter(amount).map(|(feature, _)| feature).collect()
 }
 
-fn terms(table: &Table) -> Result<Vec<Vec<usize>>, BenchError> {
+fn terms(table: &Table) -> Result<Vec<Vec<usize>>, TableError> {
     let term = |names: &Vec<String>| names.iter().map(|name| position(table, name)).collect();
     table.card.terms.iter().map(term).collect()
 }

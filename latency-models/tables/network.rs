@@ -61,7 +61,8 @@ impl Network {
         if places.len() != slots.len() {
             return Err(format!("network.stages have {} slots, the table has {}", places.len(), slots.len()));
         }
-        let of = |(place, slot): (&Place, &Slot)| slot.levels.iter().map(|l| self.counted(place, l).to_vec()).collect();
+        let of =
+            |(place, slot): (&Place, &Slot)| slot.levels.iter().map(|l| self.counted(place, l).to_vec()).collect();
         Ok(places.iter().zip(slots).map(of).collect())
     }
 

@@ -3,10 +3,7 @@ use std::path::Path;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    BenchError,
-    drift::DriftModel,
-};
+use super::{TableError, drift::DriftModel};
 use crate::core::{Encoding, LEAST_LEVEL, LENGTHS, Level, Model, median};
 
 /// What remains of a learned device when no interval of its own is asked for: fast, and a file.
@@ -66,7 +63,8 @@ impl TablePredictor {
             Level::Prior => sum(0.0, &model.priors.parts[0].root.column(0).clone_owned()),
             Level::Fitted { constant, weights } => sum(*constant, weights),
         };
-        let places = fitted.drift.as_ref().map_or_else(|| vec![0; model.scale.len()], |drift| drift.rows().to_vec());
+        let places =
+            fitted.drift.as_ref().map_or_else(|| vec![0; model.scale.len()], |drift| drift.rows().to_vec());
         let widths = fitted.predict(&model.learned, &places);
         let relative: Vec<f64> = widths.iter().map(|guess| guess.high_ms / guess.mean_ms - 1.0).collect();
         Self {
@@ -103,19 +101,23 @@ impl TablePredictor {
     }
 
     /// Writes it: the same measurements and seed give the same bytes.
-    pub fn save(&self, path: &Path) -> Result<(), BenchError> {
-        let fail = |message: String| BenchError::Write { path: path.to_path_buf(), message };
+    pub fn save(&self, path: &Path) -> Result<(), TableError> {
+        let fail = |message: String| TableError::Write { path: path.to_path_buf(), message };
         let text = serde_json::to_string(self).map_err(|error| fail(error.to_string()))?;
         std::fs::write(path, text + "\n").map_err(|error| fail(error.to_string()))
     }
 
     /// Reads what [`Self::save`] wrote.
-    pub fn read(path: &Path) -> Result<Self, BenchError> {
-        let fail = |message: String| BenchError::Card { path: path.to_path_buf(), message };
+    pub fn read(path: &Path) -> Result<Self, TableError> {
+        let fail = |message: String| TableError::Card { path: path.to_path_buf(), message };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let read: Self = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
         if read.format_version != Self::FORMAT_VERSION {
-            return Err(fail(format!("format_version = {}; {} is known", read.format_version, Self::FORMAT_VERSION)));
+            return Err(fail(format!(
+                "format_version = {}; {} is known",
+                read.format_version,
+                Self::FORMAT_VERSION
+            )));
         }
         read.check().map_err(fail)?;
         Ok(read)

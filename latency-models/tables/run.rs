@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use serde::Serialize;
 
 use super::{
-    BenchError, Protocol, Table, TablePredictor,
+    Protocol, Table, TableError, TablePredictor,
     drift::{COVERAGE, DriftModel, TableRows},
     encoder::encoding,
     figures::{Both, DeviceFigures, Figures, trimmed},
@@ -43,7 +43,7 @@ pub struct Report {
 const MOST_LEARNED: usize = 1400;
 
 /// Runs a protocol.
-pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, BenchError> {
+pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, TableError> {
     let mut bench = Bench::new(table, protocol)?;
     let mut devices = BTreeMap::new();
     for target in &protocol.targets {
@@ -75,7 +75,7 @@ pub(crate) fn means(
 }
 
 /// The predictor of a target that one seed gives, by a protocol.
-pub fn learn(table: &Table, protocol: &Protocol, target: &str, seed: u64) -> Result<TablePredictor, BenchError> {
+pub fn learn(table: &Table, protocol: &Protocol, target: &str, seed: u64) -> Result<TablePredictor, TableError> {
     let bench = Bench::new(table, protocol)?;
     let (name, device) = table.device(target)?;
     let train = protocol.train.of(device)?;
@@ -103,7 +103,7 @@ struct Trial {
 }
 
 impl<'a> Bench<'a> {
-    fn new(table: &'a Table, protocol: &'a Protocol) -> Result<Self, BenchError> {
+    fn new(table: &'a Table, protocol: &'a Protocol) -> Result<Self, TableError> {
         let names = if protocol.sources.is_empty() { &protocol.targets } else { &protocol.sources };
         let mut rows = Vec::new();
         for name in names {
@@ -117,7 +117,7 @@ impl<'a> Bench<'a> {
         Ok(Self { table, protocol, encoding, sources, fit_seconds, fits: 0, predict_seconds, predicted: 0 })
     }
 
-    fn device(&mut self, name: &str) -> Result<DeviceFigures, BenchError> {
+    fn device(&mut self, name: &str) -> Result<DeviceFigures, TableError> {
         let (_, device) = self.table.device(name)?;
         let (train, test) = (self.protocol.train.of(device)?, self.protocol.test.of(device)?);
         let test_x = self.encoding.encode(&values(&self.table, &test));
@@ -161,7 +161,7 @@ impl<'a> Bench<'a> {
     }
 
     /// The rows of a target that are measured.
-    fn choose(&self, train: &[usize], count: usize, seed: u64) -> Result<Vec<usize>, BenchError> {
+    fn choose(&self, train: &[usize], count: usize, seed: u64) -> Result<Vec<usize>, TableError> {
         let encode = |rows: &[usize]| self.encoding.encode(&values(&self.table, &rows));
         let priors = if self.sources.is_empty() {
             let every: Vec<usize> = train.iter().step_by(train.len().div_ceil(500)).copied().collect();
@@ -179,7 +179,7 @@ impl<'a> Bench<'a> {
         device: &Device,
         rows: &[usize],
         test: (&[usize], &DMatrix<f64>),
-    ) -> Result<Trial, BenchError> {
+    ) -> Result<Trial, TableError> {
         let started = Instant::now();
         let (model, agreement) = self.learn(name, device, rows)?;
         self.fit_seconds += started.elapsed().as_secs_f64();
@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
     }
 
     /// A model of a target, and how each source agrees with what was measured.
-    fn learn(&self, name: &str, device: &Device, rows: &[usize]) -> Result<(DriftModel, Vec<f64>), BenchError> {
+    fn learn(&self, name: &str, device: &Device, rows: &[usize]) -> Result<(DriftModel, Vec<f64>), TableError> {
         let x = self.encoding.encode(&values(&self.table, &rows));
         let latency_ms = latency(device, rows);
         let agreement: Vec<f64> =
@@ -252,7 +252,11 @@ impl<'a> Bench<'a> {
         let (places, latency_ms) = (some.iter().map(|&i| rows[i]).collect::<Vec<_>>(), pick(latency_ms, &some));
         let in_order = self.table.card.in_order;
         let x = x.select_rows(&some);
-        DriftModel::fit(&self.encoding, priors, &TableRows { x, rows: &places, latency_ms: &latency_ms, in_order, base })
+        DriftModel::fit(
+            &self.encoding,
+            priors,
+            &TableRows { x, rows: &places, latency_ms: &latency_ms, in_order, base },
+        )
     }
 
     /// From all training rows, without sources: what the noise of the table leaves to reach.
@@ -263,7 +267,7 @@ impl<'a> Bench<'a> {
         train: &[usize],
         test: (&[usize], &DMatrix<f64>),
         count: usize,
-    ) -> Result<Option<Both>, BenchError> {
+    ) -> Result<Option<Both>, TableError> {
         if count >= train.len() {
             return Ok(None);
         }
@@ -280,7 +284,7 @@ impl<'a> Bench<'a> {
         device: &Device,
         train: &[usize],
         test: &[usize],
-    ) -> Result<Option<Both>, BenchError> {
+    ) -> Result<Option<Both>, TableError> {
         // The nearest rows tell the speed; so many are soon learned from.
         const MOST: usize = 1600;
         if !self.table.card.in_order || test.len() >= MOST {
@@ -320,7 +324,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Result<Vec<Linear>, BenchError> {
+fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Result<Vec<Linear>, TableError> {
     // Devices of one file measured the same rows, and share the work.
     let mut by_rows: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for (index, name) in protocol.sources.iter().enumerate() {
@@ -330,7 +334,7 @@ fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Res
     for (rows, indices) in &by_rows {
         let x = encoding.encode(&values(table, &rows));
         let device = |&index: &usize| Ok(latency(table.device(&protocol.sources[index])?.1, rows));
-        let devices = indices.iter().map(device).collect::<Result<Vec<_>, BenchError>>()?;
+        let devices = indices.iter().map(device).collect::<Result<Vec<_>, TableError>>()?;
         let fits = fit_linear(&x, encoding.columns(), &devices).ok_or_else(|| singular("the sources"))?;
         indices.iter().zip(fits).for_each(|(&index, fit)| sources[index] = Some(fit));
     }
@@ -350,7 +354,7 @@ fn latency(device: &Device, rows: &[usize]) -> Vec<f64> {
     rows.iter().map(|&row| device.latency_ms[row - device.rows.start]).collect()
 }
 
-fn singular(device: &str) -> BenchError {
+fn singular(device: &str) -> TableError {
     let message = "its covariance cannot be inverted; are all of its latencies or rows the same?".into();
-    BenchError::Learn { device: device.into(), message }
+    TableError::Learn { device: device.into(), message }
 }

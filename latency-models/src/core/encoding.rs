@@ -3,7 +3,11 @@ use std::collections::BTreeMap;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::{live_edges::LiveEdges, slot::Slot};
+use super::{
+    layout::{Column, Group, Layout, Work},
+    live_edges::LiveEdges,
+    slot::Slot,
+};
 
 /// Turns a row of feature values into numbers in which latency is nearly linear.
 ///
@@ -30,38 +34,6 @@ pub(crate) struct Encoding {
     kept: Vec<Option<u32>>,
 }
 
-/// What an encoder knows of the features of a row.
-#[derive(Default)]
-pub(crate) struct Layout {
-    /// Places for choices.
-    pub(crate) slots: Vec<Slot>,
-    /// Whether slots may have one list of choices.
-    pub(crate) share_choices: bool,
-    /// Edges of a cell.
-    pub(crate) live: Option<LiveEdges>,
-    /// Counted work.
-    pub(crate) work: Work,
-    /// Features that are amounts.
-    pub(crate) amounts: Vec<usize>,
-    /// Products of features.
-    pub(crate) terms: Vec<Vec<usize>>,
-    /// Whether (slot, choice) that no row has keep their column.
-    pub(crate) keep_table: bool,
-}
-
-/// Counted work of a row, by kind of work.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Work {
-    /// None is counted.
-    #[default]
-    Unknown,
-    /// Features of the row.
-    Features(Vec<usize>),
-    /// A sum over slots: `[slot][choice][kind]`.
-    Slots(Vec<Vec<Vec<f64>>>),
-}
-
 /// An amount, and how it is made to have mean 0 and deviation 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,33 +41,6 @@ struct Amount {
     feature: usize,
     mean: f64,
     deviation: f64,
-}
-
-/// A number of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Column {
-    pub(crate) group: Group,
-    /// In the table: slot · choices + choice.
-    pub(crate) cell: usize,
-    mean: f64,
-    scale: f64,
-}
-
-/// Kind of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Group {
-    /// (slot, choice).
-    Table,
-    /// Counted work of one kind, relative to its mean.
-    Work,
-    /// An amount, or a product of amounts.
-    Amount,
-    /// (edge, operation) where the edge reaches the end, or lies on a way through.
-    Live,
-    /// Two slots' choices, two amounts, or a choice and an amount.
-    Pair,
 }
 
 /// Categorical columns of a table.
@@ -111,7 +56,18 @@ impl Encoding {
         let amounts = amounts.into_iter().filter_map(|feature| Amount::new(feature, rows)).collect();
         let (pairs, products, columns, kept) = (false, false, Vec::new(), Vec::new());
         let mut encoding = Self {
-            slots, choices: 0, shared: false, live, work, amounts, terms, pairs, products, keep_table, columns, kept,
+            slots,
+            choices: 0,
+            shared: false,
+            live,
+            work,
+            amounts,
+            terms,
+            pairs,
+            products,
+            keep_table,
+            columns,
+            kept,
         };
         if encoding.slots.len() > MOST_SLOTS || encoding.live.as_ref().is_some_and(|live| live.edges.len() > 64) {
             return Err(format!("{} slots; {MOST_SLOTS} are the most, and 64 edges", encoding.slots.len()));
@@ -297,13 +253,7 @@ impl Encoding {
         }
     }
 
-    fn each_work(
-        &self,
-        values: &[f64],
-        chosen: &[u16],
-        start: usize,
-        call: &mut impl FnMut(usize, f64),
-    ) -> usize {
+    fn each_work(&self, values: &[f64], chosen: &[u16], start: usize, call: &mut impl FnMut(usize, f64)) -> usize {
         match &self.work {
             Work::Unknown => {}
             Work::Features(features) => {
@@ -416,25 +366,6 @@ impl Encoding {
     }
 }
 
-impl Work {
-    /// Kinds of work.
-    pub(crate) fn kinds(&self) -> usize {
-        match self {
-            Self::Unknown => 0,
-            Self::Features(features) => features.len(),
-            Self::Slots(slots) => slots.iter().flatten().next().map_or(0, Vec::len),
-        }
-    }
-
-    /// Follows a slot's choices into a longer list.
-    fn reorder(&mut self, slot: usize, from: &[Vec<f64>], to: &[Vec<f64>]) {
-        let kinds = self.kinds();
-        let Self::Slots(slots) = self else { return };
-        let old = |level: &Vec<f64>| from.iter().position(|known| known == level);
-        slots[slot] = to.iter().map(|level| old(level).map_or(vec![0.0; kinds], |i| slots[slot][i].clone())).collect();
-    }
-}
-
 impl Amount {
     /// None where the feature does not vary.
     fn new(feature: usize, rows: &[Vec<f64>]) -> Option<Self> {
@@ -448,4 +379,3 @@ impl Amount {
         (values[self.feature] - self.mean) / self.deviation
     }
 }
-

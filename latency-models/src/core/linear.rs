@@ -1,6 +1,6 @@
 use nalgebra::{DMatrix, DVector};
 
-use super::encoding::{Column, Group};
+use super::layout::{Column, Group};
 
 /// Linear in the numbers of a row: what is learned of a device with many measurements.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,9 @@ pub(crate) fn baseline(x: &DMatrix<f64>, columns: &[Column], latency_ms: &[f64])
     // Where pairs and structure cost so much, they are not there.
     const NEVER: f64 = 1e12;
     const RIDGE: f64 = 1e-3;
-    Normal::new(x, vec![latency_ms.to_vec()]).solve(columns, Ridges { alone: RIDGE, work: NEVER, pair: NEVER })?.pop()
+    Normal::new(x, vec![latency_ms.to_vec()])
+        .solve(columns, Ridges { alone: RIDGE, work: NEVER, pair: NEVER })?
+        .pop()
 }
 
 pub(crate) fn pick(values: &[f64], rows: &[usize]) -> Vec<f64> {

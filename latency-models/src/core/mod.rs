@@ -5,6 +5,7 @@ mod choose;
 mod coregion;
 mod encoding;
 mod factor;
+mod layout;
 mod level;
 mod linear;
 mod live_edges;
@@ -16,7 +17,8 @@ mod quantile;
 mod slot;
 
 pub(crate) use choose::choose;
-pub(crate) use encoding::{Encoding, Group, Layout, Work};
+pub(crate) use encoding::Encoding;
+pub(crate) use layout::{Group, Layout, Work};
 pub(crate) use level::{LEAST_LEVEL, Level};
 pub(crate) use linear::{Linear, baseline, fit as fit_linear, pick};
 pub(crate) use live_edges::LiveEdges;

@@ -1,6 +1,9 @@
 use nalgebra::{DMatrix, DVector};
 
-use super::encoding::{Column, Encoding, Group};
+use super::{
+    encoding::Encoding,
+    layout::{Column, Group},
+};
 
 /// Interactions of any order: a stationary kernel, by which rows near each other are alike.
 #[derive(Clone, Debug)]

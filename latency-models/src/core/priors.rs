@@ -2,7 +2,8 @@ use nalgebra::{DMatrix, DVector};
 
 use super::{
     coregion::Coregion,
-    encoding::{Column, Encoding, Group},
+    encoding::Encoding,
+    layout::{Column, Group},
     linear::Linear,
 };
 
@@ -25,7 +26,7 @@ pub(crate) struct Part {
 }
 
 impl Priors {
-    /// Like other devices: their mean, how they differ, how their tables of (slot, choice) differ, and how else.
+    /// From other devices: their mean, their deviations from it, the covariance of their tables of (slot, choice), and of all else.
     ///
     /// Sources count by `agreement`.
     pub(crate) fn from_sources(encoding: &Encoding, sources: &[Linear], agreement: &[f64]) -> Option<Self> {
@@ -45,7 +46,7 @@ impl Priors {
             parts.extend(table_part(encoding, &deviations));
             parts.extend(other_part(encoding, &deviations));
         } else {
-            // How devices differ cannot be told from one: as far as its own weights are from 0.
+            // One device does not show how devices differ: as far as its own weights are from 0.
             parts.extend(table_part(encoding, &relative).map(|part| Part { expected: 0.1, ..part }));
             parts.extend(other_part(encoding, &relative).map(|part| Part { expected: 0.02, ..part }));
         }

@@ -216,11 +216,11 @@ mod tests {
     fn a_row_left_out_is_predicted_by_all_others() {
         let (process, whole, y) = process();
         for held_out in process.left_out() {
-            let row = row.row;
+            let row = held_out.row;
             let others: Vec<usize> = (0..y.len()).filter(|&other| other != row).collect();
             let (mean, variance) = given(&whole, &y, row, &others);
-            assert!((y[row] - mean - row.error).abs() < 1e-9, "{row}");
-            assert!((variance.sqrt() - row.deviation).abs() < 1e-9, "{row}");
+            assert!((y[row] - mean - held_out.error).abs() < 1e-9, "{row}");
+            assert!((variance.sqrt() - held_out.deviation).abs() < 1e-9, "{row}");
         }
     }
 
@@ -229,9 +229,9 @@ mod tests {
         let (process, whole, y) = process();
         for (start, rows) in [(10, 10..14), (28, 28..30)] {
             let earlier: Vec<usize> = (0..start).collect();
-            let missed = process.rows_ahead(start, 4);
-            assert_eq!(row.iter().map(|row| row.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
-            for HeldOutError { row, error, deviation, .. } in missed {
+            let ahead = process.rows_ahead(start, 4);
+            assert_eq!(ahead.iter().map(|row| row.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+            for HeldOutError { row, error, deviation, .. } in ahead {
                 let (mean, variance) = given(&whole, &y, row, &earlier);
                 assert!(
                     (y[row] - mean - error).abs() < 1e-9 && (variance.sqrt() - deviation).abs() < 1e-9,

@@ -18,7 +18,11 @@ pub(crate) const NOT_THERE: f64 = -1e12;
 impl Slot {
     /// A slot whose feature is the index of its choice.
     pub(crate) fn of_index(feature: usize, choices: usize) -> Self {
-        Self { features: vec![feature], levels: (0..choices).map(|choice| vec![choice as f64]).collect(), depth: None }
+        Self {
+            features: vec![feature],
+            levels: (0..choices).map(|choice| vec![choice as f64]).collect(),
+            depth: None,
+        }
     }
 
     /// Index of what stands there; 0 for what was never seen.

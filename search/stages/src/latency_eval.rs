@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Instant};
 
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
-use tnas_latency::{Accuracy, CandidatePredictor, Profile, Spread, ToldPredictor};
+use tnas_latency::{Accuracy, CandidatePredictor, Profile, Spread, TransferPredictor};
 use tnas_network::stream;
 use tnas_study::hash_path;
 
@@ -67,11 +67,11 @@ fn repeats(profile: &Profile) -> Option<Accuracy> {
     (!first.is_empty()).then(|| Accuracy::new(&second, &first))
 }
 
-fn similar(sources: &Sources, fitted: &ToldPredictor) -> Value {
-    if !sources.is_empty() && fitted.hints.sources.is_empty() {
+fn similar(sources: &Sources, fitted: &TransferPredictor) -> Value {
+    if !sources.is_empty() && fitted.sources.is_empty() {
         return json!("no similar source");
     }
-    let kept = fitted.hints.sources.iter();
+    let kept = fitted.sources.iter();
     json!(kept.map(|source| json!({"device": source.device, "agreement": source.agreement})).collect::<Vec<_>>())
 }
 

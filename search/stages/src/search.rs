@@ -6,6 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tnas_evolution::{Item, KnapsackFront, Nsga2, Nsga2Settings, Objectives, Rng, Variation};
+use tnas_latency::CandidateModel;
 use tnas_network::Parameters;
 use tnas_space::{Genome, Genotype, Limits, SearchSpace, Usage, Verdict, verdict};
 use tnas_study::{CandidateRecord, CandidateState, CandidateStore, hash_path};
@@ -17,6 +18,7 @@ use super::{
     supernet::{held_out, read_supernet},
 };
 use crate::{
+    measuring::space_blocks,
     progress::{Bar, interrupted},
     settings::{SearchSettings, Start},
     workbench::{ImageModel, Workbench},
@@ -131,6 +133,7 @@ pub struct Scorer<'a> {
     supernet: Parameters,
     held_out: HeldOut,
     predictor: Predictor,
+    candidates: CandidateModel,
     limits: Limits,
 }
 
@@ -142,7 +145,9 @@ impl<'a> Scorer<'a> {
         let held_out = held_out(bench, &model, &latents, bench.study.search.clips)?;
         let (supernet, predictor) = (read_supernet(bench)?, Predictor::read(bench)?);
         let limits = limits(&bench.study.limits, &predictor)?;
-        Ok(Self { bench, model, space, supernet, held_out, predictor, limits })
+        let shape = bench.denoiser_shape(1, model.features.tokens);
+        let candidates = predictor.candidates(space_blocks(&model.pipeline.backbone, &space, shape)?);
+        Ok(Self { bench, model, space, supernet, held_out, predictor, candidates, limits })
     }
 
     /// Held-out loss of a genotype through the supernet.
@@ -154,22 +159,19 @@ impl<'a> Scorer<'a> {
     /// What is expected of a candidate, and the same as the limits are tested: at a latency that is `search.limit_sigmas`
     /// standard deviations above it.
     fn usages(&self, genome: &[u16]) -> anyhow::Result<(Usage, Usage)> {
-        let genotype = self.space.genotype(genome);
-        let shape = self.bench.denoiser_shape(1, self.model.features.tokens);
-        let graph = self.model.pipeline.backbone.denoiser(&genotype, shape)?;
-        let cost = tnas_graph::cost(&graph);
+        let cost = self.candidates.cost(genome);
         let expected = Usage {
-            latency_ms: self.predictor.latency_ms(genome, &graph),
+            latency_ms: self.candidates.mean_ms(genome),
             parameters: cost.parameters as f64,
             macs: cost.macs as f64,
             peak_memory_bytes: (4 * cost.parameters + cost.peak_activation_bytes) as f64,
-            process_memory_bytes: self.predictor.process_memory_bytes(genome, &graph).unwrap_or(0) as f64,
+            process_memory_bytes: self.candidates.process_memory_bytes(genome).unwrap_or(0) as f64,
         };
         let sigmas = self.bench.study.search.limit_sigmas;
         if self.limits.latency_ms.is_none() || sigmas == 0.0 {
             return Ok((expected, expected));
         }
-        let margin_ms = sigmas * self.predictor.sigma_ms(genome, &graph);
+        let margin_ms = sigmas * self.candidates.sigma_ms(genome);
         Ok((expected, Usage { latency_ms: expected.latency_ms + margin_ms, ..expected }))
     }
 

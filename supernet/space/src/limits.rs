@@ -68,27 +68,35 @@ impl Limits {
     }
 }
 
-/// Descends slot by slot from the first choices towards the least violation, and for each quantity alone.
-/// Exact where every quantity is a sum over slots; bounded to a few passes always.
+/// Descends slot by slot towards the least violation, from the first choices and from the least of each limited quantity.
+/// The least of one quantity is exact where it is a sum or a maximum over slots. Bounded to a few passes always, so that a
+/// space of any size takes as many calls of `usage` as it has choices, times a small number.
 pub fn verdict<E>(
     space: &SearchSpace,
     limits: &Limits,
     mut usage: impl FnMut(&[u16]) -> Result<Usage, E>,
 ) -> Result<Verdict, E> {
-    let start: Genome = vec![0; space.slots().len()];
-    let nearest = descend(space, start.clone(), |genome| Ok(limits.violation(&usage(genome)?)))?;
-    let found = usage(&nearest)?;
-    if limits.violation(&found) == 0.0 {
-        return Ok(Verdict::Feasible(nearest));
-    }
-    let mut least = BTreeMap::new();
-    for (index, (name, value, limit)) in limits.pairs(&found).into_iter().enumerate() {
-        if value > limit {
-            let value_of = |usage: Usage| limits.pairs(&usage)[index].1;
-            let best = descend(space, start.clone(), |genome| Ok(value_of(usage(genome)?)))?;
-            least.insert(name, (value_of(usage(&best)?), limit));
+    let first: Genome = vec![0; space.slots().len()];
+    let mut nearest = descend(space, first.clone(), |genome| Ok(limits.violation(&usage(genome)?)))?;
+    let mut violation = limits.violation(&usage(&nearest)?);
+    let mut least = Vec::new();
+    let quantities = if violation > 0.0 { limits.pairs(&Usage::default()).len() } else { 0 };
+    for index in 0..quantities {
+        let value_of = |usage: Usage| limits.pairs(&usage)[index].1;
+        let of_quantity = descend(space, first.clone(), |genome| Ok(value_of(usage(genome)?)))?;
+        least.push(value_of(usage(&of_quantity)?));
+        let found = descend(space, of_quantity, |genome| Ok(limits.violation(&usage(genome)?)))?;
+        let smaller = limits.violation(&usage(&found)?);
+        if smaller < violation {
+            (nearest, violation) = (found, smaller);
         }
     }
+    if violation == 0.0 {
+        return Ok(Verdict::Feasible(nearest));
+    }
+    let pairs = limits.pairs(&usage(&nearest)?);
+    let overstepped = pairs.into_iter().zip(least).filter(|((_, value, limit), _)| value > limit);
+    let least = overstepped.map(|((name, _, limit), least)| (name, (least, limit))).collect();
     Ok(Verdict::Infeasible { nearest, least })
 }
 

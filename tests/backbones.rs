@@ -8,12 +8,7 @@ use tnas_network::{Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_space::Genotype;
 
 pub fn shared(name: &str) -> Option<std::path::PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there", path.display());
-    None
+    tnas_testing::shared(&format!("fixtures/diffusers/{name}"))
 }
 
 pub fn check(folder: &Path) -> (Option<i32>, String) {
@@ -34,7 +29,7 @@ fn unets_made_by_diffusers_are_reproduced() {
 }
 
 #[test]
-fn a_difference_is_told_with_the_module_where_it_begins() {
+fn a_difference_is_reported_with_the_module_where_it_begins() {
     let Some(folder) = shared("unet2dcond_sd15") else { return };
     let copy = tempfile::tempdir().unwrap();
     for name in ["model.safetensors", "io.safetensors"] {
@@ -121,7 +116,7 @@ fn a_clip_without_temporal_layers_is_its_frames() {
     }
 }
 
-/// Parameters as diffusers counts them; multiply-accumulates beside those of the BK-SDM paper (arXiv 2305.15798, table 1),
+/// Parameters as diffusers counts them; multiply-accumulates compared with those of the BK-SDM paper (arXiv 2305.15798, table 1),
 /// which leave out attention's own products and round to 1 G.
 #[test]
 fn published_geometries_have_the_published_sizes() {

@@ -45,8 +45,8 @@ fn mixed(folder: &Path) {
     fs::write(folder.join("metadata.jsonl"), lines.concat()).unwrap();
 }
 
-/// A folder whose captions lie beside its clips.
-fn beside(folder: &Path) {
+/// A folder whose captions are in .txt files next to its clips.
+fn captions_next_to_clips(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     for index in 5..7 {
         fs::write(folder.join(format!("{index}.webp")), FilmFormat::Webp.encode(&shape(index), &FILM).unwrap())
@@ -89,7 +89,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
 fn films_of_all_formats_are_encoded_once_for_all_studies() {
     let scene = Scene::new();
     mixed(&scene.path("films/train"));
-    beside(&scene.path("films/val"));
+    captions_next_to_clips(&scene.path("films/val"));
     let run = |name: &str| {
         let settings = settings(&scene, name);
         let (code, text) = stage(&scene, ["backbone", "take"], &settings, &[]);
@@ -101,8 +101,8 @@ fn films_of_all_formats_are_encoded_once_for_all_studies() {
     let text = run("one");
     assert!(text.contains("encode train 5/5") && text.contains("waited for clips"), "{text}");
     let (latents, features) = (scene.path("runs/cache/latents"), scene.path("runs/cache/text"));
-    let (encoded, told) = (files(&latents), files(&features));
-    assert_eq!((encoded.len(), told.len()), (5 + 2, 1));
+    let (encoded, features_before) = (files(&latents), files(&features));
+    assert_eq!((encoded.len(), features_before.len()), (5 + 2, 1));
     // Times waited are kept apart from the figures that every run repeats.
     let times = fs::read_to_string(scene.path("runs/one/times.jsonl")).unwrap();
     assert!(times.contains("waited_fraction"), "{times}");
@@ -110,7 +110,7 @@ fn films_of_all_formats_are_encoded_once_for_all_studies() {
 
     let text = run("two");
     assert!(!text.contains("encode"), "{text}");
-    assert_eq!((files(&latents), files(&features)), (encoded.clone(), told));
+    assert_eq!((files(&latents), files(&features)), (encoded.clone(), features_before));
     assert_eq!(
         fs::read(scene.path("runs/one/supernet/supernet.safetensors")).unwrap(),
         fs::read(scene.path("runs/two/supernet/supernet.safetensors")).unwrap()
@@ -137,7 +137,7 @@ fn films_of_all_formats_are_encoded_once_for_all_studies() {
 fn broken_films_are_named_and_stop_the_run_above_the_share() {
     let scene = Scene::new();
     mixed(&scene.path("films/train"));
-    beside(&scene.path("films/val"));
+    captions_next_to_clips(&scene.path("films/val"));
     let bytes = fs::read(scene.path("films/train/c.webp")).unwrap();
     fs::write(scene.path("films/train/c.webp"), &bytes[..bytes.len() / 2]).unwrap();
     let settings = settings(&scene, "broken");

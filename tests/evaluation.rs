@@ -53,7 +53,7 @@ fn films(folder: &Path, count: usize) {
 }
 
 #[test]
-fn films_are_evaluatord_beside_real_clips_and_mistakes_name_the_way_out() {
+fn films_are_compared_with_real_clips_and_mistakes_name_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let runs = folder.path();
     let films_folder = runs.join("films");
@@ -101,7 +101,7 @@ fn films_are_evaluatord_beside_real_clips_and_mistakes_name_the_way_out() {
     let page = fs::read_to_string(runs.join("smoke/report/index.html")).unwrap();
     assert!(page.contains("<h2>Evaluation</h2>") && page.contains("real, frozen"));
 
-    fails(&evaluate(&["--clips", "2"]), &["evaluator 2 clips", "--clips"]);
+    fails(&evaluate(&["--clips", "2"]), &["evaluate 2 clips", "--clips"]);
     fails(&evaluate(&["--clips", "150", "--reference", "train"]), &["there are 200", "--clips 100"]);
     fails(&evaluate(&["--steps", "0"]), &["--steps"]);
     fails(&tnas(runs, &["evaluate", STUDY]), &["search"]);

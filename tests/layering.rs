@@ -8,13 +8,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tnas-schedulers", &[]),
     ("tnas-weights", &[]),
     ("tnas-evolution", &[]),
+    ("tnas-record", &[]),
     ("tnas-clips", &[]),
-    ("tnas-reports", &[]),
+    ("tnas-reports", &["tnas-record"]),
+    ("tnas-testing", &[]),
     ("tnas-space", &["tnas-graph"]),
     ("tnas-models", &["tnas-graph", "tnas-schedulers", "tnas-space"]),
     ("tnas-latency", &["tnas-graph"]),
     ("tnas-export", &["tnas-graph"]),
-    ("tnas-study", &["tnas-weights"]),
+    ("tnas-study", &["tnas-record", "tnas-weights"]),
     ("tnas-network", &["tnas-graph", "tnas-weights"]),
     (
         "tnas-pipeline",
@@ -30,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tnas-weights",
         ],
     ),
-    ("tnas-evaluation", &["tnas-clips", "tnas-models", "tnas-network", "tnas-training"]),
+    ("tnas-evaluation", &["tnas-clips", "tnas-graph", "tnas-models", "tnas-network", "tnas-training"]),
     (
         "tnas-training",
         &[

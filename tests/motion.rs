@@ -13,12 +13,7 @@ use tnas_space::{Genotype, SearchSpace, SpaceFile};
 use tnas_weights::{HostTensor as Stored, SafeTensors, write_safetensors};
 
 fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there", path.display());
-    None
+    tnas_testing::shared(&format!("fixtures/diffusers/{name}"))
 }
 
 fn tnas(arguments: &[&str]) -> (Option<i32>, String) {

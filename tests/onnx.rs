@@ -1,5 +1,5 @@
-use tnas_export::OnnxRuntime;
-use tnas_graph::{Dtype, Graph, GraphBuilder, HostTensor, Init, Op, Runtime, ValueId};
+use tnas_export::RUNTIMES;
+use tnas_graph::{Dtype, Graph, GraphBuilder, HostTensor, Init, Op, Runtime, RuntimeOptions, ValueId};
 use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_network::{BurnRuntime, Parameters, normal_vec, open_device, stream};
 
@@ -7,12 +7,8 @@ fn repository(path: &str) -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// Runs a graph with drawn weights in both runtimes.
+/// Runs a graph with random weights here and in every runtime that is found.
 fn check(what: &str, graph: &Graph, ids: &[i64]) {
-    let runtime = match OnnxRuntime::open(None, 1) {
-        Ok(runtime) => runtime,
-        Err(error) => return println!("skipped: {error}"),
-    };
     let device = open_device("cpu").unwrap();
     let mut parameters = Parameters::new(&device);
     parameters.init(graph.weights(), 9);
@@ -34,11 +30,20 @@ fn check(what: &str, graph: &Graph, ids: &[i64]) {
     };
     let inputs: Vec<HostTensor> = graph.inputs.iter().map(input).collect();
     let ours = BurnRuntime::new(&device).load(graph, &parameters).unwrap().run(&inputs).unwrap();
-    let theirs = runtime.load(graph, &parameters).unwrap().run(&inputs).unwrap();
-    assert_eq!(ours.len(), theirs.len());
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let (error, bound) = (ours.max_abs_difference(theirs), 1e-4 * ours.max_abs().max(1.0));
-        assert!(error <= bound, "{what}: {error} > {bound}");
+    for kind in RUNTIMES {
+        let runtime = match (kind.open)(&RuntimeOptions::cpu(1)) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tnas_testing::skip(&format!("{} is not found: {error}", kind.name));
+                continue;
+            }
+        };
+        let theirs = runtime.load(graph, &parameters).unwrap().run(&inputs).unwrap();
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let (error, bound) = (ours.max_abs_difference(theirs), 1e-4 * ours.max_abs().max(1.0));
+            assert!(error <= bound, "{what} in {}: {error} > {bound}", kind.name);
+        }
     }
 }
 

@@ -10,12 +10,8 @@ fn check(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn trajectories_made_by_diffusers_are_repeated_and_differences_told() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/diffusers/schedulers");
-    if !shared.exists() {
-        eprintln!("skipped: {} is not there", shared.display());
-        return;
-    }
+fn trajectories_made_by_diffusers_are_repeated_and_differences_reported() {
+    let Some(shared) = tnas_testing::shared("fixtures/diffusers/schedulers") else { return };
     let (code, text) = check(&shared, &[]);
     println!("{text}");
     assert!(code == Some(0) && text.contains("euler_svd: max abs error"), "{text}");

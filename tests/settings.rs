@@ -41,28 +41,58 @@ fn bad_overrides_and_devices_name_the_way_out() {
         1,
         &["search.limit_sigmas", "0 or more"],
     );
-    let recipe: [(&str, &[&str]); 11] = [
-        ("finetune.accumulate=0", &["finetune.accumulate = 0", "no accumulation"]),
-        ("finetune.devices=[\"cpu\", \"abacus\"]", &["finetune.devices", "abacus", "cuda:N"]),
-        ("supernet.training.images=1.5", &["supernet.training.images = 1.5", "share"]),
-        ("supernet.training.spatial={ lora = 0 }", &["supernet.training.spatial.lora = 0", "frozen"]),
-        ("supernet.training.spatial={ slow = 0.0 }", &["supernet.training.spatial.slow = 0", "frozen"]),
-        ("supernet.training.feature_distillation=-1", &["feature_distillation = -1"]),
+    let recipe: [(&str, &[&str]); 14] = [
+        ("finetune.training.accumulate=0", &["finetune.training.accumulate = 0", "no accumulation"]),
+        ("finetune.training.devices=[\"cpu\", \"abacus\"]", &["finetune.training.devices", "abacus", "cuda:N"]),
+        ("supernet.training.images=1.5", &["supernet.training.images = 1.5", "fraction"]),
+        ("supernet.spatial={ lora = 0 }", &["supernet.spatial.lora = 0", "frozen"]),
+        ("supernet.spatial={ slow = 0.0 }", &["supernet.spatial.slow = 0", "frozen"]),
+        ("supernet.feature_distillation=-1", &["feature_distillation = -1"]),
         ("finetune.first_frame=30", &["finetune.first_frame = 30", "0 to 1"]),
         ("noise.shared=1.5", &["noise.shared = 1.5", "0 to 1"]),
-        ("finetune.flow.shift=0", &["finetune.flow.shift = 0", "auto"]),
-        ("finetune.flow.weighting={ min_snr = -5 }", &["finetune.flow.weighting.min_snr = -5", "5 is usual"]),
+        ("finetune.training.flow.shift=0", &["finetune.training.flow.shift = 0", "auto"]),
+        (
+            "finetune.training.flow.weighting={ min_snr = -5 }",
+            &["training.flow.weighting.min_snr = -5", "5 is usual"],
+        ),
         ("backbone.training.flow.caption_dropout=2", &["backbone.training.flow.caption_dropout = 2"]),
+        ("backbone.training.images=0.5", &["backbone.training.images = 0.5", "single frames"]),
+        ("distill.training.flow.shift=3", &["distill.training.flow", "student_steps"]),
+        ("distill.training.stability.patience=2", &["distill.training.stability.patience = 2", "held-out"]),
     ];
     for (setting, expected) in recipe {
         fails(&["run", study, "--runs", runs, "--set", setting], 1, expected);
     }
-    fails(&["run", study, "--runs", runs, "--set", "finetune.flow.shift=\"automatic\""], 2, &["shift", "auto"]);
+    fails(
+        &["run", study, "--runs", runs, "--set", "finetune.training.flow.shift=\"automatic\""],
+        2,
+        &["shift", "auto"],
+    );
     fails(
         &["run", study, "--runs", runs, "--set", "search.start=\"best\""],
         2,
         &["search.start", "local", "random"],
     );
+    let by_name: [(&str, &[&str]); 7] = [
+        ("search.objectives=[\"loss\", \"latncy_ms\"]", &["unknown objective `latncy_ms`", "`latency_ms`"]),
+        ("search.objectives=[\"loss\", \"energy\"]", &["unknown objective `energy`", "`process_memory_bytes`"]),
+        ("search.objectives=[]", &["at least one"]),
+        ("search.objectives=[\"macs\", \"macs\"]", &["`macs` twice"]),
+        ("limits.paramters=1e6", &["unknown objective `paramters`", "`parameters`"]),
+        ("search.reference_point={ los = 1.0, latency_ms = 60 }", &["unknown objective `los`", "`loss`"]),
+        ("winner={ rule = \"under\", latency = 3 }", &["unknown objective `latency`", "`latency_ms`"]),
+    ];
+    for (setting, expected) in by_name {
+        fails(&["run", study, "--runs", runs, "--set", setting], 2, expected);
+    }
+    let asked: [(&str, &[&str]); 3] = [
+        ("search.reference_point={ loss = 1.0 }", &["search.reference_point", "loss, latency_ms"]),
+        ("winner={ rule = \"under\", process_memory_bytes = 1e9 }", &["process_memory_bytes", "search.objectives"]),
+        ("limits.latency_ms=-3", &["limits.latency_ms = -3", "above 0"]),
+    ];
+    for (setting, expected) in asked {
+        fails(&["run", study, "--runs", runs, "--set", setting], 1, expected);
+    }
     fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
 }
 

@@ -7,7 +7,7 @@ mod layering;
 /// An untrained insertion changes nothing: every genotype of the untrained supernet equals the image model.
 mod identity;
 
-/// A graph gives the same numbers here and, exported as ONNX, in ONNX Runtime.
+/// A graph gives the same numbers here and, exported as ONNX, in every runtime that is found.
 mod onnx;
 
 /// Mistakes in settings point at their place and name the way out.
@@ -28,5 +28,14 @@ mod pipelines;
 /// Any mixture of films serves a study; broken ones are named, and what was encoded once is not encoded again.
 mod clips;
 
-/// Clips are evaluated beside real ones, by an evaluator that is itself tried.
+/// Clips are compared with real ones, by an evaluator that is itself evaluated.
 mod evaluation;
+
+/// The one smoke run that tests share.
+mod smoke;
+
+/// Every command does on the smoke study what the README says.
+mod commands;
+
+/// Help and errors read as their snapshots do.
+mod messages;

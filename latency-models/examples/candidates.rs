@@ -11,7 +11,7 @@ use tnas_graph::{Dtype, Graph, GraphBuilder, Init};
 use tnas_latency::{
     CandidateModel, DeviceModel, Fingerprint, FitSettings, Quantity, Related, SpaceBlocks, TransferPredictor,
 };
-use tnas_space::{Limits, SearchSpace, Slot, SlotInfo, SpaceFile, SpaceRule, Usage, Verdict, verdict};
+use tnas_space::{Limits, SearchSpace, Slot, SlotInfo, SpaceFile, SpaceRule, Verdict, verdict};
 
 const SLOTS: usize = 20;
 const CHOICES: [&str; 10] = [
@@ -86,16 +86,11 @@ fn main() {
         let (means, sigmas) = (speed(&|g| candidates.mean_ms(g)), speed(&|g| candidates.sigma_ms(g)));
         println!("learned from {measured}: {means:.0} means a second, {sigmas:.0} deviations a second");
         for latency_ms in [1.0, 1000.0] {
-            let limits = Limits { latency_ms: Some(latency_ms), parameters: Some(1e5), ..Limits::default() };
+            let limits = Limits::new([("latency_ms".to_string(), latency_ms), ("parameters".to_string(), 1e5)]);
             let start = Instant::now();
             let found = verdict(&space, &limits, |genome| {
-                let cost = candidates.cost(genome);
-                Ok::<_, Infallible>(Usage {
-                    latency_ms: candidates.mean_ms(genome) + 2.0 * candidates.sigma_ms(genome),
-                    parameters: cost.parameters as f64,
-                    macs: cost.macs as f64,
-                    ..Usage::default()
-                })
+                let upper_ms = candidates.mean_ms(genome) + 2.0 * candidates.sigma_ms(genome);
+                Ok::<_, Infallible>(vec![upper_ms, candidates.cost(genome).parameters as f64])
             });
             let feasible = matches!(found, Ok(Verdict::Feasible(_)));
             println!(

@@ -30,6 +30,7 @@ mod busy;
 mod candidate_model;
 mod candidates;
 mod child;
+mod clock;
 mod core;
 mod correlation;
 mod device_model;

@@ -1,10 +1,12 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 use tnas_graph::{HostTensor, Session};
 
-use crate::{LatencyError, Quantity};
+use crate::{
+    LatencyError, Quantity,
+    clock::{Clock, SystemClock},
+};
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,28 +104,37 @@ pub struct Subject<'a> {
 /// Runs until the median is steady, then times runs by processor time and wall time, where asked by turns with a
 /// reference.
 pub fn measure(
+    subject: Subject<'_>,
+    reference: Option<Subject<'_>>,
+    policy: &MeasurePolicy,
+) -> Result<Timing, LatencyError> {
+    measure_by(&SystemClock::start(), subject, reference, policy)
+}
+
+fn measure_by(
+    clock: &dyn Clock,
     mut subject: Subject<'_>,
     mut reference: Option<Subject<'_>>,
     policy: &MeasurePolicy,
 ) -> Result<Timing, LatencyError> {
     policy.check()?;
-    let start = Instant::now();
-    let warm = warm_up(&mut subject, policy)?;
-    let reference_warm = reference.as_mut().map(|reference| warm_up(reference, policy)).transpose()?;
+    let start = clock.read().wall;
+    let warm = warm_up(clock, &mut subject, policy)?;
+    let reference_warm = reference.as_mut().map(|reference| warm_up(clock, reference, policy)).transpose()?;
     // Small networks run several times in a row, so that both take about as long.
     let in_a_row =
         reference_warm.map_or(1, |other| (other.last_ms / warm.last_ms).round().clamp(1.0, 50.0) as usize);
     let (mut runs, mut between, mut timed_ms) = (Vec::new(), Vec::new(), 0.0);
-    while !policy.is_enough(runs.len() as u32, timed_ms, start.elapsed()) {
+    while !policy.is_enough(runs.len() as u32, timed_ms, clock.read().wall - start) {
         if let Some(reference) = reference.as_mut().filter(|_| runs.len() % in_a_row == 0) {
-            between.push(reference.once()?);
+            between.push(reference.once(clock)?);
         }
-        let clocks = subject.once()?;
+        let clocks = subject.once(clock)?;
         timed_ms += clocks.wall_ms;
         runs.push(clocks);
     }
     if let Some(reference) = &mut reference {
-        between.push(reference.once()?);
+        between.push(reference.once(clock)?);
     }
     let spread = |of: fn(&Clocks) -> f64| Spread::of(&mut runs.iter().map(of).collect::<Vec<_>>());
     Ok(Timing {
@@ -145,14 +156,14 @@ struct Warm {
 }
 
 /// Runs until warm.
-fn warm_up(subject: &mut Subject<'_>, policy: &MeasurePolicy) -> Result<Warm, LatencyError> {
-    let (start, at_most) = (Instant::now(), Duration::from_secs_f64(policy.max_seconds / 3.0));
+fn warm_up(clock: &dyn Clock, subject: &mut Subject<'_>, policy: &MeasurePolicy) -> Result<Warm, LatencyError> {
+    let (start, at_most) = (clock.read().wall, Duration::from_secs_f64(policy.max_seconds / 3.0));
     let mut times = Vec::new();
     for run in 0..policy.warmup_max_runs {
-        if run > 0 && (start.elapsed() >= at_most || policy.is_steady(&times)) {
+        if run > 0 && (clock.read().wall - start >= at_most || policy.is_steady(&times)) {
             break;
         }
-        let Clocks { cpu_ms, wall_ms } = subject.once()?;
+        let Clocks { cpu_ms, wall_ms } = subject.once(clock)?;
         times.push(if policy.quantity == Quantity::Cpu { cpu_ms } else { wall_ms });
     }
     let last_ms = times.last().copied().unwrap_or_default().max(1e-6);
@@ -167,11 +178,13 @@ struct Clocks {
 }
 
 impl Subject<'_> {
-    fn once(&mut self) -> Result<Clocks, LatencyError> {
-        let (wall, cpu) = (Instant::now(), ProcessTime::now());
+    fn once(&mut self, clock: &dyn Clock) -> Result<Clocks, LatencyError> {
+        let before = clock.read();
         // The result is dropped after the clocks are read.
         let _outputs = self.session.run(self.inputs)?;
-        Ok(Clocks { cpu_ms: 1e3 * cpu.elapsed().as_secs_f64(), wall_ms: 1e3 * wall.elapsed().as_secs_f64() })
+        let after = clock.read();
+        let ms = |from: Duration, to: Duration| 1e3 * to.saturating_sub(from).as_secs_f64();
+        Ok(Clocks { cpu_ms: ms(before.cpu, after.cpu), wall_ms: ms(before.wall, after.wall) })
     }
 }
 
@@ -285,22 +298,49 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use tnas_graph::RuntimeError;
 
     use super::*;
+    use crate::clock::Reading;
 
-    /// Slow at first, then steady.
-    struct Cooling {
-        calls: u32,
+    /// A clock that stands still until somebody works.
+    #[derive(Default)]
+    struct TestClock(Cell<Reading>);
+
+    impl Clock for TestClock {
+        fn read(&self) -> Reading {
+            self.0.get()
+        }
     }
 
-    impl Session for Cooling {
+    impl TestClock {
+        fn pass(&self, cpu_ms: u64, wall_ms: u64) {
+            let Reading { cpu, wall } = self.0.get();
+            let (cpu, wall) = (cpu + Duration::from_millis(cpu_ms), wall + Duration::from_millis(wall_ms));
+            self.0.set(Reading { cpu, wall });
+        }
+    }
+
+    /// Takes 8 ms of wall time three times, then 4; a quarter of it is processor time.
+    struct Cooling<'a> {
+        calls: u32,
+        clock: &'a TestClock,
+    }
+
+    impl Session for Cooling<'_> {
         fn run(&mut self, _inputs: &[HostTensor]) -> Result<Vec<HostTensor>, RuntimeError> {
             self.calls += 1;
-            let ms = if self.calls <= 3 { 6 } else { 2 };
-            std::thread::sleep(Duration::from_millis(ms));
+            let wall_ms = if self.calls <= 3 { 8 } else { 4 };
+            self.clock.pass(wall_ms / 4, wall_ms);
             Ok(Vec::new())
         }
+    }
+
+    fn cooling(clock: &TestClock, calls: u32, policy: &MeasurePolicy) -> Timing {
+        let session = &mut Cooling { calls, clock };
+        measure_by(clock, Subject { session, inputs: &[] }, None, policy).unwrap()
     }
 
     #[test]
@@ -308,30 +348,29 @@ mod tests {
         let policy = MeasurePolicy {
             quantity: Quantity::Wall,
             warmup_window: 3,
-            warmup_tolerance: 0.4,
             min_runs: 12,
             min_seconds: 0.0,
             ..MeasurePolicy::default()
         };
-        let timing = alone(&mut Cooling { calls: 0 }, &policy).unwrap();
-        assert!(timing.warmup_runs >= 6, "{timing:?}");
-        assert_eq!(timing.runs, 12);
-        assert!(timing.wall.median_ms >= 2.0, "{timing:?}");
-        assert!(
-            timing.cpu.unwrap().median_ms < timing.wall.median_ms,
-            "sleeping takes no processor time: {timing:?}"
-        );
+        let timing = cooling(&TestClock::default(), 0, &policy);
+        assert_eq!((timing.warmup_runs, timing.runs, timing.steady), (8, 12, true));
+        assert_eq!(timing.wall, Spread { median_ms: 4.0, iqr_ms: 0.0, p10_ms: 4.0, p90_ms: 4.0 });
+        assert_eq!(timing.cpu.unwrap().median_ms, 1.0, "waiting takes no processor time");
     }
 
     #[test]
     fn no_time_means_the_least_number_of_runs() {
         let policy = MeasurePolicy { max_seconds: 0.0, min_runs: 2, ..MeasurePolicy::default() };
-        let timing = alone(&mut Cooling { calls: 0 }, &policy).unwrap();
+        let timing = cooling(&TestClock::default(), 0, &policy);
         assert_eq!((timing.warmup_runs, timing.runs), (1, 2));
     }
 
-    fn alone(session: &mut dyn Session, policy: &MeasurePolicy) -> Result<Timing, LatencyError> {
-        measure(Subject { session, inputs: &[] }, None, policy)
+    #[test]
+    fn runs_last_as_long_as_the_policy_says() {
+        let policy = MeasurePolicy { min_seconds: 0.2, warmup_max_runs: 1, ..MeasurePolicy::default() };
+        assert_eq!(cooling(&TestClock::default(), 9, &policy).runs, 50, "0.2 s of 4 ms");
+        let policy = MeasurePolicy { max_seconds: 0.1, ..policy };
+        assert_eq!(cooling(&TestClock::default(), 9, &policy).runs, 24, "0.1 s, warm-up included");
     }
 
     #[test]
@@ -359,15 +398,17 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_runs_by_turns() {
+    fn a_reference_alternates_with_the_network() {
         let policy =
             MeasurePolicy { min_seconds: 0.0, min_runs: 4, warmup_max_runs: 1, ..MeasurePolicy::default() };
-        let (mut session, mut other) = (Cooling { calls: 9 }, Cooling { calls: 9 });
+        let clock = TestClock::default();
+        let (mut session, mut other) = (Cooling { calls: 9, clock: &clock }, Cooling { calls: 9, clock: &clock });
         let reference = Some(Subject { session: &mut other, inputs: &[] });
-        let timing = measure(Subject { session: &mut session, inputs: &[] }, reference, &policy).unwrap();
-        assert_eq!(timing.runs, 4);
-        assert!(other.calls - 9 >= 3, "{}", other.calls);
-        assert!(timing.reference.is_some_and(|r| r.wall_ms >= 2.0 && r.wall_ratio > 0.3), "{timing:?}");
+        let subject = Subject { session: &mut session, inputs: &[] };
+        let timing = measure_by(&clock, subject, reference, &policy).unwrap();
+        assert_eq!((timing.runs, other.calls - 9), (4, 6), "once to warm up, before each run, and after the last");
+        let expected = ReferenceTiming { cpu_ms: 1.0, wall_ms: 4.0, cpu_ratio: 1.0, wall_ratio: 1.0 };
+        assert_eq!(timing.reference, Some(expected));
     }
 
     #[test]
@@ -392,7 +433,7 @@ mod tests {
             MeasurePolicy { max_seconds: f64::NAN, ..MeasurePolicy::default() },
             MeasurePolicy { warmup_window: 0, ..MeasurePolicy::default() },
         ] {
-            assert!(matches!(alone(&mut Cooling { calls: 0 }, &policy), Err(LatencyError::Policy(_))));
+            assert!(matches!(policy.check(), Err(LatencyError::Policy(_))), "{policy:?}");
         }
     }
 }

@@ -33,6 +33,18 @@ pub enum MeasurementKind {
     Whole,
     /// A block of it, on its own.
     Block,
+    /// The text encoder, for one caption.
+    TextEncoder,
+    /// The decoder of the autoencoder, for one frame.
+    Decoder,
+}
+
+impl MeasurementKind {
+    /// Whether it is another network of the pipeline than the denoiser: it is measured once, and no architecture's time is learned
+    /// from it.
+    pub fn is_part(self) -> bool {
+        matches!(self, Self::TextEncoder | Self::Decoder)
+    }
 }
 
 /// Which clock a number is from.

@@ -230,6 +230,17 @@ impl Profile {
         blocks.filter_map(|m| Some((m.genotype.clone(), times.reported_ms(m)?))).collect()
     }
 
+    /// Milliseconds of another network of the pipeline, where it was measured. `id` is that of its measurement.
+    pub fn part_ms(&self, kind: MeasurementKind, id: &str) -> Option<f64> {
+        let part = self.measurements.iter().find(|m| m.kind == kind && m.arch_id == id)?;
+        part.timing()?.reported_ms(self.quantity, self.usual_reference_ms())
+    }
+
+    /// A position after every measurement that was made.
+    pub fn next_order(&self) -> u32 {
+        self.measurements.iter().map(|m| m.order + 1).max().unwrap_or(0)
+    }
+
     /// Architectures that need more memory than there is.
     pub fn out_of_memory(&self) -> Vec<&Measurement> {
         let failed = |m: &&Measurement| matches!(m.outcome, Outcome::OutOfMemory { .. });
@@ -256,9 +267,12 @@ impl Profile {
     /// The reference's usual time, where every measurement that ran had one: a ratio to the reference times this is a time
     /// at the device's usual speed.
     pub fn usual_reference_ms(&self) -> Option<f64> {
-        let timings = self.measurements.iter().filter_map(Measurement::timing);
-        let mut times: Vec<f64> =
-            timings.map(|t| Some(t.reference?.median_ms(self.quantity))).collect::<Option<_>>()?;
+        // Not of other networks: they may be measured later, and nothing that was learned before may change.
+        let own = self.measurements.iter().filter(|m| !m.kind.is_part());
+        let mut times: Vec<f64> = own
+            .filter_map(Measurement::timing)
+            .map(|t| Some(t.reference?.median_ms(self.quantity)))
+            .collect::<Option<_>>()?;
         (!times.is_empty()).then(|| Spread::of(&mut times).median_ms)
     }
 

@@ -237,3 +237,29 @@ fn the_layout_before_is_still_read() {
     fs::write(&path, before).unwrap();
     assert_eq!(Profile::read(&path).unwrap().samples().unwrap().len(), 3);
 }
+
+#[test]
+fn other_networks_of_the_pipeline_change_no_architecture() {
+    let folder = tempfile::tempdir().unwrap();
+    let measured = |kind, arch: &str, order: u32, cpu_ms: f64, ratio: f64| {
+        let mut measurement = Measurement { kind, ..measurement(arch, order, cpu_ms * ratio) };
+        let Outcome::Ran { timing, .. } = &mut measurement.outcome else { unreachable!() };
+        timing.reference = Some(ReferenceTiming { cpu_ms, wall_ms: 1.0, cpu_ratio: ratio, wall_ratio: 1.0 });
+        measurement
+    };
+    let whole: Vec<Measurement> =
+        (0..4).map(|i| measured(MeasurementKind::Whole, &format!("a{i}"), i, 4.0, 1.5)).collect();
+    let mut profile = profile(&folder.path().join("p.jsonl"), &whole);
+    let before = (profile.samples().unwrap(), profile.usual_reference_ms());
+    assert_eq!(profile.next_order(), 4);
+    // The machine became slower before they were measured: their times are at its usual speed too.
+    for (kind, id, ratio) in [(MeasurementKind::TextEncoder, "text", 0.25), (MeasurementKind::Decoder, "vae", 8.0)]
+    {
+        let order = profile.next_order();
+        profile.append(measured(kind, id, order, 6.0, ratio)).unwrap();
+    }
+    assert_eq!((profile.samples().unwrap(), profile.usual_reference_ms()), before);
+    assert_eq!(profile.part_ms(MeasurementKind::TextEncoder, "text"), Some(1.0));
+    assert_eq!(profile.part_ms(MeasurementKind::Decoder, "vae"), Some(32.0));
+    assert_eq!(profile.part_ms(MeasurementKind::Decoder, "another"), None);
+}

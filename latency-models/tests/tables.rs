@@ -208,12 +208,7 @@ fn protocols_that_cannot_be_followed_are_refused() {
 
 /// A published set, or `None` with a line that says so.
 fn shared(set: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/latency").join(set);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there", path.display());
-    None
+    tnas_testing::shared(&format!("data/latency/{set}"))
 }
 
 /// One seed of what the sets' protocols ask for; the figures are those of the release build, less a margin.

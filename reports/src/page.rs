@@ -2,10 +2,11 @@ use std::fmt::Write as _;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
+use tnas_record::{Objective, ObjectiveValues, Source};
 
 use crate::{
     CandidateRow, FrontRow, RunRecord, evaluation,
-    plots::{DISTANCES, Plot},
+    plots::{DISTANCES, PARETO, Plot},
     tables::{comparison, contenders, few_steps, local_scores, sweep},
 };
 
@@ -16,8 +17,12 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     let _ = write!(html, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>tnas: {title}</title>");
     let _ = write!(html, "<style>{CSS}</style><body><h1>{title}</h1>");
     headline(&mut html, record);
-    for plot in plots.iter().filter(|plot| plot.name == "pareto") {
-        let _ = write!(html, "<h2>Search</h2>{}", interactive_pareto(record));
+    let pareto: Vec<&Plot> = plots.iter().filter(|plot| plot.name.starts_with(PARETO)).collect();
+    if !pareto.is_empty() {
+        html.push_str("<h2>Search</h2>");
+    }
+    for ((y, x), plot) in record.objectives.pairs().zip(pareto) {
+        html.push_str(&interactive_pareto(record, y, x));
         figure(&mut html, plot);
     }
     front_table(&mut html, record);
@@ -32,7 +37,7 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
     comparison(&mut html, record);
     contenders(&mut html, record);
     html.push_str("<h2>Latency, training, search</h2>");
-    for plot in plots.iter().filter(|plot| plot.name != "pareto") {
+    for plot in plots.iter().filter(|plot| !plot.name.starts_with(PARETO)) {
         figure(&mut html, plot);
     }
     previews(&mut html, record);
@@ -58,51 +63,57 @@ fn headline(html: &mut String, record: &RunRecord) {
     say("Spearman, held out", of("spearman").map(|x| format!("{x:.3}")));
 }
 
-/// The Pareto plot again as inline SVG whose points say what they are under the pointer.
-fn interactive_pareto(record: &RunRecord) -> String {
+/// A Pareto plot again as inline SVG whose points say what they are under the pointer.
+fn interactive_pareto(record: &RunRecord, y: &Objective, x: &Objective) -> String {
     const WIDTH: f64 = 900.0;
     const HEIGHT: f64 = 420.0;
     const EDGE: f64 = 40.0;
-    let latencies = record.candidates.iter().map(|c| c.latency_ms);
-    let losses = record.candidates.iter().map(|c| c.loss);
-    let (x0, x1) = bounds(latencies);
-    let (y0, y1) = bounds(losses);
-    let place = |latency: f64, loss: f64| {
-        let x = EDGE + (latency - x0) / (x1 - x0) * (WIDTH - 2.0 * EDGE);
-        let y = HEIGHT - EDGE - (loss - y0) / (y1 - y0) * (HEIGHT - 2.0 * EDGE);
-        (x, y)
+    let at = |values: &ObjectiveValues| Some((*values.get(&*x.name)?, *values.get(&*y.name)?));
+    let candidates = || record.candidates.iter().filter_map(|row| at(&row.objectives));
+    let ((x0, x1), (y0, y1)) = (bounds(candidates().map(|at| at.0)), bounds(candidates().map(|at| at.1)));
+    let circle = |values: &ObjectiveValues, class: &str, radius: u32, title: &str| {
+        let (x, y) = at(values)?;
+        let x = EDGE + (x - x0) / (x1 - x0) * (WIDTH - 2.0 * EDGE);
+        let y = HEIGHT - EDGE - (y - y0) / (y1 - y0) * (HEIGHT - 2.0 * EDGE);
+        let title = escape(title);
+        Some(format!(
+            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"><title>{title}</title></circle>"
+        ))
     };
     let mut svg =
         format!("<svg class=\"hover\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Pareto plot\">");
     let candidate = |row: &CandidateRow| {
-        let (x, y) = place(row.latency_ms, row.loss);
         let class = if row.feasible { "c" } else { "x" };
-        let title = format!(
-            "{}: loss {:.5}, {:.3} ms predicted, generation {}\n{}",
-            row.arch_id, row.loss, row.latency_ms, row.generation, row.genotype
-        );
-        format!(
-            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}</title></circle>",
-            escape(&title)
-        )
+        let values = listed(&row.objectives);
+        let title = format!("{}: {values}, generation {}\n{}", row.arch_id, row.generation, row.genotype);
+        circle(&row.objectives, class, 4, &title)
     };
     let member = |row: &FrontRow| {
-        let (x, y) = place(row.predicted_ms, row.loss);
         let class = if row.winner { "w" } else { "f" };
-        let measured = row.measured_ms.map_or("not measured".into(), |ms| format!("{ms:.3} ms measured"));
-        let title = format!(
-            "{}: loss {:.5}, {:.3} ms predicted, {measured}\n{}",
-            row.arch_id, row.loss, row.predicted_ms, row.genotype
-        );
-        format!(
-            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\"><title>{}</title></circle>",
-            escape(&title)
-        )
+        let measured = if row.measured.is_empty() { "nothing".into() } else { listed(&row.measured) };
+        let values = listed(&row.objectives);
+        let title = format!("{}: {values}, measured {measured}\n{}", row.arch_id, row.genotype);
+        circle(&row.objectives, class, 7, &title)
     };
-    svg.extend(record.candidates.iter().map(candidate));
-    svg.extend(record.front.iter().map(member));
+    svg.extend(record.candidates.iter().filter_map(candidate));
+    svg.extend(record.front.iter().filter_map(member));
     svg.push_str("</svg><p class=\"note\">Point at a candidate to read it. Axes as in the plot below.</p>");
     svg
+}
+
+/// Values with their names, for people.
+fn listed(values: &ObjectiveValues) -> String {
+    let listed: Vec<String> = values.iter().map(|(name, value)| format!("{name} {}", readable(*value))).collect();
+    listed.join(", ")
+}
+
+/// A number with the digits that people compare.
+pub(crate) fn readable(value: f64) -> String {
+    match value.abs() {
+        size if size < 1.0 => format!("{value:.5}"),
+        size if size < 1e5 => format!("{value:.3}"),
+        _ => format!("{value:.0}"),
+    }
 }
 
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -117,26 +128,35 @@ fn front_table(html: &mut String, record: &RunRecord) {
     let device = record.figure("latency", "device").and_then(Value::as_str).unwrap_or("this device");
     let _ = write!(
         html,
-        "<h2>Front</h2><p>Latency on {}. Measured times are told at the speed that the machine had while it was profiled, by an \
-         architecture measured again and again.</p><table><tr><th>architecture<th>held-out loss<th>predicted [ms]<th>measured \
-         [ms]<th>off by<th>parameters<th>MACs<th>genotype</tr>",
+        "<h2>Front</h2><p>Predictions and measurements are of {}. Measured times are those at the speed that the machine had while it was \
+         profiled, by an architecture measured again and again.</p><table><tr><th>architecture",
         escape(device)
     );
+    let predicted = |objective: &Objective| matches!(objective.source, Source::Predicted | Source::Measured);
+    for objective in record.objectives.iter() {
+        let axis = escape(&objective.axis());
+        html.push_str(&match predicted(objective) {
+            true => format!("<th>{axis}, predicted<th>measured<th>error"),
+            false => format!("<th>{axis}"),
+        });
+    }
+    html.push_str("<th>parameters<th>MACs<th>genotype</tr>");
     for row in &record.front {
-        let measured = row.measured_ms.map_or("–".into(), |ms| format!("{ms:.3}"));
-        let off =
-            row.measured_ms.map_or("–".into(), |ms| format!("{:+.1} %", 100.0 * (row.predicted_ms - ms) / ms));
         let class = if row.winner { " class=\"winner\"" } else { "" };
-        let _ = write!(
-            html,
-            "<tr{class}><td>{}<td>{:.5}<td>{:.3}<td>{measured}<td>{off}<td>{}<td>{}<td class=\"genotype\">{}</tr>",
-            row.arch_id,
-            row.loss,
-            row.predicted_ms,
-            row.parameters,
-            row.macs,
-            escape(&row.genotype)
-        );
+        let _ = write!(html, "<tr{class}><td>{}", row.arch_id);
+        for objective in record.objectives.iter() {
+            let value = row.objectives.get(&*objective.name);
+            let measured = row.measured.get(&*objective.name);
+            let error = value.zip(measured).map(|(value, measured)| 100.0 * (value - measured) / measured);
+            let number = |value: Option<&f64>| value.map_or("–".into(), |value| readable(*value));
+            let _ = write!(html, "<td>{}", number(value));
+            if predicted(objective) {
+                let error = error.map_or("–".into(), |error| format!("{error:+.1} %"));
+                let _ = write!(html, "<td>{}<td>{error}", number(measured));
+            }
+        }
+        let genotype = escape(&row.genotype);
+        let _ = write!(html, "<td>{}<td>{}<td class=\"genotype\">{genotype}</tr>", row.parameters, row.macs);
     }
     html.push_str("</table>");
 }

@@ -6,6 +6,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+use tnas_record::{ObjectiveSet, ObjectiveValues};
 
 use crate::ReportError;
 
@@ -16,7 +17,9 @@ pub struct RunRecord {
     pub name: String,
     /// Figures of each finished stage.
     pub stages: BTreeMap<String, Value>,
-    /// Every candidate of the search.
+    /// What the search traded off.
+    pub objectives: ObjectiveSet,
+    /// Every candidate of the search that keeps the limits.
     pub candidates: Vec<CandidateRow>,
     /// What each choice at each slot does alone.
     pub local_scores: Vec<LocalScore>,
@@ -49,10 +52,8 @@ pub struct CandidateRow {
     pub genotype: String,
     /// Generation that proposed it.
     pub generation: u32,
-    /// Held-out loss through the supernet.
-    pub loss: f64,
-    /// Predicted milliseconds.
-    pub latency_ms: f64,
+    /// Values of the objectives, by name.
+    pub objectives: ObjectiveValues,
     /// Whether it keeps all limits.
     pub feasible: bool,
 }
@@ -64,12 +65,10 @@ pub struct LocalScore {
     pub slot: String,
     /// Its operators.
     pub choice: String,
-    /// Held-out loss with it − without: below 0 where it helps.
-    pub loss_change: f64,
-    /// Of the change, paired over clips; runs of earlier versions have none.
+    /// Value of each objective with it − without, by name: below 0 where it helps.
+    pub changes: ObjectiveValues,
+    /// Of the loss's change, paired over clips.
     pub standard_error: Option<f64>,
-    /// Milliseconds that it is predicted to add.
-    pub latency_change_ms: f64,
 }
 
 /// A member of the front.
@@ -79,12 +78,10 @@ pub struct FrontRow {
     pub arch_id: String,
     /// Its text.
     pub genotype: String,
-    /// Held-out loss through the supernet.
-    pub loss: f64,
-    /// Predicted milliseconds.
-    pub predicted_ms: f64,
-    /// Measured milliseconds, where it was measured.
-    pub measured_ms: Option<f64>,
+    /// Values of the objectives as the search saw them, by name.
+    pub objectives: ObjectiveValues,
+    /// Values that were measured afterwards, by name.
+    pub measured: ObjectiveValues,
     /// Weights of the denoiser.
     pub parameters: u64,
     /// Multiply-accumulates of a call.
@@ -134,6 +131,7 @@ impl RunRecord {
         let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
         Ok(Self {
             name,
+            objectives: objectives(run.join("search/candidates.json"))?,
             candidates: rows(run.join("search/candidates.json"))?,
             local_scores: rows(run.join("search/local_scores.json"))?,
             front: rows(run.join("front.json"))?,
@@ -155,6 +153,16 @@ impl RunRecord {
     pub fn figure(&self, stage: &str, key: &str) -> Option<&Value> {
         self.stages.get(stage)?.get(key)
     }
+}
+
+/// Reads the objectives of a search's candidates.
+fn objectives(path: PathBuf) -> Result<ObjectiveSet, ReportError> {
+    let Some(json) = optional_json(&path)? else { return Ok(ObjectiveSet::default()) };
+    let fail = |error: serde_json::Error| ReportError::Read {
+        path,
+        message: format!("{error}; run `tnas search` again, whose candidates have objectives by name"),
+    };
+    serde_json::from_value(json["objectives"].clone()).map_err(fail)
 }
 
 /// Reads `{"format_version": …, "rows": […]}`.

@@ -4,7 +4,12 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde_json::Value;
 
-use crate::{RunRecord, page::escape};
+use tnas_record::Objective;
+
+use crate::{
+    LocalScore, RunRecord,
+    page::{escape, readable},
+};
 
 /// The trained winner beside what it is compared with.
 pub(crate) fn comparison(html: &mut String, record: &RunRecord) {
@@ -37,6 +42,14 @@ pub(crate) fn contenders(html: &mut String, record: &RunRecord) {
     let Some(rows) = record.figure("compare", "rows").and_then(Value::as_array) else { return };
     let figure = |key: &str| record.figure("compare", key).unwrap_or(&Value::Null);
     let tolerance = figure("size_tolerance").as_f64().unwrap_or(0.0);
+    let measured = |objective: &&Objective| rows.iter().any(|row| row["measured"].get(&*objective.name).is_some());
+    let measured: Vec<&Objective> = record.objectives.iter().filter(measured).collect();
+    let heads: String =
+        measured.iter().map(|objective| format!("<th>{}, measured", escape(&objective.axis()))).collect();
+    let cell = |range: &Value| {
+        let ends = interval(&serde_json::json!({"low": range["least"], "high": range["most"]}));
+        format!("<td>{} {ends}", number(&range["median"], 2))
+    };
     let names = |key: &str| {
         let names = figure("verdicts")[key].as_array().into_iter().flatten().filter_map(Value::as_str);
         let names: Vec<&str> = names.collect();
@@ -45,11 +58,11 @@ pub(crate) fn contenders(html: &mut String, record: &RunRecord) {
     let _ = write!(
         html,
         "<h2>Against hand-made and random architectures</h2><p>Every arm was taken out of the supernet and trained {} steps on \
-         the same batches. Differences of held-out loss are paired over clips; latencies are medians of measurements by turns, \
-         least and most in brackets. The winner is dominated by: {}. It dominates: {}. (In one respect better beyond the error of \
+         the same batches. Differences of held-out loss are paired over clips; measured values are medians, \
+         arms alternating, least and most in brackets. The winner is dominated by: {}. It dominates: {}. (In one respect better beyond the error of \
          95 % or the measurements' range, in none worse; arms within {:.0} % of its parameters and the image model alone; of the \
          random ones the median, {}.)</p><table><tr><th>architecture<th>parameters<th>held-out loss<th>winner − \
-         this<th>standard error<th>measured [ms]<th>genotype</tr>",
+         this<th>standard error{heads}<th>genotype</tr>",
         figure("steps"),
         escape(&names("dominated_by")),
         escape(&names("dominates")),
@@ -57,18 +70,16 @@ pub(crate) fn contenders(html: &mut String, record: &RunRecord) {
         text(figure("random_median")),
     );
     for row in rows {
-        let ms = &row["latency_ms"];
-        let range = interval(&serde_json::json!({"low": ms["least"], "high": ms["most"]}));
+        let measured: String = measured.iter().map(|objective| cell(&row["measured"][&*objective.name])).collect();
         let _ = write!(
             html,
-            "<tr><td>{}<td>{} ({:+.1} %)<td>{}<td>{}<td>{}<td>{} {range}<td class=\"genotype\">{}</tr>",
+            "<tr><td>{}<td>{} ({:+.1} %)<td>{}<td>{}<td>{}{measured}<td class=\"genotype\">{}</tr>",
             text(&row["arm"]),
             row["parameters"],
             100.0 * (row["size"].as_f64().unwrap_or(1.0) - 1.0),
             number(&row["held_out_loss"], 5),
             signed(&row["winner_minus_this"]),
             number(&row["standard_error"], 5),
-            number(&ms["median"], 2),
             text(&row["genotype"]),
         );
     }
@@ -81,24 +92,31 @@ pub(crate) fn local_scores(html: &mut String, record: &RunRecord) {
         return;
     }
     let mut scores: Vec<_> = record.local_scores.iter().collect();
-    scores.sort_by(|a, b| a.loss_change.total_cmp(&b.loss_change));
+    let change = |score: &LocalScore, objective: &Objective| {
+        score.changes.get(&*objective.name).map_or(f64::NAN, |change| objective.oriented(*change))
+    };
+    let first = record.objectives.first();
+    scores.sort_by(|a, b| change(a, first).total_cmp(&change(b, first)));
+    let heads: String =
+        record.objectives.iter().map(|objective| format!("<th>{}", escape(&objective.axis()))).collect();
     let _ = write!(
         html,
-        "<h2>Each choice alone</h2><p>One insertion at a time beside no temporal layers, through the supernet; differences of \
-         the held-out loss are paired over clips.</p><details><summary>{} slots and choices</summary><table>\
-         <tr><th>slot<th>choice<th>loss with − without<th>standard error<th>predicted ms more</tr>",
+        "<h2>Each choice alone</h2><p>One insertion at a time beside no temporal layers, through the supernet; changes of each \
+         objective, with − without; those of the held-out loss are paired over clips.</p><details><summary>{} slots and \
+         choices</summary><table><tr><th>slot<th>choice{heads}<th>standard error of the loss</tr>",
         scores.len()
     );
     for score in scores {
         let error = score.standard_error.map_or("–".into(), |error| format!("{error:.5}"));
-        let _ = write!(
-            html,
-            "<tr><td>{}<td>{}<td>{:+.5}<td>{error}<td>{:.3}</tr>",
-            escape(&score.slot),
-            escape(&score.choice),
-            score.loss_change,
-            score.latency_change_ms
-        );
+        let cell = |objective: &Objective| {
+            let change = score.changes.get(&*objective.name);
+            change.map_or("<td>–".into(), |&change| {
+                format!("<td>{}{}", if change < 0.0 { "" } else { "+" }, readable(change))
+            })
+        };
+        let changes: String = record.objectives.iter().map(cell).collect();
+        let (slot, choice) = (escape(&score.slot), escape(&score.choice));
+        let _ = write!(html, "<tr><td>{slot}<td>{choice}{changes}<td>{error}</tr>");
     }
     html.push_str("</table></details>");
 }
@@ -199,16 +217,14 @@ fn interval(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LocalScore;
 
     #[test]
     fn the_most_helpful_choice_is_first() {
         let score = |slot: &str, loss_change, standard_error| LocalScore {
             slot: slot.into(),
             choice: "conv1d(k=3)".into(),
-            loss_change,
             standard_error,
-            latency_change_ms: 0.5,
+            changes: [("loss".into(), loss_change), ("latency_ms".into(), 0.5)].into(),
         };
         let mut record = RunRecord::default();
         let mut html = String::new();
@@ -216,8 +232,8 @@ mod tests {
         assert!(html.is_empty());
         record.local_scores = vec![score("in", 0.01, None), score("mid.0.r", -0.02, Some(0.001))];
         local_scores(&mut html, &record);
-        let row = "<tr><td>mid.0.r<td>conv1d(k=3)<td>-0.02000<td>0.00100<td>0.500</tr>";
-        assert!(html.find(row) < html.find("<tr><td>in<td>conv1d(k=3)<td>+0.01000<td>–"), "{html}");
+        let row = "<tr><td>mid.0.r<td>conv1d(k=3)<td>-0.02000<td>+0.50000<td>0.00100</tr>";
+        assert!(html.find(row) < html.find("<tr><td>in<td>conv1d(k=3)<td>+0.01000<td>+0.50000<td>–"), "{html}");
         assert!(html.contains(row));
     }
 }

@@ -27,6 +27,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// All stages of a study: from clips to a searched, trained, distilled and exported model, and a report.
+    #[command(after_help = stages_help())]
     Run(StudyArgs),
     /// The image backbone: train it on a study's frames, or take the study's.
     #[command(subcommand)]
@@ -44,6 +45,7 @@ pub enum Command {
     #[command(subcommand)]
     Model(ModelCommand),
     /// Measure architectures of the space on this machine, or plan and import measurements of another device.
+    #[command(after_help = tnas_stages::measuring::runtimes::help())]
     Profile(ProfileArgs),
     /// The latency predictor.
     #[command(subcommand)]
@@ -71,6 +73,12 @@ pub enum Command {
     /// Measures one architecture; started by `profile` in a process of its own.
     #[command(hide = true)]
     MeasureOne,
+}
+
+/// The stages of `run`, in order.
+fn stages_help() -> String {
+    let lines = tnas_stages::STAGES.iter().map(|stage| format!("  {:<12} {}\n", stage.name, stage.help));
+    format!("Stages, each skipped where nothing that it depends on changed:\n{}", lines.collect::<String>())
 }
 
 /// Parts of the backbone stage.

@@ -14,6 +14,7 @@ use args::{
     SpaceCommand, StudyArgs, TrainCommand,
 };
 use clap::Parser;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tnas_latency::tables::TableError;
 use tnas_pipeline::{check, import};
@@ -115,13 +116,13 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&study, "latency eval", |bench| {
                 let figures = stages::latency_eval::evaluate(bench, &args.options())?;
                 if !study.json {
-                    print::latency::print(&figures);
+                    print::latency::print(&serde_json::to_value(&figures)?);
                 }
                 Ok(figures)
             })
         }
         Command::Search(args) => with(&args, "search", |bench| {
-            let (search, hypervolume) = (stages::search::search(bench)?, stages::search::hypervolume(bench)?);
+            let (search, hypervolume) = (stages::search::search(bench)?, stages::hypervolume::hypervolume(bench)?);
             Ok(json!({"search": search, "hypervolume": hypervolume, "front": stages::front::front(bench)?}))
         }),
         Command::Finetune(args) => {
@@ -134,10 +135,18 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             let study = args.study.clone();
             with(&study, "distill", |bench| {
                 if let Some(sweep) = args.sweep() {
-                    return stages::distill::sweep(bench, &stages::front::winner(bench)?, &sweep);
+                    return Ok(serde_json::to_value(stages::distill::sweep(
+                        bench,
+                        &stages::front::winner(bench)?,
+                        &sweep,
+                    )?)?);
                 }
                 let variant = stages::distill::Variant::asked(bench, &args.options());
-                stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)
+                Ok(serde_json::to_value(stages::distill::distill_variant(
+                    bench,
+                    &stages::front::winner(bench)?,
+                    &variant,
+                )?)?)
             })
         }
         Command::Export(args) => {
@@ -149,7 +158,7 @@ fn go(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Evaluator(TrainCommand::Train(args)) => with(&args, "evaluator", |bench| {
             let figures = stages::evaluator::evaluator(bench)?;
-            print::evaluator::print(&figures, args.json);
+            print::evaluator::print(&serde_json::to_value(&figures)?, args.json);
             Ok(figures)
         }),
         Command::Evaluate(args) => {
@@ -157,8 +166,9 @@ fn go(cli: Cli) -> anyhow::Result<()> {
             with(&study, "evaluate", |bench| {
                 let found = stages::evaluate::evaluate(bench, &args.options())?;
                 if !study.json {
-                    print::evaluation::print(&found);
-                    print::gaps::print(found["few_steps"].as_array().map_or(&[], Vec::as_slice));
+                    let figures = serde_json::to_value(&found)?;
+                    print::evaluation::print(&figures);
+                    print::gaps::print(figures["few_steps"].as_array().map_or(&[], Vec::as_slice));
                     println!("{}", bench.run.path("evaluation/evaluation.json").display());
                 }
                 Ok(found)
@@ -191,21 +201,10 @@ fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
 /// From clips to the report, in the order of the paper.
 fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     let mut figures = Map::new();
-    let mut done = |name: &str, value: Value| figures.insert(name.into(), value);
-    done("backbone", stages::backbone::backbone(bench)?);
-    done("supernet", stages::supernet::supernet(bench)?);
-    done("profile", stages::profile::profile(bench)?);
-    done("latency", stages::latency::latency(bench)?);
-    done("search", stages::search::search(bench)?);
-    done("hypervolume", stages::search::hypervolume(bench)?);
-    done("front", stages::front::front(bench)?);
+    for stage in stages::STAGES {
+        figures.insert(stage.name.into(), (stage.run)(bench)?);
+    }
     let winner = stages::front::winner(bench)?;
-    done("finetune", stages::finetune::finetune(bench, &winner)?);
-    done("distill", stages::distill::distill(bench, &winner)?);
-    done("evaluator", stages::evaluator::evaluator(bench)?);
-    done("samples", stages::samples::samples(bench, &winner)?);
-    done("export", stages::export::export(bench, &winner)?);
-    done("report", stages::report::report(&bench.run, &bench.study)?);
     eprintln!();
     eprintln!("report    {}", bench.run.path("report/index.html").display());
     eprintln!("clips     {}", bench.run.path("samples").display());
@@ -215,10 +214,10 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
 }
 
 /// Opens a study's run and does something with it.
-fn with(
+fn with<T: Serialize>(
     args: &StudyArgs,
     name: &str,
-    work: impl FnOnce(&Workbench) -> anyhow::Result<Value>,
+    work: impl FnOnce(&Workbench) -> anyhow::Result<T>,
 ) -> anyhow::Result<()> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("failed to set the threads")?;
@@ -243,14 +242,17 @@ fn open(args: &StudyArgs) -> anyhow::Result<(Study, Run)> {
 /// The run's own study.toml: every setting, and the reference point of its hypervolumes as soon as there is one.
 fn write_resolved(study: &Study, run: &Run) -> anyhow::Result<()> {
     let mut resolved = study.clone();
-    resolved.search.reference_point = resolved.search.reference_point.or_else(|| run.reference_point());
+    resolved.search.reference_point = resolved
+        .search
+        .reference_point
+        .or_else(|| run.reference_point().filter(|point| point.is_of(&study.search.objectives.set())));
     let head = concat!("# Resolved settings, by tnas ", env!("CARGO_PKG_VERSION"), ".\n");
     run.write("study.toml", (head.to_string() + &tnas_study::to_toml_string(&resolved)?).as_bytes())
 }
 
-fn finish(args: &StudyArgs, name: &str, figures: Value) -> anyhow::Result<()> {
+fn finish(args: &StudyArgs, name: &str, figures: impl Serialize) -> anyhow::Result<()> {
     if args.json {
-        println!("{}", json!({"format_version": 1, "command": name, "figures": figures}));
+        println!("{}", json!({"format_version": 1, "command": name, "figures": serde_json::to_value(figures)?}));
     }
     Ok(())
 }

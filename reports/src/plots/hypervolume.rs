@@ -13,8 +13,10 @@ pub fn plot(record: &RunRecord) -> Result<Option<Plot>, ReportError> {
     if points.is_empty() {
         return Ok(None);
     }
-    let reference = record.figure("hypervolume", "reference_point").map(ToString::to_string).unwrap_or_default();
-    let caption = format!("Hypervolume of all candidates so far, reference point [loss, latency] = {reference}.");
+    let reference = record.figure("hypervolume", "reference_point").and_then(|point| point.as_object());
+    let coordinates: Vec<String> =
+        reference.into_iter().flatten().map(|(name, value)| format!("{name} = {value}")).collect();
+    let caption = format!("Hypervolume of all candidates so far, reference point {}.", coordinates.join(", "));
     let series = vec![Series { name: "archive".into(), points }];
     render("hypervolume", caption, &Curves { x: "generation", y: "hypervolume".into(), series }).map(Some)
 }

@@ -30,6 +30,9 @@ pub struct Plot {
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (900, 560);
 
+/// Stems of plots of two objectives.
+pub(crate) const PARETO: &str = "pareto";
+
 /// Stems of plots that the evaluation's section shows.
 pub(crate) const DISTANCES: &str = "distances-";
 
@@ -38,7 +41,7 @@ pub fn all(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     style::register();
     let mut plots = Vec::new();
     if !record.candidates.is_empty() {
-        plots.push(pareto::plot(record)?);
+        plots.extend(pareto::plots(record)?);
         plots.extend(hypervolume::plot(record)?);
     }
     if !record.latency.is_empty() {

@@ -1,19 +1,31 @@
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvolutionError, Result, require_count};
 use crate::hypervolume::hypervolume;
-use crate::individual::Individual;
 use crate::knee::knee;
+use crate::objectives::Objectives;
 use crate::order::lexicographic;
 
-/// Every feasible candidate seen that no other seen one dominates.
+/// Every candidate offered that no other offered one dominates: the Pareto front.
 ///
 /// Sorted by objective values, then by genome. Law: what it holds does not depend on the order of insertion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Individual<G>>", into = "Vec<Individual<G>>")]
+#[serde(try_from = "Vec<Member<G>>", into = "Vec<Member<G>>")]
 #[serde(bound(serialize = "G: Clone + Serialize", deserialize = "G: Ord + Deserialize<'de>"))]
 pub struct ParetoArchive<G> {
-    members: Vec<Individual<G>>,
+    members: Vec<Member<G>>,
+}
+
+/// A member of a front. Only feasible candidates have objectives, so only they can be members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member<G> {
+    /// The genome, or whatever stands for the candidate.
+    pub genome: G,
+    /// Its objectives.
+    pub objectives: Objectives,
 }
 
 impl<G> Default for ParetoArchive<G> {
@@ -23,26 +35,25 @@ impl<G> Default for ParetoArchive<G> {
 }
 
 impl<G: Ord> ParetoArchive<G> {
-    /// Takes a candidate if it is feasible and undominated, drops those that it dominates, and says whether it
-    /// was taken. Equally good candidates stay side by side; one genome is held once.
-    pub fn insert(&mut self, individual: Individual<G>) -> Result<bool> {
-        let newcomer = &individual.objectives;
+    /// Takes a candidate if it is undominated, drops those that it dominates, and says whether it was taken. Equally good
+    /// candidates are kept together; one genome is held once.
+    pub fn insert(&mut self, genome: G, objectives: Objectives) -> Result<bool> {
         if let Some(member) = self.members.first() {
-            require_count(member.objectives.values().len(), newcomer.values().len())?;
+            require_count(member.objectives.values().len(), objectives.values().len())?;
         }
-        let unwelcome =
-            |member: &Individual<G>| member.objectives.dominates(newcomer) || member.genome == individual.genome;
-        if !newcomer.is_feasible() || self.members.iter().any(unwelcome) {
+        let refuses = |member: &Member<G>| member.objectives.dominates(&objectives) || member.genome == genome;
+        if self.members.iter().any(refuses) {
             return Ok(false);
         }
-        self.members.retain(|member| !newcomer.dominates(&member.objectives));
-        let place = self.members.partition_point(|member| precedes(member, &individual));
-        self.members.insert(place, individual);
+        self.members.retain(|member| !objectives.dominates(&member.objectives));
+        let newcomer = Member { genome, objectives };
+        let place = self.members.partition_point(|member| order(member, &newcomer).is_lt());
+        self.members.insert(place, newcomer);
         Ok(true)
     }
 
     /// The front, sorted by objective values.
-    pub fn members(&self) -> &[Individual<G>] {
+    pub fn members(&self) -> &[Member<G>] {
         &self.members
     }
 
@@ -52,7 +63,7 @@ impl<G: Ord> ParetoArchive<G> {
     }
 
     /// The member at the front's knee, if there is any member.
-    pub fn knee(&self) -> Result<Option<&Individual<G>>> {
+    pub fn knee(&self) -> Result<Option<&Member<G>>> {
         Ok(knee(&self.values())?.map(|knee| &self.members[knee.index]))
     }
 
@@ -61,25 +72,25 @@ impl<G: Ord> ParetoArchive<G> {
     }
 }
 
-fn precedes<G: Ord>(a: &Individual<G>, b: &Individual<G>) -> bool {
+fn order<G: Ord>(a: &Member<G>, b: &Member<G>) -> Ordering {
     let values = lexicographic(a.objectives.values(), b.objectives.values());
-    values.then_with(|| a.genome.cmp(&b.genome)).is_lt()
+    values.then_with(|| a.genome.cmp(&b.genome))
 }
 
-impl<G> From<ParetoArchive<G>> for Vec<Individual<G>> {
+impl<G> From<ParetoArchive<G>> for Vec<Member<G>> {
     fn from(archive: ParetoArchive<G>) -> Self {
         archive.members
     }
 }
 
-impl<G: Ord> TryFrom<Vec<Individual<G>>> for ParetoArchive<G> {
+impl<G: Ord> TryFrom<Vec<Member<G>>> for ParetoArchive<G> {
     type Error = EvolutionError;
 
     /// The front of a list of candidates.
-    fn try_from(candidates: Vec<Individual<G>>) -> Result<Self> {
+    fn try_from(candidates: Vec<Member<G>>) -> Result<Self> {
         let mut archive = Self::default();
-        for candidate in candidates {
-            archive.insert(candidate)?;
+        for Member { genome, objectives } in candidates {
+            archive.insert(genome, objectives)?;
         }
         Ok(archive)
     }
@@ -91,34 +102,30 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::objectives::Objectives;
     use crate::variation::Rng;
 
-    fn crowd(count: u32, dimension: usize, rng: &mut Rng) -> Vec<Individual<u32>> {
-        let individual = |genome| {
-            let values = (0..dimension).map(|_| f64::from(rng.random_range(0..30))).collect();
-            let violation = f64::from(rng.random_range(-3_i32..2).max(0));
-            Individual { genome, objectives: Objectives::new(values, violation).expect("valid") }
-        };
-        (0..count).map(individual).collect()
+    fn member(genome: u32, values: Vec<f64>) -> Member<u32> {
+        Member { genome, objectives: Objectives::new(values).expect("finite") }
+    }
+
+    fn crowd(count: u32, dimension: usize, rng: &mut Rng) -> Vec<Member<u32>> {
+        let mut draw = || f64::from(rng.random_range(0..30));
+        (0..count).map(|genome| member(genome, (0..dimension).map(|_| draw()).collect())).collect()
     }
 
     #[test]
     fn it_is_the_front_of_all_whatever_the_order() {
         let mut rng = Rng::seed_from_u64(3);
-        for dimension in 1..=3 {
+        for dimension in 1..=4 {
             let mut crowd = crowd(120, dimension, &mut rng);
-            let free = |one: &&Individual<u32>| {
-                one.objectives.is_feasible()
-                    && !crowd.iter().any(|other| other.objectives.dominates(&one.objectives))
-            };
+            let free = |one: &&Member<u32>| !crowd.iter().any(|other| other.objectives.dominates(&one.objectives));
             let mut front: Vec<u32> = crowd.iter().filter(free).map(|one| one.genome).collect();
             front.sort_unstable();
 
             let first = ParetoArchive::try_from(crowd.clone()).expect("one dimension");
             crowd.shuffle(&mut rng);
             assert_eq!(first, ParetoArchive::try_from(crowd).expect("one dimension"));
-            assert!(first.members().windows(2).all(|pair| precedes(&pair[0], &pair[1])));
+            assert!(first.members().windows(2).all(|pair| order(&pair[0], &pair[1]).is_lt()));
             let mut genomes: Vec<u32> = first.members().iter().map(|one| one.genome).collect();
             genomes.sort_unstable();
             assert_eq!(genomes, front);
@@ -126,13 +133,27 @@ mod tests {
     }
 
     #[test]
+    fn another_objective_takes_no_trade_off_of_the_others_away() {
+        let mut rng = Rng::seed_from_u64(5);
+        for dimension in 1..=3 {
+            let more = crowd(150, dimension + 1, &mut rng);
+            let fewer = |one: &Member<u32>| member(one.genome, one.objectives.values()[..dimension].to_vec());
+            let front = ParetoArchive::try_from(more.iter().map(fewer).collect::<Vec<_>>()).expect("one dimension");
+            let wider = ParetoArchive::try_from(more).expect("one dimension");
+            let kept: Vec<&[f64]> =
+                wider.members().iter().map(|one| &one.objectives.values()[..dimension]).collect();
+            assert!(front.members().iter().all(|one| kept.contains(&one.objectives.values())));
+        }
+    }
+
+    #[test]
     fn hypervolume_never_falls_when_it_grows() {
         let mut rng = Rng::seed_from_u64(4);
-        for dimension in 2..=4 {
+        for dimension in 1..=4 {
             let mut archive = ParetoArchive::default();
             let mut before = 0.0;
-            for individual in crowd(60, dimension, &mut rng) {
-                archive.insert(individual).expect("one dimension");
+            for Member { genome, objectives } in crowd(60, dimension, &mut rng) {
+                archive.insert(genome, objectives).expect("one dimension");
                 let after = archive.hypervolume(&vec![30.0; dimension]).expect("finite");
                 assert!(after >= before, "{after} after {before}"); // Whole numbers: exact sums.
                 before = after;
@@ -143,16 +164,13 @@ mod tests {
 
     #[test]
     fn other_dimensions_and_known_genomes_are_not_taken() {
-        let individual = |genome, values: &[f64]| {
-            let objectives = Objectives::feasible(values.to_vec()).expect("valid");
-            Individual { genome, objectives }
-        };
         let mut archive = ParetoArchive::default();
-        assert_eq!(archive.insert(individual(1, &[1.0, 2.0])), Ok(true));
-        assert_eq!(archive.insert(individual(1, &[2.0, 1.0])), Ok(false));
-        assert_eq!(archive.insert(individual(2, &[1.0, 2.0])), Ok(true));
+        let objectives = |values: &[f64]| Objectives::new(values.to_vec()).expect("finite");
+        assert_eq!(archive.insert(1, objectives(&[1.0, 2.0])), Ok(true));
+        assert_eq!(archive.insert(1, objectives(&[2.0, 1.0])), Ok(false));
+        assert_eq!(archive.insert(2, objectives(&[1.0, 2.0])), Ok(true));
         let error = EvolutionError::ObjectiveCount { expected: 2, found: 1 };
-        assert_eq!(archive.insert(individual(3, &[0.0])), Err(error));
+        assert_eq!(archive.insert(3, objectives(&[0.0])), Err(error));
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl<'a, G: Genome> Brood<'a, G> {
     /// A later generation: children, or samples where the parents have nothing new; fewer than the population when
     /// both fail.
     pub(crate) fn offspring(mut self, parents: &[Individual<G>]) -> Vec<G> {
-        let objectives: Vec<_> = parents.iter().map(|parent| &parent.objectives).collect();
-        let ranking = Ranking::new(&objectives);
+        let evaluations: Vec<_> = parents.iter().map(|parent| &parent.evaluation).collect();
+        let ranking = Ranking::new(&evaluations);
         while self.wants_more() && (self.child(parents, &ranking) || self.sample()) {}
         self.candidates
     }

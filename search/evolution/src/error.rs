@@ -11,9 +11,9 @@ pub enum EvolutionError {
         /// The number.
         value: f64,
     },
-    /// A violation is below zero.
-    #[error("use a constraint violation of {0}: it is zero when feasible and positive otherwise")]
-    NegativeViolation(f64),
+    /// The violation of an infeasible candidate is not above zero.
+    #[error("use a constraint violation of {0}: it is above zero, or the candidate is feasible")]
+    NoViolation(f64),
     /// There is nothing to minimise.
     #[error("compare candidates without objectives")]
     NoObjectives,
@@ -25,21 +25,21 @@ pub enum EvolutionError {
         /// How many the newcomer has.
         found: usize,
     },
-    /// Objectives were told while no candidates were out.
-    #[error("take objectives: no candidates were asked for")]
+    /// Evaluations came while no candidates were out.
+    #[error("take evaluations: no candidates were asked for")]
     NothingAsked,
-    /// Other numbers of candidates and objectives than were asked for.
-    #[error("take {candidates} candidates with {objectives} objectives: {asked} were asked for")]
-    ToldCount {
+    /// Other numbers of candidates and evaluations than were asked for.
+    #[error("take {candidates} candidates with {evaluations} evaluations: {asked} were asked for")]
+    EvaluationCount {
         /// Candidates handed out.
         asked: usize,
-        /// Candidates told.
+        /// Candidates evaluated.
         candidates: usize,
-        /// Objectives told.
-        objectives: usize,
+        /// Evaluations.
+        evaluations: usize,
     },
-    /// A told candidate was never asked for, or was told twice.
-    #[error("take candidate {index}: it was not asked for, or was told twice")]
+    /// An evaluated candidate was never asked for, or came twice.
+    #[error("take candidate {index}: it was not asked for, or came twice")]
     UnknownCandidate {
         /// Its place in the list.
         index: usize,

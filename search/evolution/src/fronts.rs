@@ -1,6 +1,6 @@
 use std::borrow::Borrow;
 
-use crate::objectives::Objectives;
+use crate::evaluation::Evaluation;
 use crate::order::lexicographic;
 
 /// Splits candidates into fronts: the first is dominated by none, each next only by earlier ones. Indices ascend
@@ -8,10 +8,10 @@ use crate::order::lexicographic;
 ///
 /// Efficient non-dominated sort with binary search (Zhang, Tian, Cheng & Jin 2015, ENS-BS): after a lexicographic
 /// sort nobody is dominated by a later candidate, and a front that holds a dominator has one in every front before.
-pub fn non_dominated_fronts<O: Borrow<Objectives>>(objectives: &[O]) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..objectives.len()).collect();
+pub fn non_dominated_fronts<E: Borrow<Evaluation>>(evaluations: &[E]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..evaluations.len()).collect();
     order.sort_by(|&a, &b| {
-        let (a, b) = (objectives[a].borrow(), objectives[b].borrow());
+        let (a, b) = (evaluations[a].borrow(), evaluations[b].borrow());
         a.violation().total_cmp(&b.violation()).then_with(|| lexicographic(a.values(), b.values()))
     });
 
@@ -19,7 +19,7 @@ pub fn non_dominated_fronts<O: Borrow<Objectives>>(objectives: &[O]) -> Vec<Vec<
     for candidate in order {
         let dominated = |front: &Vec<usize>| {
             // Latest first: neighbours in the sorted order dominate more often.
-            front.iter().rev().any(|&other| objectives[other].borrow().dominates(objectives[candidate].borrow()))
+            front.iter().rev().any(|&other| evaluations[other].borrow().dominates(evaluations[candidate].borrow()))
         };
         let place = fronts.partition_point(dominated);
         match fronts.get_mut(place) {
@@ -41,11 +41,11 @@ mod tests {
     use crate::variation::Rng;
 
     /// The slow, obvious twin: peel off what nothing left dominates.
-    fn peeled(objectives: &[Objectives]) -> Vec<Vec<usize>> {
-        let mut left: Vec<usize> = (0..objectives.len()).collect();
+    fn peeled(evaluations: &[Evaluation]) -> Vec<Vec<usize>> {
+        let mut left: Vec<usize> = (0..evaluations.len()).collect();
         let mut fronts = Vec::new();
         while !left.is_empty() {
-            let free = |&&i: &&usize| !left.iter().any(|&j| objectives[j].dominates(&objectives[i]));
+            let free = |&&i: &&usize| !left.iter().any(|&j| evaluations[j].dominates(&evaluations[i]));
             let front: Vec<usize> = left.iter().filter(free).copied().collect();
             left.retain(|i| !front.contains(i));
             fronts.push(front);
@@ -60,13 +60,16 @@ mod tests {
             let [count, dimension] = [round % 60, 1 + round % 4];
             // Coarse values, so that ties and equal candidates are common.
             let mut draw = |top: u32| f64::from(rng.random_range(0..=top));
-            let objectives: Vec<Objectives> = (0..count)
+            let evaluations: Vec<Evaluation> = (0..count)
                 .map(|_| {
                     let values = (0..dimension).map(|_| draw(6)).collect();
-                    Objectives::new(values, (draw(4) - 2.0).max(0.0)).expect("valid")
+                    let violation = draw(4) - 2.0;
+                    let feasible = violation <= 0.0;
+                    if feasible { Evaluation::feasible(values) } else { Evaluation::infeasible(violation) }
                 })
-                .collect();
-            assert_eq!(non_dominated_fronts(&objectives), peeled(&objectives));
+                .collect::<Result<_, _>>()
+                .expect("finite");
+            assert_eq!(non_dominated_fronts(&evaluations), peeled(&evaluations));
         }
     }
 }

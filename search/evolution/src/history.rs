@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::ParetoArchive;
 use crate::error::{EvolutionError, Result, require_count};
+use crate::evaluation::Evaluation;
 use crate::individual::Individual;
-use crate::objectives::Objectives;
 
 /// Everything evaluated so far, and the Pareto front of it.
 ///
@@ -14,32 +14,37 @@ use crate::objectives::Objectives;
 #[serde(try_from = "Vec<Individual<G>>", into = "Vec<Individual<G>>")]
 #[serde(bound(serialize = "G: Clone + Serialize", deserialize = "G: Clone + Ord + Deserialize<'de>"))]
 pub struct History<G> {
-    evaluations: BTreeMap<G, Objectives>,
+    evaluations: BTreeMap<G, Evaluation>,
     archive: ParetoArchive<G>,
+    objective_count: Option<usize>,
 }
 
 impl<G> Default for History<G> {
     fn default() -> Self {
-        Self { evaluations: BTreeMap::new(), archive: ParetoArchive::default() }
+        Self { evaluations: BTreeMap::new(), archive: ParetoArchive::default(), objective_count: None }
     }
 }
 
 impl<G: Clone + Ord> History<G> {
     /// Records an evaluation. A genome is evaluated once, and all have the same number of objectives.
     pub fn insert(&mut self, individual: Individual<G>) -> Result<()> {
-        if let Some(expected) = self.objective_count() {
-            require_count(expected, individual.objectives.values().len())?;
+        let Individual { genome, evaluation } = individual;
+        if let (Some(expected), Some(objectives)) = (self.objective_count, evaluation.objectives()) {
+            require_count(expected, objectives.values().len())?;
         }
-        if self.contains(&individual.genome) {
+        if self.contains(&genome) {
             return Err(EvolutionError::AlreadyEvaluated { index: self.len() });
         }
-        self.archive.insert(individual.clone())?;
-        self.evaluations.insert(individual.genome, individual.objectives);
+        if let Some(objectives) = evaluation.objectives() {
+            self.objective_count = Some(objectives.values().len());
+            self.archive.insert(genome.clone(), objectives.clone())?;
+        }
+        self.evaluations.insert(genome, evaluation);
         Ok(())
     }
 
-    /// What a genome was worth, if it was evaluated.
-    pub fn get(&self, genome: &G) -> Option<&Objectives> {
+    /// What came of a genome, if it was evaluated.
+    pub fn get(&self, genome: &G) -> Option<&Evaluation> {
         self.evaluations.get(genome)
     }
 
@@ -49,7 +54,7 @@ impl<G: Clone + Ord> History<G> {
     }
 
     /// All evaluations, sorted by genome.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&G, &Objectives)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&G, &Evaluation)> {
         self.evaluations.iter()
     }
 
@@ -63,9 +68,9 @@ impl<G: Clone + Ord> History<G> {
         self.evaluations.is_empty()
     }
 
-    /// The number of objectives, once something was evaluated.
+    /// The number of objectives, once a feasible candidate was evaluated.
     pub fn objective_count(&self) -> Option<usize> {
-        self.evaluations.values().next().map(|objectives| objectives.values().len())
+        self.objective_count
     }
 
     /// The feasible, undominated part of it.
@@ -76,7 +81,7 @@ impl<G: Clone + Ord> History<G> {
 
 impl<G> From<History<G>> for Vec<Individual<G>> {
     fn from(history: History<G>) -> Self {
-        let individual = |(genome, objectives)| Individual { genome, objectives };
+        let individual = |(genome, evaluation)| Individual { genome, evaluation };
         history.evaluations.into_iter().map(individual).collect()
     }
 }
@@ -98,8 +103,8 @@ mod tests {
     use super::*;
 
     fn individual(genome: &str, values: &[f64]) -> Individual<String> {
-        let objectives = Objectives::feasible(values.to_vec()).expect("valid");
-        Individual { genome: genome.to_owned(), objectives }
+        let evaluation = Evaluation::feasible(values.to_vec()).expect("finite");
+        Individual { genome: genome.to_owned(), evaluation }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use crate::objectives::Objectives;
+use crate::evaluation::Evaluation;
 
-/// A genome and what it is worth.
+/// A genome and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Individual<G> {
-    /// The candidate.
+    /// The genome.
     pub genome: G,
-    /// Its evaluation.
-    pub objectives: Objectives,
+    /// Its objectives, or its violation.
+    pub evaluation: Evaluation,
 }

@@ -1,12 +1,12 @@
 //! Multi-objective evolution over any genome.
 //!
-//! A search is asked for candidates and told what they are worth; what a genome is, how it varies and how it is
+//! A search is asked for candidates and takes their evaluations; what a genome is, how it varies and how it is
 //! measured stay outside. The smallest whole program: Schaffer's problem, `x²` against `(x − 2)²`, whose best
 //! trade-offs are all `x` between 0 and 2.
 //!
 //! ```
 //! use rand::RngExt;
-//! use tnas_evolution::{Nsga2, Nsga2Settings, Objectives, Rng, Variation};
+//! use tnas_evolution::{Evaluation, Nsga2, Nsga2Settings, Rng, Variation};
 //!
 //! /// The genome is `x` in hundredths.
 //! struct Hundredths;
@@ -25,14 +25,14 @@
 //!
 //! let evaluate = |genome: &i32| {
 //!     let x = f64::from(*genome) / 100.0;
-//!     Objectives::feasible(vec![x * x, (x - 2.0).powi(2)])
+//!     Evaluation::feasible(vec![x * x, (x - 2.0).powi(2)])
 //! };
 //!
 //! let settings = Nsga2Settings { population: 20, generations: 30, ..Nsga2Settings::default() };
 //! let mut evolution = Nsga2::new(settings, 42, vec![700])?;
 //! while let Some(candidates) = evolution.ask(&Hundredths) {
-//!     let objectives = candidates.iter().map(evaluate).collect::<Result<_, _>>()?;
-//!     evolution.tell(candidates, objectives)?;
+//!     let evaluations = candidates.iter().map(evaluate).collect::<Result<_, _>>()?;
+//!     evolution.tell(candidates, evaluations)?;
 //!     // Here a study saves `evolution`: it serialises whole, and continues bit for bit.
 //! }
 //!
@@ -48,6 +48,7 @@ mod archive;
 mod brood;
 mod crowding;
 mod error;
+mod evaluation;
 mod fronts;
 mod history;
 mod hypervolume;
@@ -63,8 +64,9 @@ mod snapshot;
 mod stop;
 mod variation;
 
-pub use archive::ParetoArchive;
+pub use archive::{Member, ParetoArchive};
 pub use error::{EvolutionError, Result};
+pub use evaluation::{Evaluation, Violation};
 pub use fronts::non_dominated_fronts;
 pub use history::History;
 pub use hypervolume::hypervolume;

@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::brood::Brood;
 use crate::error::{EvolutionError, Result, require_count};
+use crate::evaluation::Evaluation;
 use crate::history::History;
 use crate::individual::Individual;
-use crate::objectives::Objectives;
 use crate::ranking::Ranking;
 use crate::settings::Nsga2Settings;
 use crate::snapshot::Snapshot;
 use crate::stop::{StallClock, StopReason};
 use crate::variation::{Genome, Rng, Variation};
 
-/// NSGA-II (Deb et al. 2002) with constraint domination, asked for candidates and told what they are worth.
+/// NSGA-II (Deb et al. 2002) with constraint domination, by ask and tell.
 ///
 /// Laws: no genome is asked for twice over the whole history. Equal settings, seeds and evaluations give equal
-/// searches, for any order in which a generation is told. A search that was stored and loaded, even with candidates
+/// searches, for any order in which the evaluations of a generation come. A search that was stored and loaded, even with candidates
 /// out, continues bit for bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Snapshot<G>", into = "Snapshot<G>", bound(serialize = "G: Genome", deserialize = "G: Genome"))]
@@ -50,8 +50,8 @@ impl<G: Genome> Nsga2<G> {
         })
     }
 
-    /// The candidates to evaluate next, all of them new; none when the search has stopped. Until they are told, the
-    /// same ones are given again.
+    /// The candidates to evaluate next, all of them new; none when the search has stopped. Until their evaluations are there,
+    /// the same ones are given again.
     pub fn ask(&mut self, variation: &dyn Variation<G>) -> Option<Vec<G>> {
         if self.pending.is_none() && self.stop_reason.is_none() {
             let brood = Brood::new(&self.settings, &self.history, variation, &mut self.rng);
@@ -70,9 +70,9 @@ impl<G: Genome> Nsga2<G> {
 
     /// Takes the evaluations of all candidates that are out, in any order, and lets the best survive. An error
     /// leaves the search as it was.
-    pub fn tell(&mut self, candidates: Vec<G>, objectives: Vec<Objectives>) -> Result<()> {
-        self.check_dimensions(&objectives)?;
-        let offspring = self.evaluated(candidates, objectives)?;
+    pub fn tell(&mut self, candidates: Vec<G>, evaluations: Vec<Evaluation>) -> Result<()> {
+        self.check_dimensions(&evaluations)?;
+        let offspring = self.evaluated(candidates, evaluations)?;
         for individual in &offspring {
             self.history.insert(individual.clone())?;
         }
@@ -84,14 +84,16 @@ impl<G: Genome> Nsga2<G> {
         Ok(())
     }
 
-    /// Evaluates everything known again, from what it was worth so far: for use after a predictor behind the
+    /// Evaluates everything known again, from its evaluation so far: for use after a predictor behind the
     /// objectives was corrected. The best of the whole history become the population.
-    pub fn revise(&mut self, mut score: impl FnMut(&G, &Objectives) -> Objectives) -> Result<()> {
+    pub fn revise(&mut self, mut score: impl FnMut(&G, &Evaluation) -> Evaluation) -> Result<()> {
         let mut history = History::default();
         for (genome, before) in self.history.iter() {
-            let objectives = score(genome, before);
-            require_count(before.values().len(), objectives.values().len())?;
-            history.insert(Individual { genome: genome.clone(), objectives })?;
+            let evaluation = score(genome, before);
+            if let (Some(expected), Some(objectives)) = (self.history.objective_count(), evaluation.objectives()) {
+                require_count(expected, objectives.values().len())?;
+            }
+            history.insert(Individual { genome: genome.clone(), evaluation })?;
         }
         self.history = history;
         let pool = Vec::from(self.history.clone());
@@ -117,7 +119,7 @@ impl<G: Genome> Nsga2<G> {
         &self.history
     }
 
-    /// The number of generations told.
+    /// The number of generations evaluated.
     pub fn generation(&self) -> u32 {
         self.generation
     }
@@ -132,29 +134,31 @@ impl<G: Genome> Nsga2<G> {
         &self.settings
     }
 
-    fn check_dimensions(&self, objectives: &[Objectives]) -> Result<()> {
+    fn check_dimensions(&self, evaluations: &[Evaluation]) -> Result<()> {
         let stall = self.settings.hypervolume_stall.as_ref().map(|stall| stall.reference_point.len());
-        let first = objectives.first().map(|first| first.values().len());
-        let Some(expected) = self.history.objective_count().or(stall).or(first) else { return Ok(()) };
-        objectives.iter().try_for_each(|objectives| require_count(expected, objectives.values().len()))
+        let mut counts = evaluations.iter().filter_map(|one| Some(one.objectives()?.values().len())).peekable();
+        let Some(expected) = self.history.objective_count().or(stall).or(counts.peek().copied()) else {
+            return Ok(());
+        };
+        counts.try_for_each(|count| require_count(expected, count))
     }
 
-    /// The told candidates in the order in which they were asked for.
-    fn evaluated(&self, candidates: Vec<G>, objectives: Vec<Objectives>) -> Result<Vec<Individual<G>>> {
+    /// The evaluated candidates in the order in which they were asked for.
+    fn evaluated(&self, candidates: Vec<G>, evaluations: Vec<Evaluation>) -> Result<Vec<Individual<G>>> {
         let pending = self.pending.as_ref().ok_or(EvolutionError::NothingAsked)?;
-        let [asked, told] = [pending.len(), candidates.len()];
-        if told != asked || objectives.len() != asked {
-            let objectives = objectives.len();
-            return Err(EvolutionError::ToldCount { asked, candidates: told, objectives });
+        let asked = pending.len();
+        if candidates.len() != asked || evaluations.len() != asked {
+            let (candidates, evaluations) = (candidates.len(), evaluations.len());
+            return Err(EvolutionError::EvaluationCount { asked, candidates, evaluations });
         }
-        let mut evaluations = BTreeMap::new();
-        for (index, (genome, objectives)) in candidates.into_iter().zip(objectives).enumerate() {
-            if !pending.contains(&genome) || evaluations.insert(genome, objectives).is_some() {
+        let mut by_genome = BTreeMap::new();
+        for (index, (genome, evaluation)) in candidates.into_iter().zip(evaluations).enumerate() {
+            if !pending.contains(&genome) || by_genome.insert(genome, evaluation).is_some() {
                 return Err(EvolutionError::UnknownCandidate { index });
             }
         }
-        let taken = pending.iter().filter_map(|genome| evaluations.remove_entry(genome));
-        Ok(taken.map(|(genome, objectives)| Individual { genome, objectives }).collect())
+        let taken = pending.iter().filter_map(|genome| by_genome.remove_entry(genome));
+        Ok(taken.map(|(genome, evaluation)| Individual { genome, evaluation }).collect())
     }
 
     fn stop(&mut self) -> Result<Option<StopReason>> {
@@ -172,6 +176,6 @@ impl<G: Genome> Nsga2<G> {
 
 /// The best `count` of a pool, best first.
 fn survivors<G: Genome>(pool: Vec<Individual<G>>, count: usize) -> Vec<Individual<G>> {
-    let objectives: Vec<&Objectives> = pool.iter().map(|individual| &individual.objectives).collect();
-    Ranking::new(&objectives).survivors(count).into_iter().map(|index| pool[index].clone()).collect()
+    let evaluations: Vec<&Evaluation> = pool.iter().map(|individual| &individual.evaluation).collect();
+    Ranking::new(&evaluations).survivors(count).into_iter().map(|index| pool[index].clone()).collect()
 }

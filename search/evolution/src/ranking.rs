@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use rand::RngExt;
 
 use crate::crowding::crowding_distances;
+use crate::evaluation::Evaluation;
 use crate::fronts::non_dominated_fronts;
-use crate::objectives::Objectives;
 use crate::variation::Rng;
 
 /// Where each candidate of a pool stands: its front, and how alone it is there.
@@ -17,7 +17,7 @@ pub(crate) struct Ranking {
 
 impl Ranking {
     /// Ranks a pool.
-    pub(crate) fn new<O: Borrow<Objectives>>(pool: &[O]) -> Self {
+    pub(crate) fn new<E: Borrow<Evaluation>>(pool: &[E]) -> Self {
         let mut ranking = Self { front: vec![0; pool.len()], crowding: vec![0.0; pool.len()] };
         for (number, members) in non_dominated_fronts(pool).iter().enumerate() {
             let points: Vec<&[f64]> = members.iter().map(|&index| pool[index].borrow().values()).collect();
@@ -56,8 +56,8 @@ mod tests {
 
     use super::*;
 
-    fn pool(values: &[[f64; 2]]) -> Vec<Objectives> {
-        values.iter().map(|values| Objectives::feasible(values.to_vec()).expect("valid")).collect()
+    fn pool(values: &[[f64; 2]]) -> Vec<Evaluation> {
+        values.iter().map(|values| Evaluation::feasible(values.to_vec()).expect("finite")).collect()
     }
 
     #[test]

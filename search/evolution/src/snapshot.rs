@@ -8,7 +8,7 @@ use crate::settings::Nsga2Settings;
 use crate::stop::{StallClock, StopReason};
 use crate::variation::{Genome, Rng};
 
-/// A search as it is stored: every fact once. What survivors are worth stands in the history alone.
+/// A search as it is stored: every fact once. The evaluations of survivors are in the history alone.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "G: Genome", deserialize = "G: Genome"))]
 pub(crate) struct Snapshot<G> {
@@ -45,9 +45,9 @@ impl<G: Genome> TryFrom<Snapshot<G>> for Nsga2<G> {
     fn try_from(stored: Snapshot<G>) -> Result<Self> {
         stored.check()?;
         let individual = |genome: G| {
-            let objectives = stored.history.get(&genome).cloned();
-            let objectives = objectives.ok_or(EvolutionError::Inconsistent("a survivor was never evaluated"))?;
-            Ok(Individual { genome, objectives })
+            let evaluation = stored.history.get(&genome).cloned();
+            let evaluation = evaluation.ok_or(EvolutionError::Inconsistent("a survivor was never evaluated"))?;
+            Ok(Individual { genome, evaluation })
         };
         let population = stored.population.into_iter().map(individual).collect::<Result<_>>()?;
         Ok(Self {

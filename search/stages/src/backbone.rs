@@ -1,52 +1,69 @@
 //! The image model of a run.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_clips::Tokenizer;
 use tnas_models::{DenoiserShape, TextEncoder};
 use tnas_network::Parameters;
-use tnas_schedulers::Parameterisation;
+use tnas_record::BackboneSummary;
 use tnas_space::Genotype;
-use tnas_training::{TrainSet, train_backbone};
+use tnas_training::{TrainSet, TrainedText, TrainingContext, train_backbone};
 
-use super::{loop_settings, staged};
+use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{progress::Watch, workbench::Workbench};
 use tnas_pipeline::{
     codec::LatentStatistics,
     model_folder::{self, Pipeline, Trained, read_configs},
 };
-use tnas_study::hash_path;
 
 /// Copies the study's image model into the run, or trains one on the frames of its clips.
-pub fn backbone(bench: &Workbench) -> anyhow::Result<Value> {
-    let source = &bench.study.backbone;
-    let outputs = [bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")];
-    let inputs = if source.train {
+pub struct ImageBackbone;
+
+impl Stage for ImageBackbone {
+    type Output = BackboneSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let (study, source) = (&bench.study, &bench.study.backbone);
+        if !source.train {
+            anyhow::ensure!(
+                source.path.exists(),
+                "failed to read the backbone {}: there is no such folder; set backbone.path",
+                source.path.display()
+            );
+            return Inputs::new().file(&source.path).setting("backbone.text_layer", &source.text_layer);
+        }
         // Only the configs are read.
         let (backbone, text) = read_configs(&source.path)?;
-        let study = &bench.study;
-        let mut inputs = vec![
-            json!(backbone.config),
-            json!((&text, source.text_layer)),
-            json!(source.training),
-            json!(bench.data_key),
-            json!(study.seed),
-        ];
-        if *backbone.parameterisation != Parameterisation::default() {
-            inputs.push(json!(backbone.parameterisation.config().options()));
-        }
-        json!(inputs)
-    } else {
-        let hash = hash_path(&source.path)
-            .with_context(|| format!("failed to read the backbone {}", source.path.display()))?;
-        json!([hash, source.text_layer])
-    };
-    staged(&bench.run, "backbone", &inputs, &outputs, &["backbone"], || {
-        if source.train { train(bench) } else { copy(bench) }
-    })
+        let inputs = Inputs::new()
+            .contents("clips", &bench.data_key)
+            .setting("seed", &study.seed)?
+            .setting("backbone.config", &backbone.config)?
+            .setting("backbone.text_encoder", &text)?
+            .setting("backbone.text_layer", &source.text_layer)?
+            .setting("backbone.training", &source.training)?;
+        inputs.setting("backbone.scheduler", backbone.parameterisation.config().options())
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<BackboneSummary> {
+        if bench.study.backbone.train { train(bench) } else { copy(bench) }
+    }
 }
 
-fn copy(bench: &Workbench) -> anyhow::Result<Value> {
+/// Trains or copies the image model, where that is not done.
+pub fn backbone(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
+    up_to_date(bench, &ImageBackbone)
+}
+
+fn copy(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let folder = &bench.study.backbone.path;
     let mut pipeline = Pipeline::read(folder)?;
     let unet = model_folder::read_unet(folder, &bench.device)?;
@@ -58,7 +75,14 @@ fn copy(bench: &Workbench) -> anyhow::Result<Value> {
     check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;
     pipeline.write(&bench.run.backbone(), &unet, &text, &genotype, Trained::default())?;
     LatentStatistics::read(folder)?.write(&bench.run.backbone())?;
-    Ok(json!({"trained": false, "parameters": unet.count(), "text_parameters": text.count(), "text_layer": layer}))
+    Ok(BackboneSummary {
+        trained: false,
+        steps: None,
+        parameters: unet.count(),
+        text_parameters: text.count(),
+        text_layer: Some(layer.name().into()),
+        loading: None,
+    })
 }
 
 /// Missing, extra and misshapen weights are errors.
@@ -70,8 +94,8 @@ fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Par
     model_folder::check_weights(text, &[&graph], str::to_owned)
 }
 
-fn train(bench: &Workbench) -> anyhow::Result<Value> {
-    let settings = &bench.study.backbone.training;
+fn train(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
+    let recipe = &bench.study.backbone.training;
     let (backbone, text_config) = read_configs(&bench.study.backbone.path)?;
     let words = Tokenizer::from_captions(&bench.captions);
     let text_config = text_config.for_vocabulary(words.vocabulary_size(), words.max_length(), words.eos_id());
@@ -86,24 +110,24 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
     let text_graph = encoder.graph(1, captions.length)?;
     let mut parameters = Parameters::new(&bench.device);
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
-    let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, settings.ema_decay);
-    let run = loop_settings(&bench.run, "backbone", settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
-    train_backbone(
-        &backbone,
-        &encoder,
-        &mut set,
-        &latents.train,
-        &captions,
-        settings,
-        bench.study.seed,
-        &run,
-        &mut watch,
-    )?;
+    let mut set = TrainSet::new(parameters, |_| true, &recipe.optimizer, recipe.ema_decay);
+    let run = loop_settings(&bench.run, "backbone", recipe.steps);
+    let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?;
+    let encoded = TrainedText { encoder, captions };
+    let context = TrainingContext {
+        backbone: &backbone,
+        text: &encoded,
+        data: &latents.train,
+        held_out: None,
+        seed: bench.study.seed,
+        run: &run,
+        observer: &mut watch,
+    };
+    train_backbone(context, &mut set, recipe)?;
     let averaged = set.averaged();
     let (unet, text) = (averaged.extract(&unet_graph)?, averaged.extract(&text_graph)?);
-    let pipeline = Pipeline { backbone, encoder, tokenizer };
-    let shift = settings.flow.shift.factor(height, width);
+    let pipeline = Pipeline { backbone, encoder: encoded.encoder, tokenizer };
+    let shift = recipe.flow.shift.factor(height, width);
     pipeline.write(
         &bench.run.backbone(),
         &unet,
@@ -112,7 +136,12 @@ fn train(bench: &Workbench) -> anyhow::Result<Value> {
         Trained { shift: Some(shift), first_frame: false },
     )?;
     LatentStatistics::new(latents.statistics).write(&bench.run.backbone())?;
-    Ok(
-        json!({"trained": true, "steps": settings.steps, "parameters": unet.count(), "text_parameters": text.count(), "loading": watch.loading()}),
-    )
+    Ok(BackboneSummary {
+        trained: true,
+        steps: Some(recipe.steps),
+        parameters: unet.count(),
+        text_parameters: text.count(),
+        text_layer: None,
+        loading: Some(watch.loading()),
+    })
 }

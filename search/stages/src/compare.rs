@@ -1,73 +1,112 @@
 //! The winner compared with other architectures, trained alike.
 
-use std::collections::BTreeMap;
+mod standing;
+
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use tnas_graph::Cost;
 use tnas_network::stream;
+use tnas_record::{Comparison, ContenderRow, ObjectiveSet, Verdicts};
 use tnas_space::{Choice, Genome, Genotype, SearchSpace};
-use tnas_study::hash_path;
 use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 
+use self::standing::{Compared, Ranges, dominates, range_of, standing};
 use super::{
+    Inputs, Stage,
     finetune::{train_arm, write_pipeline},
     front::Here,
-    staged,
     supernet::held_out,
+    up_to_date,
 };
-use crate::{measuring::Subjects, progress::interrupted, workbench::Workbench};
+use crate::{measuring::Subjects, progress::interrupted, recorded, workbench::Workbench};
 
-/// Times that each arm's latency is measured, by turns.
+/// Times that each arm is measured, the arms alternating.
 const ROUNDS: usize = 3;
 
 /// Genotypes tried for each random arm of the winner's size.
 const DRAWS: usize = 20_000;
 
-/// Standard errors to either side of a difference that counts as none: 95 % of the normal distribution.
-const SIGMAS: f64 = 1.96;
-
 /// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention
 /// everywhere, the hand-made rule of 1-D operators at high and 3-D ones at low resolution, random architectures of the winner's
 /// size, and the study's own. Says which the winner dominates, and by which it is dominated.
-pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let (study, asked) = (&bench.study, &bench.study.compare);
-    let settings =
-        FinetuneSettings { steps: asked.steps.unwrap_or(study.finetune.steps), ..study.finetune.clone() };
-    let compared = (&study.search.flow, study.search.batch, study.search.compared_clips);
-    let target = (&study.profile.target, study.profile.threads);
-    let supernet = hash_path(bench.run.supernet())?;
-    let inputs =
-        json!([winner.to_string(), settings, asked, compared, target, supernet, bench.noised_data(), study.seed]);
-    let subjects = Subjects::open(bench)?;
-    let arms = arms(bench, &subjects, winner)?;
-    let stages: Vec<String> = arms.iter().map(|arm| format!("compare-{}", arm.name)).collect();
-    let names: Vec<&str> = stages.iter().map(String::as_str).collect();
-    staged(&bench.run, "compare", &inputs, &[bench.run.path("models/compared/winner/unet")], &names, || {
+pub struct Compare {
+    subjects: Subjects,
+    /// The winner first.
+    arms: Vec<Arm>,
+}
+
+impl Compare {
+    fn settings(bench: &Workbench) -> FinetuneSettings {
+        let (study, asked) = (&bench.study, &bench.study.compare);
+        let mut settings = study.finetune.clone();
+        settings.training.steps = asked.steps.unwrap_or(settings.training.steps);
+        settings
+    }
+}
+
+impl Stage for Compare {
+    type Output = Comparison;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let (study, search) = (&bench.study, &bench.study.search);
+        let winner = self.arms.first().map(|arm| arm.genotype.to_string());
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .setting("winner", &winner)?
+            .setting("finetune", &Self::settings(bench))?
+            .setting("compare", &study.compare)?
+            .setting("search.objectives", &search.objectives)?
+            .setting("search.flow", &search.flow)?
+            .setting("search.batch", &search.batch)?
+            .setting("search.compared_clips", &search.compared_clips)?
+            .setting("profile.target", &study.profile.target)?
+            .setting("profile.threads", &study.profile.threads)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("models/compared/winner/unet")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        self.arms.iter().map(|arm| format!("compare-{}", arm.name)).collect()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<Comparison> {
+        let (study, asked, settings) = (&bench.study, &bench.study.compare, Self::settings(bench));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let clips = held_out(bench, &model, &latents, study.search.compared_clips)?;
         let mut losses = Vec::new();
-        for (arm, stage) in arms.iter().zip(&stages) {
-            let trained = train_arm(bench, &model, &latents, &clips, &settings, stage, &arm.genotype)?;
+        for (arm, stage) in self.arms.iter().zip(self.checkpoints()) {
+            let trained = train_arm(bench, &model, &latents, &clips, &settings, &stage, &arm.genotype)?;
             let folder = bench.run.model(&format!("compared/{}", arm.name));
             let first_frame = settings.first_frame > 0.0;
             write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;
             losses.push(trained.loss);
         }
-        let latencies = latencies(bench, &subjects, &arms)?;
-        let results: Vec<Compared> =
-            arms.iter().zip(&losses).zip(&latencies).map(|((arm, loss), ms)| Compared { arm, loss, ms }).collect();
-        let told = told(&results, asked.size_tolerance, settings.steps);
-        print(&told);
-        Ok(told)
-    })
+        let measured = measured(bench, &self.subjects, &self.arms)?;
+        let contender = |((arm, loss), measured)| Contender { arm, loss, measured };
+        let results: Vec<Contender> = self.arms.iter().zip(&losses).zip(&measured).map(contender).collect();
+        let objectives = study.search.objectives.set();
+        let figures = figures(&objectives, &results, asked.size_tolerance, settings.training.steps)?;
+        print(&figures);
+        Ok(figures)
+    }
+}
+
+/// Compares the winner, where that is not done.
+pub fn compare(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Comparison> {
+    let subjects = Subjects::open(bench)?;
+    let arms = arms(bench, &subjects, winner)?;
+    up_to_date(bench, &Compare { subjects, arms })
 }
 
 /// What is compared.
 struct Arm {
     name: String,
     genotype: Genotype,
-    /// Weights of the whole network.
-    parameters: u64,
+    /// Work of the whole network.
+    cost: Cost,
     random: bool,
 }
 
@@ -76,8 +115,8 @@ fn arms(bench: &Workbench, subjects: &Subjects, winner: &Genotype) -> anyhow::Re
     let sizes = Sizes::new(subjects)?;
     let size = sizes.of(&space.genome(winner)?);
     let arm = |name: &str, genotype: Genotype| -> anyhow::Result<Arm> {
-        let parameters = tnas_graph::cost(&subjects.graph(&genotype)?).parameters;
-        Ok(Arm { name: name.into(), genotype, parameters, random: false })
+        let cost = tnas_graph::cost(&subjects.graph(&genotype)?);
+        Ok(Arm { name: name.into(), genotype, cost, random: false })
     };
     let mut arms = vec![arm("winner", winner.clone())?, arm("none", Genotype::none())?];
     let nearest = |genomes: Vec<Genome>| genomes.into_iter().min_by_key(|genome| sizes.of(genome).abs_diff(size));
@@ -189,119 +228,114 @@ fn hand_rule(space: &SearchSpace) -> Vec<Genome> {
         .collect()
 }
 
-/// Milliseconds of an arm, over several measurements.
-#[derive(Clone, Copy)]
-struct Milliseconds {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-/// Each arm's latency by turns; none where the target is not this machine.
-fn latencies(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Result<Vec<Option<Milliseconds>>> {
-    let Some(mut here) = Here::open(bench, subjects)? else { return Ok(vec![None; arms.len()]) };
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); arms.len()];
+/// Each arm's measured objectives, arms alternating.
+fn measured(bench: &Workbench, subjects: &Subjects, arms: &[Arm]) -> anyhow::Result<Vec<Ranges>> {
+    let Some(mut here) = Here::open(bench, subjects)? else { return Ok(vec![Ranges::new(); arms.len()]) };
+    let mut values: Vec<BTreeMap<String, Vec<f64>>> = vec![BTreeMap::new(); arms.len()];
     for _ in 0..ROUNDS {
-        for (arm, times) in arms.iter().zip(&mut times) {
-            times.extend(here.time(&arm.genotype)?.map(|(ms, _)| ms));
+        for (arm, values) in arms.iter().zip(&mut values) {
+            for (name, value) in here.values(&arm.genotype)?.map(|(values, _)| values).unwrap_or_default() {
+                values.entry(name).or_default().push(value);
+            }
             if interrupted() {
                 anyhow::bail!(crate::Interrupted { stage: "compare".into() });
             }
         }
     }
-    let of = |mut times: Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        let (&least, &most) = (times.first()?, times.last()?);
-        Some(Milliseconds { median: times[times.len() / 2], least, most })
+    let ranges = |values: BTreeMap<String, Vec<f64>>| {
+        values.into_iter().filter_map(|(name, values)| Some((name, range_of(values)?))).collect()
     };
-    Ok(times.into_iter().map(of).collect())
+    Ok(values.into_iter().map(ranges).collect())
 }
 
-struct Compared<'a> {
+/// An arm with its results.
+struct Contender<'a> {
     arm: &'a Arm,
     loss: &'a HeldOutLoss,
-    ms: &'a Option<Milliseconds>,
+    measured: &'a Ranges,
 }
 
-/// Which of two is better in one respect, beyond what chance explains: −1 the first, 1 the second.
-fn sign(difference: f64, error: f64) -> i8 {
-    if difference.abs() <= error { 0 } else { difference.signum() as i8 }
+impl Contender<'_> {
+    fn compared(&self) -> Compared<'_> {
+        Compared { cost: &self.arm.cost, loss: self.loss, measured: self.measured }
+    }
 }
 
-/// How the winner stands to another in loss and latency.
-fn standing(winner: &Compared, other: &Compared) -> [i8; 2] {
-    let paired = Paired::new(winner.loss, other.loss);
-    let loss = sign(paired.difference, SIGMAS * paired.standard_error);
-    let latency = match (winner.ms, other.ms) {
-        (Some(a), Some(b)) if a.most < b.least => -1,
-        (Some(a), Some(b)) if b.most < a.least => 1,
-        _ => 0,
-    };
-    [loss, latency]
-}
-
-/// Better in one respect at least, and in none worse.
-fn dominates(standing: [i8; 2]) -> bool {
-    standing.contains(&-1) && !standing.contains(&1)
-}
-
-fn told(results: &[Compared], tolerance: f64, steps: u64) -> Value {
+fn figures(
+    objectives: &ObjectiveSet,
+    results: &[Contender],
+    tolerance: f64,
+    steps: u64,
+) -> anyhow::Result<Comparison> {
     let winner = &results[0];
-    let mut random: Vec<&Compared> = results.iter().filter(|one| one.arm.random).collect();
+    let mut random: Vec<&Contender> = results.iter().filter(|one| one.arm.random).collect();
     random.sort_by(|a, b| a.loss.mean.total_cmp(&b.loss.mean));
     // Of two in the middle the better one.
     let median = random.get(random.len().saturating_sub(1) / 2).map(|one| one.arm.name.clone());
-    let mut verdicts: BTreeMap<&str, Vec<&str>> = [("dominated_by", vec![]), ("dominates", vec![])].into();
+    let mut verdicts = Verdicts { dominated_by: Vec::new(), dominates: Vec::new() };
     let mut rows = Vec::new();
     for one in results {
-        let size = one.arm.parameters as f64 / winner.arm.parameters as f64;
-        let paired = Paired::new(winner.loss, one.loss);
-        let [loss, latency] = standing(winner, one);
+        let size = one.arm.cost.parameters as f64 / winner.arm.cost.parameters as f64;
+        let standing = standing(objectives, &winner.compared(), &one.compared())?;
         let same_size = (size - 1.0).abs() <= tolerance;
-        // The image model alone has no size to keep; of the random ones the median speaks.
+        // The image model alone has no size to keep; the random ones are represented by the median.
         let counts = (same_size || one.arm.name == "none")
             && (!one.arm.random || median.as_deref() == Some(one.arm.name.as_str()));
-        if counts && dominates([loss, latency]) {
-            verdicts.entry("dominates").or_default().push(&one.arm.name);
+        let reversed: Vec<i8> = standing.iter().map(|sign| -sign).collect();
+        if counts && dominates(&standing)? {
+            verdicts.dominates.push(one.arm.name.clone());
         }
-        if counts && dominates([-loss, -latency]) {
-            verdicts.entry("dominated_by").or_default().push(&one.arm.name);
+        if counts && dominates(&reversed)? {
+            verdicts.dominated_by.push(one.arm.name.clone());
         }
-        rows.push(json!({
-            "arm": one.arm.name,
-            "genotype": one.arm.genotype.to_string(),
-            "parameters": one.arm.parameters,
-            "size": size,
-            "same_size": same_size,
-            "held_out_loss": one.loss.mean,
-            "bands": one.loss.bands,
-            "winner_minus_this": paired.difference,
-            "standard_error": paired.standard_error,
-            "clips": paired.clips,
-            "latency_ms": one.ms.map(|ms| json!({"median": ms.median, "least": ms.least, "most": ms.most})),
-            "winner_is": {"loss": loss, "latency": latency},
-        }));
+        rows.push(row(objectives, winner, one, (size, same_size), &standing));
     }
-    json!({"steps": steps, "size_tolerance": tolerance, "rows": rows, "random_median": median, "verdicts": verdicts})
+    Ok(Comparison { steps, size_tolerance: tolerance, rows, random_median: median, verdicts })
+}
+
+fn row(
+    objectives: &ObjectiveSet,
+    winner: &Contender,
+    one: &Contender,
+    (size, same_size): (f64, bool),
+    standing: &[i8],
+) -> ContenderRow {
+    let paired = Paired::new(winner.loss, one.loss);
+    let standing: BTreeMap<String, i8> =
+        objectives.iter().map(|objective| objective.name.to_string()).zip(standing.iter().copied()).collect();
+    ContenderRow {
+        arm: one.arm.name.clone(),
+        genotype: one.arm.genotype.to_string(),
+        parameters: one.arm.cost.parameters,
+        size,
+        same_size,
+        held_out_loss: one.loss.mean,
+        bands: recorded::bands(&one.loss.bands),
+        winner_minus_this: paired.difference,
+        standard_error: paired.standard_error,
+        clips: paired.clips,
+        measured: one.measured.clone(),
+        winner_is: standing,
+    }
 }
 
 /// The rows and the verdict on the terminal.
-fn print(told: &Value) {
-    let number = |value: &Value, digits: usize| value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"));
-    for row in told["rows"].as_array().into_iter().flatten() {
+fn print(figures: &Comparison) {
+    for row in &figures.rows {
+        let median = |(name, range): (&String, &tnas_record::MeasuredRange)| format!("{name} {:.2}", range.median);
+        let medians: Vec<String> = row.measured.iter().map(median).collect();
         eprintln!(
-            "{:>24}  loss {}  winner − this {:>8} ± {}  {:>7} ms  {} parameters",
-            row["arm"].as_str().unwrap_or("?"),
-            number(&row["held_out_loss"], 4),
-            number(&row["winner_minus_this"], 4),
-            number(&row["standard_error"], 4),
-            number(&row["latency_ms"]["median"], 2),
-            row["parameters"]
+            "{:>24}  loss {:.4}  winner − this {:>8.4} ± {:.4}  {}  {} parameters",
+            row.arm,
+            row.held_out_loss,
+            row.winner_minus_this,
+            row.standard_error,
+            if medians.is_empty() { "not measured".into() } else { medians.join("  ") },
+            row.parameters
         );
     }
-    for (key, words) in [("dominates", "the winner dominates"), ("dominated_by", "it is dominated by")] {
-        let names = told["verdicts"][key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let names: Vec<&str> = names.collect();
+    let Verdicts { dominates, dominated_by } = &figures.verdicts;
+    for (names, words) in [(dominates, "the winner dominates"), (dominated_by, "it is dominated by")] {
         eprintln!("{words}: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
     }
 }
@@ -309,13 +343,6 @@ fn print(told: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn domination_needs_a_gain_and_forbids_a_loss() {
-        assert!(dominates([-1, 0]) && dominates([0, -1]) && dominates([-1, -1]));
-        assert!(!dominates([0, 0]) && !dominates([-1, 1]) && !dominates([1, -1]));
-        assert_eq!([sign(-0.2, 0.1), sign(0.05, 0.1), sign(0.2, 0.1)], [-1, 0, 1]);
-    }
 
     #[test]
     fn hand_made_arms_put_each_operator_where_the_rule_says() {

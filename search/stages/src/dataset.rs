@@ -1,13 +1,15 @@
 //! The clips of a study, by the kind of data that it names.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tnas_clips::{
     BrokenFile, ClipSet, Digits, FolderClips, FolderSettings, Memory, MovingMnist, MovingMnistSettings, ShapeClips,
     ShapeSettings, Split, VideoFolder,
 };
+
+use tnas_record::BrokenFiles;
 
 use crate::settings::{DataKind, DataSettings};
 
@@ -18,7 +20,7 @@ pub struct Dataset {
     /// To validate on.
     pub validation: ClipSet,
     /// Broken files of each split.
-    pub broken: Value,
+    pub broken: BrokenFiles,
 }
 
 /// How many broken files are named on the terminal; the run's broken_files.json names them all.
@@ -31,7 +33,7 @@ const VALIDATION_CLIPS: usize = 512;
 impl Dataset {
     /// Finds the clips; what is found out about files is kept in `cache`.
     pub fn open(settings: &DataSettings, seed: u64, memory: &Memory, cache: &Path) -> anyhow::Result<Self> {
-        let endless = |train, validation| Self { train, validation, broken: json!({}) };
+        let endless = |train, validation| Self { train, validation, broken: BrokenFiles::default() };
         let (train, validation) = (settings.train_clips, settings.validation_clips);
         let counts = (train.unwrap_or(TRAIN_CLIPS), validation.unwrap_or(VALIDATION_CLIPS));
         match (settings.kind, &settings.path) {
@@ -39,7 +41,8 @@ impl Dataset {
                 let split = |name, count| folder(settings, &path.join(name), count, memory, cache);
                 let ((train, broken_train), (validation, broken_validation)) =
                     (split("train", train)?, split("val", validation)?);
-                let broken = json!({"train": broken_train, "val": broken_validation});
+                let splits = [("train", broken_train), ("val", broken_validation)];
+                let broken = BrokenFiles { splits: recorded(splits), ..BrokenFiles::default() };
                 Ok(Self { train, validation, broken })
             }
             (DataKind::MovingMnist, Some(path)) => {
@@ -53,6 +56,12 @@ impl Dataset {
             }
         }
     }
+}
+
+/// Broken files as they are recorded.
+fn recorded(splits: [(&str, Vec<BrokenFile>); 2]) -> BTreeMap<String, Vec<tnas_record::BrokenFile>> {
+    let file = |BrokenFile { file_name, reason }| tnas_record::BrokenFile { file_name, reason };
+    splits.into_iter().map(|(name, files)| (name.into(), files.into_iter().map(file).collect())).collect()
 }
 
 /// Clips that nothing is trained on: of kinds without end, `count` of a split of their own; of a folder, those of `val` and

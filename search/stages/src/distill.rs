@@ -1,15 +1,18 @@
 //! Few-step students.
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
+
 use tnas_network::Parameters;
+use tnas_record::{DistillSummary, EvaluatedArm, Summary, SweepRow, SweepSummary};
 use tnas_space::Genotype;
-use tnas_training::{AdversarialSettings, DistillMethod, Student, TimeDistribution, train_student};
+use tnas_training::{DistillMethod, DistillSettings, Student, TimeDistribution, TrainingContext, train_student};
 
 use super::{
+    Inputs, Stage,
     evaluate::evaluate_into,
     evaluator::evaluator,
     finetune::{read_winner, write_pipeline},
-    loop_settings, staged,
+    loop_settings, up_to_date,
 };
 use crate::{
     options::{DistillOptions, EvaluateOptions, SamplerChoice, StudentArm, SweepOptions},
@@ -18,11 +21,10 @@ use crate::{
     workbench::Workbench,
 };
 use tnas_pipeline::model_folder::read_unet;
-use tnas_study::hash_path;
 
 /// A few-step student of the winner's: the study's own, or one of another method or number of steps beside it.
 pub struct Variant {
-    settings: AdversarialSettings,
+    settings: DistillSettings,
     /// What its stage, figures and folder are called after; empty for the study's own.
     suffix: String,
 }
@@ -51,51 +53,83 @@ impl Variant {
 }
 
 /// Fine-tunes the winner to few steps: the study's own student.
-pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
+pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<DistillSummary> {
     distill_variant(bench, winner, &Variant::own(bench))
 }
 
 /// The same for any student; its pipeline lies beside the winner's.
-pub fn distill_variant(bench: &Workbench, winner: &Genotype, variant: &Variant) -> anyhow::Result<Value> {
-    let settings = &variant.settings;
-    let teacher = bench.run.model(&winner.arch_id().to_string());
-    let inputs = json!([settings, hash_path(&teacher)?, bench.noised_data(), bench.study.seed]);
-    let folder = bench.run.model(&variant.folder(winner));
-    let outputs = [folder.join("unet/diffusion_pytorch_model.safetensors")];
-    let stage = format!("distill{}", variant.suffix);
-    staged(&bench.run, &stage, &inputs, &outputs, &[&stage], || {
+pub struct Distill<'a> {
+    /// The teacher's architecture.
+    pub winner: &'a Genotype,
+    /// The student.
+    pub student: &'a Variant,
+}
+
+impl Stage for Distill<'_> {
+    type Output = DistillSummary;
+
+    fn variant(&self) -> String {
+        self.student.suffix.clone()
+    }
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let teacher = bench.run.model(&self.winner.arch_id().to_string());
+        Inputs::of_noised_clips(bench)?.file(teacher).setting("distill", &self.student.settings)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        let folder = bench.run.model(&self.student.folder(self.winner));
+        vec![folder.join("unet/diffusion_pytorch_model.safetensors")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![format!("{}{}", Self::NAME, self.variant())]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<DistillSummary> {
+        let (winner, settings) = (self.winner, &self.student.settings);
+        let recipe = &settings.training;
+        let stage = format!("{}{}", Self::NAME, self.variant());
+        let folder = bench.run.model(&self.student.folder(winner));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let weights = read_winner(bench, winner)?;
-        let shape = bench.denoiser_shape(settings.batch, model.features.tokens);
+        let shape = bench.denoiser_shape(recipe.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
-        let run = loop_settings(&bench.run, &stage, settings.steps);
+        let run = loop_settings(&bench.run, &stage, recipe.steps);
         let previews = Previews::new(bench, &model, &latents, winner).of_student(settings);
-        let mut watch = Watch::open(&bench.run, settings.watched(), settings.batch)?.previewing(previews);
-        train_student(
+        let mut watch = Watch::open(&bench.run, settings.watched(), recipe.clips_per_step())?.previewing(previews);
+        let context = TrainingContext {
             backbone,
-            winner,
-            &mut student,
-            &latents.train,
-            &model.features,
-            settings,
-            bench.study.seed,
-            &run,
-            &mut watch,
-        )?;
+            text: &model.features,
+            data: &latents.train,
+            held_out: None,
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_student(context, winner, &mut student, settings)?;
         write_pipeline(bench, &model, &folder, &student.generator.averaged(), winner, false)?;
-        Ok(json!({
-            "method": settings.method, "steps": settings.steps, "student_steps": settings.student_steps,
-            "folder": folder.strip_prefix(bench.run.root()).unwrap_or(&folder), "loading": watch.loading(),
-        }))
-    })
+        Ok(DistillSummary {
+            method: settings.method.name().into(),
+            steps: recipe.steps,
+            student_steps: settings.student_steps,
+            folder: folder.strip_prefix(bench.run.root()).unwrap_or(&folder).into(),
+            loading: watch.loading(),
+        })
+    }
+}
+
+/// Trains a student of the winner, where that is not done; its pipeline folder is next to the winner's.
+pub fn distill_variant(bench: &Workbench, winner: &Genotype, student: &Variant) -> anyhow::Result<DistillSummary> {
+    up_to_date(bench, &Distill { winner, student })
 }
 
 /// A student for each distribution of the times at which it is looked at, and what the evaluator says of their clips.
-pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<Value> {
+pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<SweepSummary> {
     let base = Variant::asked(bench, &args.student);
     let method = base.settings.method;
-    let of = |settings: &AdversarialSettings| match method {
+    let of = |settings: &DistillSettings| match method {
         DistillMethod::Adversarial => settings.noise,
         DistillMethod::Dmd2 => settings.scores.noise,
     };
@@ -135,20 +169,18 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyho
         ..EvaluateOptions::default()
     };
     let found = evaluate_into(bench, &asked, "evaluation/sweep")?;
-    let arms = found["arms"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Value> = distributions
-        .iter()
-        .zip(&arms)
-        .map(|(distribution, arm)| {
-            json!({"mean": distribution.mean, "deviation": distribution.deviation, "kernel_mmd": arm["metrics"]["kernel_mmd"],
-                "frechet": arm["metrics"]["frechet"]})
-        })
-        .collect();
-    let distance = |row: &&Value| row["kernel_mmd"]["estimate"].as_f64().unwrap_or(f64::INFINITY);
-    let best = rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
+    let row = |(distribution, arm): (&TimeDistribution, &EvaluatedArm)| SweepRow {
+        mean: distribution.mean.into(),
+        deviation: distribution.deviation.into(),
+        kernel_mmd: arm.metrics.get("kernel_mmd").copied(),
+        frechet: arm.metrics.get("frechet").copied(),
+    };
+    let rows: Vec<SweepRow> = distributions.iter().zip(&found.arms).map(row).collect();
+    let distance = |row: &SweepRow| row.kernel_mmd.map_or(f64::INFINITY, |distance| distance.estimate);
+    let best = rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).copied();
     let figures =
-        json!({"method": method, "student_steps": base.settings.student_steps, "rows": rows, "best": best});
-    bench.run.dir().finish(&bench.run.stage("sweep", &(), &[])?, figures.clone())?;
+        SweepSummary { method: method.name().into(), student_steps: base.settings.student_steps, rows, best };
+    bench.run.dir().finish(&bench.run.stage(SweepSummary::STAGE)?, &figures)?;
     Ok(figures)
 }
 

@@ -6,21 +6,25 @@ mod gaps;
 mod real;
 mod scoring;
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use serde_json::{Value, json};
-use tnas_clips::{Clip, SheetSettings, contact_sheet};
-use tnas_evaluation::{Measures, Memorisation, Yardstick, fitness};
+use tnas_clips::{Clip, ClipSet, SheetSettings, contact_sheet};
+use tnas_evaluation::{Evaluator, Measures, Memorisation, Yardstick, fitness};
 use tnas_network::stream;
+use tnas_record::{
+    ArmDifference, ArmSettings, EvaluateSummary, EvaluatedArm, Evaluation, FormatVersion, MetricFitness, Reference,
+};
 use tnas_study::hash_path;
 
 use self::{
     arms::{Arm, ArmKind},
-    figures::{difference, figures},
+    figures::{difference, mean, metrics},
     real::RealSets,
     scoring::{Scored, Scorer},
 };
-use super::{evaluator::read_evaluator, staged};
-use crate::{options::EvaluateOptions, workbench::Workbench};
+use super::{Inputs, Stage, evaluator::read_evaluator, up_to_date};
+use crate::{options::EvaluateOptions, recorded, workbench::Workbench};
 
 /// What a stored evaluation means; raise where it changes.
 const FORMAT_VERSION: u32 = 1;
@@ -38,54 +42,102 @@ const CONTROLS: [&str; 6] = ["shuffled frames", "frozen", "noisy", "independent 
 const CLIPS_PER_FEATURE: usize = 8;
 
 /// Evaluates models and folders of films beside real clips, and the evaluator by corrupted real clips.
-pub fn evaluate(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Value> {
+pub fn evaluate(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Evaluation> {
     evaluate_into(bench, args, FOLDER)
 }
 
 /// The same with figures and sheets in a folder of the run.
-pub fn evaluate_into(bench: &Workbench, args: &EvaluateOptions, folder: &str) -> anyhow::Result<Value> {
-    args.check()?;
-    let file = bench.run.path(&format!("{folder}/evaluation.json"));
-    let stage = if folder == FOLDER { "evaluate".to_string() } else { folder.replace('/', "-") };
-    let evaluator = read_evaluator(bench)?;
-    let arms = arms::planned(bench, args)?;
-    let clips = args.clips.unwrap_or(bench.study.samples.evaluated);
-    let seeds = if args.seeds.is_empty() { vec![bench.study.seed] } else { args.seeds.clone() };
-    let evaluator_hash = hash_path(bench.run.path("evaluator"))?;
-    let held_out = bench.held_out(2 * clips)?;
-    let unseen: Vec<String> = held_out.iter().map(tnas_clips::ClipSet::content_hash).collect::<Result<_, _>>()?;
-    let named: Vec<Value> = arms.iter().map(Arm::settings).collect();
-    let inputs = json!([
-        FORMAT_VERSION,
-        evaluator_hash,
-        bench.data_key,
-        unseen,
-        bench.study.seed,
-        [bench.study.samples.shown, bench.study.samples.upscale],
-        [json!(clips), json!(seeds), json!(args.reference), json!(args.resamples)],
-        named,
-        CONTROLS,
-    ]);
-    staged(&bench.run, &stage, &inputs, std::slice::from_ref(&file), &[], || {
-        let sets = RealSets::new(bench, args.reference, clips, &held_out)?;
-        let scorer = Scorer::new(bench, &evaluator, &evaluator_hash)?;
-        let evaluation = Evaluation { bench, args, scorer, sets, seeds, folder };
-        let found = evaluation.found(&arms)?;
-        bench.run.write_json(&format!("{folder}/evaluation.json"), &found)?;
-        Ok(json!({
-            "evaluator_hash": evaluator_hash,
-            "clips": clips,
-            "arms": arms.len(),
-            "unfit": found["fitness"].as_array().into_iter().flatten().filter(|row| row["fit"] == false)
-                .map(|row| row["metric"].clone()).collect::<Vec<_>>(),
-        }))
-    })?;
-    let text = std::fs::read(&file).context("failed to read the evaluation")?;
-    let found: Value = serde_json::from_slice(&text).context("failed to read the evaluation")?;
-    Ok(found)
+pub fn evaluate_into(bench: &Workbench, options: &EvaluateOptions, folder: &str) -> anyhow::Result<Evaluation> {
+    options.check()?;
+    let stage = Evaluate {
+        options,
+        folder,
+        evaluator: read_evaluator(bench)?,
+        evaluator_hash: hash_path(bench.run.path("evaluator"))?,
+        arms: arms::planned(bench, options)?,
+        held_out: bench.held_out(2 * options.clips.unwrap_or(bench.study.samples.evaluated))?,
+    };
+    up_to_date(bench, &stage)?;
+    let path = bench.run.path(&stage.file());
+    let found = tnas_record::read_from(&path).context("failed to read the evaluation")?;
+    found.with_context(|| format!("failed to read the evaluation: {} is gone", path.display()))
 }
 
-struct Evaluation<'a> {
+/// Arms, real clips and the evaluator, of one evaluation.
+struct Evaluate<'a> {
+    options: &'a EvaluateOptions,
+    folder: &'a str,
+    evaluator: Evaluator,
+    evaluator_hash: String,
+    arms: Vec<Arm>,
+    held_out: Vec<ClipSet>,
+}
+
+impl Evaluate<'_> {
+    /// Where its figures are written, in the run.
+    fn file(&self) -> String {
+        format!("{}/evaluation.json", self.folder)
+    }
+
+    fn clips(&self, bench: &Workbench) -> usize {
+        self.options.clips.unwrap_or(bench.study.samples.evaluated)
+    }
+
+    fn seeds(&self, bench: &Workbench) -> Vec<u64> {
+        let asked = &self.options.seeds;
+        if asked.is_empty() { vec![bench.study.seed] } else { asked.clone() }
+    }
+}
+
+impl Stage for Evaluate<'_> {
+    type Output = EvaluateSummary;
+
+    fn variant(&self) -> String {
+        let inner = self.folder.trim_start_matches(FOLDER).replace('/', "-");
+        if inner.is_empty() { String::new() } else { inner }
+    }
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let unseen = self.held_out.iter().map(ClipSet::content_hash).collect::<Result<Vec<_>, _>>()?;
+        let arms: Vec<ArmSettings> = self.arms.iter().map(Arm::settings).collect();
+        Inputs::new()
+            .file(bench.run.path("evaluator"))
+            .contents("clips", &bench.data_key)
+            .setting("held_out_clips", &unseen)?
+            .setting("format_version", &FORMAT_VERSION)?
+            .setting("seed", &bench.study.seed)?
+            .setting("samples.shown", &bench.study.samples.shown)?
+            .setting("samples.upscale", &bench.study.samples.upscale)?
+            .setting("clips_per_arm", &self.clips(bench))?
+            .setting("seeds", &self.seeds(bench))?
+            .setting("reference", &self.options.reference)?
+            .setting("resamples", &self.options.resamples)?
+            .setting("arms", &arms)?
+            .setting("controls", &CONTROLS)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path(&self.file())]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<EvaluateSummary> {
+        let clips = self.clips(bench);
+        let sets = RealSets::new(bench, self.options.reference, clips, &self.held_out)?;
+        let scorer = Scorer::new(bench, &self.evaluator, &self.evaluator_hash)?;
+        let seeds = self.seeds(bench);
+        let comparison = Comparison { bench, args: self.options, scorer, sets, seeds, folder: self.folder };
+        let found = comparison.found(&self.arms)?;
+        bench.run.write_json(&self.file(), &found)?;
+        Ok(EvaluateSummary {
+            evaluator_hash: self.evaluator_hash.clone(),
+            clips,
+            arms: self.arms.len(),
+            unfit: found.unfit().map(|metric| metric.metric.clone()).collect(),
+        })
+    }
+}
+
+struct Comparison<'a> {
     bench: &'a Workbench,
     args: &'a EvaluateOptions,
     scorer: Scorer<'a>,
@@ -97,28 +149,63 @@ struct Evaluation<'a> {
 /// A named set of clips, measured.
 struct Row {
     name: String,
-    settings: Value,
+    settings: ArmSettings,
     scored: Scored,
     measures: Measures,
 }
 
-impl Evaluation<'_> {
-    fn found(&self, arms: &[Arm]) -> anyhow::Result<Value> {
+impl Row {
+    /// With differences to the first arm, and with nearest training clips where `distances` of held-out clips are given.
+    fn recorded(&self, first: Option<&Self>, distances: Option<&Vec<f64>>) -> anyhow::Result<EvaluatedArm> {
+        let nearest = || self.scored.seeds.iter().flat_map(|set| set.nearest.iter().copied()).collect::<Vec<f64>>();
+        let memorisation = distances.map(|distances| Memorisation::new(&nearest(), distances)).transpose()?;
+        let seeds = &self.scored.seeds;
+        Ok(EvaluatedArm {
+            arm: self.name.clone(),
+            settings: self.settings.clone(),
+            clips: self.scored.len(),
+            seeds: seeds.len(),
+            metrics: metrics(&self.measures, seeds),
+            mean_frame_difference: mean(seeds, |set| &set.frame_difference),
+            warp_error: mean(seeds, |set| &set.warp_error),
+            minus_first: first.map(|first| difference(&self.measures, &first.measures)),
+            memorisation: memorisation.as_ref().map(recorded::memorisation),
+        })
+    }
+}
+
+fn recorded_fitness(found: &tnas_evaluation::Fitness) -> MetricFitness {
+    MetricFitness { metric: found.metric.to_string(), fit: found.is_fit(), blind_to: found.blind_to.clone() }
+}
+
+/// Every two arms, paired.
+fn differences(rows: &[Row]) -> Vec<ArmDifference> {
+    let pairs = (0..rows.len()).flat_map(|a| (a + 1..rows.len()).map(move |b| (&rows[a], &rows[b])));
+    let of = |(one, other): (&Row, &Row)| ArmDifference {
+        arm: one.name.clone(),
+        minus: other.name.clone(),
+        difference: difference(&one.measures, &other.measures),
+    };
+    pairs.map(of).collect()
+}
+
+impl Comparison<'_> {
+    fn found(&self, arms: &[Arm]) -> anyhow::Result<Evaluation> {
         let (bench, sets) = (self.bench, &self.sets);
         let reference = self.scorer.real(&sets.reference_name, &sets.reference, 0)?.seeds.remove(0);
         let yardstick = Yardstick::new(&reference, self.args.resamples, bench.study.seed)?;
-        let row = |name: String, settings: Value, scored: Scored| -> anyhow::Result<Row> {
+        let row = |name: String, settings: ArmSettings, scored: Scored| -> anyhow::Result<Row> {
             let measures =
                 yardstick.measure(&scored.seeds).with_context(|| format!("failed to evaluate {name}"))?;
             Ok(Row { name, settings, scored, measures })
         };
         let shown = bench.study.samples.shown;
         let real = |name: &str, clips: &[Clip]| self.scorer.real(name, clips, shown);
-        let floor = row(sets.floor_name.clone(), json!({"kind": "real"}), real(&sets.floor_name, &sets.floor)?)?;
+        let floor = row(sets.floor_name.clone(), ArmSettings::Real, real(&sets.floor_name, &sets.floor)?)?;
         let held_out = if sets.held_out.is_empty() {
             None
         } else {
-            Some(row("real, held out".into(), json!({"kind": "real"}), real("held out", &sets.held_out)?)?)
+            Some(row("real, held out".into(), ArmSettings::Real, real("held out", &sets.held_out)?)?)
         };
         let controls = self.controls(&row)?;
         let mut rows = Vec::new();
@@ -135,21 +222,9 @@ impl Evaluation<'_> {
         if held_out.is_none() {
             distances.extend(&reference.nearest);
         }
-        let told = |row: &Row, first: Option<&Row>| -> anyhow::Result<Value> {
-            let mut told = figures(&row.measures, &row.scored);
-            told["arm"] = json!(row.name);
-            told["settings"] = row.settings.clone();
-            if let Some(first) = first {
-                told["minus_first"] = difference(&row.measures, &first.measures);
-            }
-            let trained_on = held_out.is_some() && std::ptr::eq(row, &floor);
-            if !trained_on {
-                let nearest: Vec<f64> =
-                    row.scored.seeds.iter().flat_map(|set| set.nearest.iter().copied()).collect();
-                told["memorisation"] = json!(Memorisation::new(&nearest, &distances)?);
-            }
-            Ok(told)
-        };
+        // The floor's clips are training clips where there are held-out ones beside them.
+        let trained_on = held_out.is_some();
+        let described = |row: &Row| row.recorded(None, Some(&distances));
         self.write_sheets(&floor, &rows)?;
         let named: Vec<(String, Measures)> =
             controls.iter().map(|row| (row.name.clone(), row.measures.clone())).collect();
@@ -157,29 +232,29 @@ impl Evaluation<'_> {
         let roles = arms.iter().zip(&rows);
         let roles: Vec<_> =
             roles.filter_map(|(arm, row)| Some((arm.role?, row.name.as_str(), &row.measures))).collect();
-        let pairs = (0..rows.len()).flat_map(|a| (a + 1..rows.len()).map(move |b| (a, b)));
-        Ok(json!({
-            "format_version": FORMAT_VERSION,
-            "evaluator": self.scorer.described()?,
-            "clips": sets.floor.len(),
-            "reference": {"clips": sets.reference.len(), "of": sets.reference_name},
-            "seeds": self.seeds,
-            "resamples": self.args.resamples,
-            "warnings": self.warnings(&rows),
-            "floor": told(&floor, None)?,
-            "held_out": held_out.as_ref().map(|row| told(row, None)).transpose()?,
-            "arms": rows.iter().map(|row| told(row, rows.first())).collect::<anyhow::Result<Vec<_>>>()?,
-            "controls": controls.iter().map(|row| told(row, None)).collect::<anyhow::Result<Vec<_>>>()?,
-            "fitness": fit.iter().map(|f| json!({"metric": f.metric.to_string(), "fit": f.is_fit(),
-                "blind_to": f.blind_to})).collect::<Vec<_>>(),
-            "few_steps": gaps::gaps(&roles),
-            "differences": pairs.map(|(a, b)| json!({"arm": rows[a].name, "minus": rows[b].name,
-                "difference": difference(&rows[a].measures, &rows[b].measures)})).collect::<Vec<_>>(),
-        }))
+        Ok(Evaluation {
+            format_version: FormatVersion,
+            evaluator: self.scorer.identity()?,
+            clips: sets.floor.len(),
+            reference: Reference { clips: sets.reference.len(), of: sets.reference_name.clone() },
+            seeds: self.seeds.clone(),
+            resamples: self.args.resamples,
+            warnings: self.warnings(&rows),
+            floor: floor.recorded(None, Some(&distances).filter(|_| !trained_on))?,
+            held_out: held_out.as_ref().map(described).transpose()?,
+            arms: rows.iter().map(|row| row.recorded(rows.first(), Some(&distances))).collect::<Result<_, _>>()?,
+            controls: controls.iter().map(described).collect::<Result<_, _>>()?,
+            fitness: fit.iter().map(recorded_fitness).collect(),
+            few_steps: gaps::gaps(&roles),
+            differences: differences(&rows),
+        })
     }
 
     /// Real clips corrupted in one way each.
-    fn controls(&self, row: &impl Fn(String, Value, Scored) -> anyhow::Result<Row>) -> anyhow::Result<Vec<Row>> {
+    fn controls(
+        &self,
+        row: &impl Fn(String, ArmSettings, Scored) -> anyhow::Result<Row>,
+    ) -> anyhow::Result<Vec<Row>> {
         let real = &self.sets.floor;
         let mut rng = stream(self.bench.study.seed, "evaluate/controls", 0);
         let corrupted: [Vec<Clip>; CONTROLS.len()] = [
@@ -191,7 +266,7 @@ impl Evaluation<'_> {
             real.iter().map(tnas_evaluation::blurred).collect(),
         ];
         let one = |(name, clips): (&str, Vec<Clip>)| {
-            row(format!("real, {name}"), json!({"kind": "control"}), self.scorer.real(name, &clips, 0)?)
+            row(format!("real, {name}"), ArmSettings::Control, self.scorer.real(name, &clips, 0)?)
         };
         CONTROLS.into_iter().zip(corrupted).map(one).collect()
     }

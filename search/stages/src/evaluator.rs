@@ -1,18 +1,18 @@
 //! The evaluator: trained, read, tried on corrupted clips.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tnas_clips::{Clip, ClipSet};
 use tnas_evaluation::Whitening;
-use tnas_evaluation::{Evaluator, EvaluatorLabels, EvaluatorSettings, train_evaluator};
+use tnas_evaluation::{Evaluator, EvaluatorContext, EvaluatorSettings, train_evaluator};
 use tnas_graph::Graph;
-use tnas_models::EvaluatorNetwork;
 use tnas_network::{Parameters, stream};
+use tnas_record::{ControlRow, EvaluatorSummary, FormatVersion, LoadingTimes, PublishedEvaluator};
 use tnas_training::{Loading, TrainSet};
 
-use super::{loop_settings, staged};
-use crate::{progress::Watch, workbench::Workbench};
+use super::{Inputs, Stage, loop_settings, up_to_date};
+use crate::{progress::Watch, recorded, workbench::Workbench};
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};
 use tnas_study::hash_path;
 
@@ -29,12 +29,26 @@ const WHITENING_CLIPS: usize = 1000;
 const WEIGHTS: &str = "evaluator/evaluator.safetensors";
 
 /// Trains the classifier that evaluates clips, and shows that it tells real clips from corrupted ones.
-pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
-    let settings = &bench.study.evaluator;
-    let inputs = json!([settings, bench.data_key, bench.study.seed]);
-    let path = bench.run.path(WEIGHTS);
-    let outputs = [path.clone(), bench.run.path(FILE), bench.run.path(WHITENING)];
-    staged(&bench.run, "evaluator", &inputs, &outputs, &["evaluator"], || {
+pub struct TrainEvaluator;
+
+impl Stage for TrainEvaluator {
+    type Output = EvaluatorSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let inputs = Inputs::new().contents("clips", &bench.data_key).setting("seed", &bench.study.seed)?;
+        inputs.setting("evaluator", &bench.study.evaluator)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        [WEIGHTS, FILE, WHITENING].map(|name| bench.run.path(name)).into()
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<EvaluatorSummary> {
+        let (settings, path) = (&bench.study.evaluator, bench.run.path(WEIGHTS));
         let (network, labels) = Evaluator::network(&bench.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);
@@ -55,45 +69,42 @@ pub fn evaluator(bench: &Workbench) -> anyhow::Result<Value> {
                 )?)?
             }
         };
-        let (seed, loading) = (bench.study.seed, Loading::from(&bench.study.loading));
-        train_evaluator(&mut set, &network, &labels, &seen, loading, settings, seed, &run, &mut watch)?;
+        let context = EvaluatorContext {
+            network: &network,
+            labels: &labels,
+            clips: &seen,
+            loading: Loading::from(&bench.study.loading),
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_evaluator(context, &mut set, settings)?;
         save_parameters(&path, &set.averaged())?;
         let published = Published {
-            format_version: 1,
+            format_version: FormatVersion,
             evaluator_sha256: hash_path(&path)?,
             training_split_sha256: bench.train.content_hash()?,
             training_clips: bench.train.len(),
             labels: settings.told(&labels).to_vec(),
-            network: network.clone(),
+            network: recorded::network(&network),
             settings: settings.clone(),
         };
-        bench.run.write_json(FILE, &published)?;
+        bench.run.write_record(&published)?;
         let evaluator = Evaluator::new(network, published.labels, set.averaged());
         bench.run.write_json(WHITENING, &whitening(&evaluator, &seen)?)?;
         let count = bench.validation.len();
         let held_out =
             bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..count)?;
-        let mut figures = controls(bench, &read_evaluator(bench)?, &held_out)?;
-        figures["loading"] = watch.loading();
-        Ok(figures)
-    })
+        controls(bench, &read_evaluator(bench)?, &held_out, watch.loading())
+    }
 }
 
-/// What is published of an evaluator beside its weights: figures compare under one evaluator alone.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Published {
-    format_version: u32,
-    /// Of its weights' file.
-    evaluator_sha256: String,
-    /// Of all that the clips that it was trained on follow from, in order: [`tnas_clips::ClipSet::content_hash`].
-    training_split_sha256: String,
-    training_clips: usize,
-    /// Labels that it tells, each with its values.
-    labels: EvaluatorLabels,
-    network: EvaluatorNetwork,
-    settings: EvaluatorSettings,
+/// Trains the evaluator, where that is not done.
+pub fn evaluator(bench: &Workbench) -> anyhow::Result<EvaluatorSummary> {
+    up_to_date(bench, &TrainEvaluator)
 }
+
+type Published = PublishedEvaluator<EvaluatorSettings>;
 
 /// What makes distances those in deviations of real clips.
 fn whitening(evaluator: &Evaluator, seen: &ClipSet) -> anyhow::Result<Whitening> {
@@ -124,15 +135,9 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
             path.display()
         );
     }
-    let bytes = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    let published: Published =
-        serde_json::from_slice(&bytes).with_context(|| format!("failed to read {}; {again}", file.display()))?;
-    anyhow::ensure!(
-        published.format_version == 1,
-        "failed to use {}: its format version is {}, not 1; {again}",
-        file.display(),
-        published.format_version
-    );
+    let published: Option<Published> =
+        bench.run.read().with_context(|| format!("failed to read {}; {again}", file.display()))?;
+    let published = published.with_context(|| format!("failed to read {}; {again}", file.display()))?;
     let found = hash_path(&weights)?;
     anyhow::ensure!(
         published.evaluator_sha256 == found,
@@ -144,7 +149,7 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
     let (network, labels) = Evaluator::network(&bench.train, &bench.study.evaluator)?;
     let mine = &bench.study.evaluator;
     anyhow::ensure!(
-        published.network == network && published.labels == mine.told(&labels),
+        published.network == recorded::network(&network) && published.labels == mine.told(&labels),
         "failed to use the evaluator {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
          {}×{}, width {}, and labels {}; {again}",
         weights.display(),
@@ -178,7 +183,12 @@ fn in_words(labels: &[(String, Vec<String>)]) -> String {
 }
 
 /// Distances of corrupted real clips from real ones: each must be worse than real against real.
-fn controls(bench: &Workbench, evaluator: &Evaluator, clips: &[Clip]) -> anyhow::Result<Value> {
+fn controls(
+    bench: &Workbench,
+    evaluator: &Evaluator,
+    clips: &[Clip],
+    loading: LoadingTimes,
+) -> anyhow::Result<EvaluatorSummary> {
     let (a, b) = clips.split_at(clips.len() / 2);
     let real = evaluator.evaluate(a)?;
     let mut rng = stream(bench.study.seed, "controls", 0);
@@ -186,7 +196,7 @@ fn controls(bench: &Workbench, evaluator: &Evaluator, clips: &[Clip]) -> anyhow:
     let mut add = |name: &str, clips: &[Clip]| -> anyhow::Result<f64> {
         let evaluated = evaluator.evaluate(clips)?;
         let distance = tnas_evaluation::frechet_distance(&evaluated.features, &real.features)?;
-        arms.push(json!({"clips": name, "frechet": distance, "accuracy": evaluated.accuracy}));
+        arms.push(ControlRow { clips: name.into(), frechet: distance, accuracy: evaluated.accuracy });
         Ok(distance)
     };
     let floor = add("real", b)?;
@@ -195,10 +205,11 @@ fn controls(bench: &Workbench, evaluator: &Evaluator, clips: &[Clip]) -> anyhow:
     let noisy: Vec<_> = b.iter().map(|clip| tnas_evaluation::noisy(clip, &mut rng, 0.3)).collect();
     let worst = [add("shuffled", &shuffled)?, add("frozen", &frozen)?, add("noisy", &noisy)?];
     let valid = worst.iter().all(|&distance| distance > floor);
-    Ok(json!({
-        "evaluator_hash": hash_path(bench.run.path("evaluator"))?,
-        "floor": floor,
-        "controls": arms,
-        "controls_worse_than_floor": valid,
-    }))
+    Ok(EvaluatorSummary {
+        evaluator_hash: hash_path(bench.run.files().evaluator())?,
+        floor,
+        controls: arms,
+        controls_worse_than_floor: valid,
+        loading,
+    })
 }

@@ -1,36 +1,61 @@
 //! Training of the winner.
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
+
 use tnas_network::Parameters;
+use tnas_record::{FinetuneSummary, LoadingTimes, TrainedArm};
 use tnas_space::Genotype;
-use tnas_training::{FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, finetune as train};
+use tnas_training::{
+    FinetuneSettings, HeldOut, HeldOutLoss, Paired, TEMPORAL_PREFIX, TrainSet, TrainingContext, finetune as train,
+};
 
 use super::{
-    loop_settings, staged,
+    Inputs, Stage, loop_settings,
     supernet::{held_out, read_supernet, teacher},
+    up_to_date,
 };
 use crate::{
     previews::Previews,
     progress::Watch,
+    recorded,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::{
     codec::LatentStatistics,
     model_folder::{self, read_unet, save_parameters},
 };
-use tnas_study::hash_path;
 
 /// Trains the winner, and with the same steps, data and spatial weights the genotypes that it is compared with.
-pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let id = winner.arch_id().to_string();
-    let settings = &bench.study.finetune;
-    let supernet = hash_path(bench.run.supernet())?;
-    let search = &bench.study.search;
-    let compared = (&search.flow, search.batch, search.compared_clips);
-    let inputs = json!([winner.to_string(), settings, compared, supernet, bench.noised_data(), bench.study.seed]);
-    let checkpoints = ["finetune-winner", "finetune-none", "finetune-teacher"];
-    let outputs = [bench.run.model(&id).join("unet/diffusion_pytorch_model.safetensors")];
-    staged(&bench.run, "finetune", &inputs, &outputs, &checkpoints, || {
+pub struct Finetune<'a> {
+    /// The winner.
+    pub winner: &'a Genotype,
+}
+
+impl Stage for Finetune<'_> {
+    type Output = FinetuneSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let search = &bench.study.search;
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.supernet())
+            .setting("winner", &self.winner.to_string())?
+            .setting("finetune", &bench.study.finetune)?
+            .setting("search.flow", &search.flow)?
+            .setting("search.batch", &search.batch)?
+            .setting("search.compared_clips", &search.compared_clips)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        let folder = bench.run.model(&self.winner.arch_id().to_string());
+        vec![folder.join("unet/diffusion_pytorch_model.safetensors")]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        ["winner", "none", "teacher"].map(|arm| format!("finetune-{arm}")).into()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<FinetuneSummary> {
+        let (winner, settings) = (self.winner, &bench.study.finetune);
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let space = bench.space(&model.pipeline.backbone)?;
         let teacher = teacher(bench, &model.pipeline.backbone, &space, &model)?;
@@ -45,20 +70,29 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
         let figures = |index: usize| {
             let (name, genotype) = &arms[index];
             let paired = Paired::new(&losses[0], &losses[index]);
-            json!({
-                "arm": name,
-                "genotype": genotype.to_string(),
-                "held_out_loss": losses[index].mean,
-                "bands": losses[index].bands,
-                "winner_minus_this": paired.difference,
-                "standard_error": paired.standard_error,
-                "clips": paired.clips,
-                "loading": loading[index],
-            })
+            TrainedArm {
+                arm: (*name).into(),
+                genotype: genotype.to_string(),
+                held_out_loss: losses[index].mean,
+                bands: recorded::bands(&losses[index].bands),
+                winner_minus_this: paired.difference,
+                standard_error: paired.standard_error,
+                clips: paired.clips,
+                loading: loading[index],
+            }
         };
-        Ok(json!({"steps": settings.steps, "spatial_rate": settings.spatial_rate, "lora_rank": settings.lora_rank,
-            "arms": (0..arms.len()).map(figures).collect::<Vec<_>>()}))
-    })
+        Ok(FinetuneSummary {
+            steps: settings.training.steps,
+            spatial_rate: settings.spatial_rate,
+            lora_rank: settings.lora_rank,
+            arms: (0..arms.len()).map(figures).collect(),
+        })
+    }
+}
+
+/// Trains the winner and what it is compared with, where that is not done.
+pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<FinetuneSummary> {
+    up_to_date(bench, &Finetune { winner })
 }
 
 fn arm(
@@ -68,7 +102,7 @@ fn arm(
     compared: &HeldOut,
     name: &str,
     genotype: &Genotype,
-) -> anyhow::Result<(HeldOutLoss, Value)> {
+) -> anyhow::Result<(HeldOutLoss, LoadingTimes)> {
     let stage = format!("finetune-{name}");
     let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
     if name == "winner" {
@@ -87,7 +121,7 @@ pub struct Trained {
     /// Their loss on the clips compared on.
     pub loss: HeldOutLoss,
     /// What loading cost.
-    pub loading: Value,
+    pub loading: LoadingTimes,
 }
 
 /// Takes an architecture out of the supernet and trains it on; `stage` names its checkpoint and figures.
@@ -106,29 +140,28 @@ pub fn train_arm(
     let spatial = settings.spatial_rate;
     let whole = spatial > 0.0 && settings.lora_rank == 0;
     let trains = |name: &str| whole || name.starts_with(TEMPORAL_PREFIX);
-    let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+    let recipe = &settings.training;
+    let mut set = TrainSet::new(parameters, trains, &recipe.optimizer, recipe.ema_decay);
     if settings.lora_rank > 0 {
         set.adapt(settings.lora_rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
     }
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
-    let run = loop_settings(&bench.run, stage, settings.steps);
-    let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?;
+    let run = loop_settings(&bench.run, stage, recipe.steps);
+    let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?;
     if stage == "finetune-winner" {
         watch = watch.previewing(Previews::new(bench, model, latents, genotype));
     }
-    train(
+    let context = TrainingContext {
         backbone,
-        genotype,
-        &mut set,
-        &latents.train,
-        &model.features,
-        Some(compared),
-        settings,
-        bench.study.seed,
-        &run,
-        &mut watch,
-    )?;
+        text: &model.features,
+        data: &latents.train,
+        held_out: Some(compared),
+        seed: bench.study.seed,
+        run: &run,
+        observer: &mut watch,
+    };
+    train(context, genotype, &mut set, settings)?;
     let weights = set.averaged();
     let loss = compared.loss(&weights, |shape| Ok(backbone.denoiser(genotype, shape)?))?;
     Ok(Trained { weights, loss, loading: watch.loading() })

@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rand::seq::SliceRandom;
-use serde_json::{Value, json};
+use tnas_graph::Graph;
 use tnas_latency::{
     Accuracy, ArchFeatures, CandidateModel, DeviceModel, FitSettings, MacsFit, MemoryPredictor, OneHotFit,
-    Prediction, Profile, Related, SourceAgreement, SourceDevice, SpaceBlocks, TransferPredictor, most_telling,
+    Prediction, Profile, Related, SourceDevice, SpaceBlocks, TransferPredictor, most_telling,
 };
 use tnas_network::stream;
+use tnas_record::{LatencyPoint, LatencySummary};
 use tnas_space::{Genotype, SearchSpace};
-use tnas_study::hash_path;
 
 use super::{
+    Inputs, Stage,
     profile::{target_path, target_profile},
-    staged,
+    up_to_date,
 };
-use crate::{measuring::Subjects, workbench::Workbench};
+use crate::{measuring::Subjects, recorded, workbench::Workbench};
 
 /// What was learned of the target device.
 pub struct Predictor {
@@ -26,19 +27,29 @@ pub struct Predictor {
 }
 
 /// Learns the target device's latency from its profile, and says how well on held-out architectures.
-pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
-    let (path, source) = (Predictor::file(bench)?, target_path(bench)?);
-    let profile = target_profile(bench)?;
-    let settings = &bench.study.latency;
-    let sources = settings.sources.iter().map(hash_path).collect::<Result<Vec<_>, _>>()?;
-    let inputs = json!([
-        hash_path(&source)?,
-        bench.study.profile.held_out,
-        bench.study.seed,
-        settings.measurements,
-        sources
-    ]);
-    staged(&bench.run, "latency", &inputs, std::slice::from_ref(&path), &[], || {
+pub struct Latency;
+
+impl Stage for Latency {
+    type Output = LatencySummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let settings = &bench.study.latency;
+        let inputs = Inputs::new().file(target_path(bench)?);
+        settings
+            .sources
+            .iter()
+            .fold(inputs, Inputs::file)
+            .setting("profile.held_out", &bench.study.profile.held_out)?
+            .setting("latency.measurements", &settings.measurements)?
+            .setting("seed", &bench.study.seed)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        Predictor::file(bench).into_iter().collect()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<LatencySummary> {
+        let (path, profile, settings) = (Predictor::file(bench)?, target_profile(bench)?, &bench.study.latency);
         let data = Data::read(bench, &profile)?;
         let sources = data.sources(&settings.sources)?;
         let (train, test) = data.split(bench, settings.measurements);
@@ -58,21 +69,26 @@ pub fn latency(bench: &Workbench) -> anyhow::Result<Value> {
             memory: data.memory(&profile, &all)?,
         };
         model.save(&path)?;
-        let rank = |source: &SourceAgreement| json!({"device": source.device, "agreement": source.agreement});
-        Ok(json!({
-            "device": profile.fingerprint.describe(),
-            "clock": profile.quantity,
-            "trained_on": train.len(),
-            "accuracy": tried.accuracy,
-            "accuracy_of_macs_fit": tried.macs_fit,
-            "accuracy_of_one_hot_fit": tried.one_hot_fit,
-            "coverage_90": tried.accuracy.and_then(|accuracy| accuracy.coverage),
-            "noise_floor": profile.noise_floor(),
-            "memory": model.memory,
-            "sources": model.latency.sources.iter().map(rank).collect::<Vec<_>>(),
-            "held_out_points": tried.points,
-        }))
-    })
+        let accuracy = |found: &Option<Accuracy>| found.as_ref().map(recorded::accuracy);
+        Ok(LatencySummary {
+            device: profile.fingerprint.describe(),
+            clock: recorded::clock(profile.quantity),
+            trained_on: train.len(),
+            accuracy: accuracy(&tried.accuracy),
+            accuracy_of_macs_fit: accuracy(&tried.macs_fit),
+            accuracy_of_one_hot_fit: accuracy(&tried.one_hot_fit),
+            coverage_90: tried.accuracy.and_then(|accuracy| accuracy.coverage),
+            noise_floor: profile.noise_floor(),
+            memory: model.memory.as_ref().map(recorded::memory),
+            sources: model.latency.sources.iter().map(recorded::similar_device).collect(),
+            held_out_points: tried.points,
+        })
+    }
+}
+
+/// Learns the target device's latency, where that is not done.
+pub fn latency(bench: &Workbench) -> anyhow::Result<LatencySummary> {
+    up_to_date(bench, &Latency)
 }
 
 /// Measured architectures with what is known of them.
@@ -224,7 +240,7 @@ pub struct Tried {
     /// A table of (slot, choice).
     pub one_hot_fit: Option<Accuracy>,
     /// Each tested architecture.
-    pub points: Vec<Value>,
+    pub points: Vec<LatencyPoint>,
 }
 
 impl Tried {
@@ -238,8 +254,8 @@ impl Tried {
         let by_table: Vec<f64> = test_x.iter().map(|x| table.predict_ms(x)).collect();
         let some = |accuracy: Accuracy| (!test_y.is_empty()).then_some(accuracy);
         let point = |((p, y), line): ((&Prediction, &f64), &f64)| {
-            json!({"measured_ms": y, "predicted_ms": p.mean_ms, "low_ms": p.low_ms, "high_ms": p.high_ms,
-                "macs_fit_ms": line})
+            let Prediction { mean_ms: predicted_ms, low_ms, high_ms, .. } = *p;
+            LatencyPoint { measured_ms: *y, predicted_ms, low_ms, high_ms, macs_fit_ms: *line }
         };
         Ok(Self {
             accuracy: some(Accuracy::of_predictions(&test_y, &predictions)),
@@ -270,14 +286,14 @@ impl Predictor {
         &self.device
     }
 
+    /// Expected milliseconds of a graph.
+    pub fn latency_ms(&self, genome: &[u16], graph: &Graph) -> f64 {
+        self.model.latency.mean_ms(&ArchFeatures::new("", genome, graph))
+    }
+
     /// What it predicts of a space's genomes, without their graphs.
     pub fn candidates(&self, blocks: SpaceBlocks) -> CandidateModel {
         CandidateModel::new(&self.model, blocks)
-    }
-
-    /// Whether there is a memory model.
-    pub fn measures_memory(&self) -> bool {
-        self.model.memory.is_some()
     }
 
     /// What was seen not to fit the device.

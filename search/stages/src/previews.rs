@@ -4,7 +4,7 @@ use tnas_clips::{Clip, SheetSettings, contact_sheet};
 use tnas_network::Parameters;
 use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
-use tnas_training::{AdversarialSettings, GenerateSettings, generate};
+use tnas_training::{DistillSettings, GenerateSettings, VideoModel, generate};
 
 use crate::workbench::{ImageModel, Latents, Workbench};
 
@@ -34,7 +34,7 @@ impl<'a> Previews<'a> {
     }
 
     /// At a student, which takes its own few.
-    pub fn of_student(mut self, settings: &AdversarialSettings) -> Self {
+    pub fn of_student(mut self, settings: &DistillSettings) -> Self {
         let (steps, sampler, shift) = (settings.student_steps, Sampler::Renoise, settings.shift);
         self.how = GenerateSettings { steps, sampler, shift, guidance: 1.0, ..self.how };
         self
@@ -53,7 +53,8 @@ impl<'a> Previews<'a> {
         let like = bench.validation.clips(0..count)?;
         let captions: Vec<usize> = like.iter().map(|clip| bench.caption_index(&clip.caption)).collect();
         let (backbone, text, shape) = (&self.model.pipeline.backbone, &self.model.features, bench.clip_shape());
-        let data = generate(backbone, &self.genotype, weights, text, &captions, shape, &self.how, |_| {})?;
+        let model = VideoModel { backbone, genotype: &self.genotype, parameters: weights, text };
+        let data = generate(&model, &captions, shape, &self.how, |_| {})?;
         let clips: Vec<Clip> = data
             .iter()
             .zip(&like)

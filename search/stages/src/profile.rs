@@ -1,77 +1,127 @@
 //! Measured latencies of architectures.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use rand::{Rng, RngExt};
-use serde_json::{Value, json};
 use tnas_latency::{
     Fingerprint, Measurement, MeasurementKind, Plan, PlanSettings, Profile, Quality, SpaceBlocks, load_of_others,
     plan,
 };
 use tnas_network::stream;
+use tnas_record::ProfileSummary;
 use tnas_space::{Genome, Genotype, SearchSpace};
-use tnas_study::hash_path;
 
-use super::staged;
+use super::{
+    Inputs, Stage,
+    pipeline_parts::{self, Part, parts},
+    up_to_date,
+};
 use crate::{
     measuring::{Measurer, Subjects, Target},
     progress::{Bar, interrupted},
+    recorded,
     workbench::Workbench,
 };
 
 /// Measures architectures of the space, each in a process of its own, by every runtime that the study names.
-pub fn profile(bench: &Workbench) -> anyhow::Result<Value> {
+pub fn profile(bench: &Workbench) -> anyhow::Result<BTreeMap<String, ProfileSummary>> {
     let settings = &bench.study.profile;
     let subjects = Subjects::open(bench)?;
-    let mut summaries = serde_json::Map::new();
+    let parts = parts(bench, &subjects)?;
+    let mut summaries = BTreeMap::new();
     for name in &settings.runtimes {
         let target = Target::new(name, settings)?;
         let from = settings.from.as_ref().filter(|_| *name == settings.target);
         if let Some(from) = from {
-            summaries.insert(name.clone(), replay(bench, name, from)?);
+            summaries.insert(name.clone(), up_to_date(bench, &Replay { name, from })?);
             continue;
         }
-        let Some(fingerprint) = target.fingerprint()? else {
-            anyhow::ensure!(
-                *name != settings.target,
-                "failed to measure by {name}: its library was not found; install it with `pip install onnxruntime`, or name \
-                 it with --set profile.onnxruntime=PATH"
-            );
-            eprintln!("{:>16} {name} is left out: its library was not found (pip install onnxruntime)", "profile");
-            continue;
+        let fingerprint = match target.fingerprint()? {
+            Ok(fingerprint) => fingerprint,
+            Err(error) if *name == settings.target => {
+                return Err(error).context(format!("failed to measure by {name}, which profile.target asks for"));
+            }
+            Err(error) => {
+                eprintln!("{:>16} {name} is left out, for it failed to {error}", "profile");
+                continue;
+            }
         };
-        let inputs = json!([
-            // What neither changes what is measured nor how.
-            crate::settings::ProfileSettings {
-                target: String::new(),
-                runtimes: Vec::new(),
-                from: None,
-                onnxruntime: None,
-                ..settings.clone()
-            },
-            bench.study.seed,
-            fingerprint,
-            bench.study.data.frames,
-            bench.clip_shape(),
-            hash_path(&bench.study.space)?,
-            subjects.model.backbone.config,
-        ]);
-        let path = bench.run.profile(&fingerprint.id());
-        let summary = staged(&bench.run, &stage_name(name), &inputs, std::slice::from_ref(&path), &[], || {
-            let mut profile = begin(bench, &path, &fingerprint, &target, &bench.run.key(&inputs)?)?;
-            record(bench, &subjects, &target, &mut profile)?;
-            profile.finish()?;
-            say(bench, &profile);
-            check_noise(&profile, settings.max_noise)?;
-            Ok(summary(&profile))
-        })?;
+        let summary = up_to_date(
+            bench,
+            &Measure { name, target: &target, fingerprint: &fingerprint, subjects: &subjects, parts: &parts },
+        )?;
         summaries.insert(name.clone(), summary);
     }
     if !settings.runtimes.contains(&settings.target) {
         summaries.insert(settings.target.clone(), summary(&target_profile(bench)?));
     }
-    Ok(Value::Object(summaries))
+    Ok(summaries)
+}
+
+/// Measurements of the plan's architectures by one runtime.
+struct Measure<'a> {
+    name: &'a str,
+    target: &'a Target,
+    fingerprint: &'a Fingerprint,
+    subjects: &'a Subjects,
+    /// Networks of the pipeline besides the denoiser.
+    parts: &'a [Part],
+}
+
+impl Measure<'_> {
+    /// What a measured architecture's times depend on.
+    fn purpose(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        // What neither changes what is measured nor how.
+        let settings = crate::settings::ProfileSettings {
+            target: String::new(),
+            runtimes: Vec::new(),
+            from: None,
+            libraries: BTreeMap::new(),
+            onnxruntime: None,
+            ..bench.study.profile.clone()
+        };
+        Inputs::new()
+            .file(&bench.study.space)
+            .setting("profile", &settings)?
+            .setting("seed", &bench.study.seed)?
+            .setting("device", self.fingerprint)?
+            .setting("data.frames", &bench.study.data.frames)?
+            .setting("clip_shape", &bench.clip_shape())?
+            .setting("backbone.config", &self.subjects.model.backbone.config)
+    }
+}
+
+impl Stage for Measure<'_> {
+    type Output = ProfileSummary;
+
+    fn variant(&self) -> String {
+        format!("-{}", tnas_latency::slug(self.name))
+    }
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        // Parts of the pipeline are added to a profile that was made without them.
+        let parts: Vec<&str> = self.parts.iter().map(|part| part.id.as_str()).collect();
+        self.purpose(bench)?.setting("parts", &parts)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.profile(&self.fingerprint.id())]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<ProfileSummary> {
+        let path = bench.run.profile(&self.fingerprint.id());
+        let mut profile = begin(bench, &path, self.fingerprint, self.target, &self.purpose(bench)?.key()?)?;
+        record(bench, self.subjects, self.target, &mut profile)?;
+        pipeline_parts::record(bench, self.subjects, self.target, self.parts, &mut profile)?;
+        profile.finish()?;
+        say(bench, &profile);
+        check_noise(&profile, bench.study.profile.max_noise)?;
+        Ok(summary(&profile))
+    }
 }
 
 /// The profile that the search reads: of one of the study's runtimes, or imported.
@@ -88,8 +138,8 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
     let profile = Profile::read(&path)?;
     // One recorded elsewhere is asked for by profile.from alone.
     let here = settings.runtimes.contains(&settings.target) && settings.from.is_none();
-    if let Some(fingerprint) = Target::new(&settings.target, settings).ok().filter(|_| here)
-        && let Some(fingerprint) = fingerprint.fingerprint()?
+    if let Some(target) = Target::new(&settings.target, settings).ok().filter(|_| here)
+        && let Ok(fingerprint) = target.fingerprint()?
     {
         profile.check_device(&fingerprint)?;
     }
@@ -104,9 +154,7 @@ pub fn target_path(bench: &Workbench) -> anyhow::Result<PathBuf> {
         return Ok(bench.run.profile(&tnas_latency::slug(&settings.target)));
     }
     // The name of a file does not depend on the library's version: a recorded profile can be used where it is missing.
-    let target = Target::new(&settings.target, settings)?;
-    let fingerprint = target.fingerprint()?.unwrap_or_else(|| target.unknown_version());
-    Ok(bench.run.profile(&fingerprint.id()))
+    Ok(bench.run.profile(&Target::new(&settings.target, settings)?.id()?))
 }
 
 fn stage_name(runtime: &str) -> String {
@@ -114,17 +162,40 @@ fn stage_name(runtime: &str) -> String {
 }
 
 /// A recorded profile is an input: taken over as it is, with the device that it was measured on.
-fn replay(bench: &Workbench, name: &str, from: &Path) -> anyhow::Result<Value> {
-    let to = target_path(bench)?;
-    let bytes = std::fs::read(from).with_context(|| format!("failed to read profile {}", from.display()))?;
-    let inputs = json!(["replay", tnas_study::hash_bytes(&bytes)]);
-    staged(&bench.run, &stage_name(name), &inputs, std::slice::from_ref(&to), &[], || {
-        let profile = Profile::read(from)?;
+struct Replay<'a> {
+    name: &'a str,
+    from: &'a Path,
+}
+
+impl Stage for Replay<'_> {
+    type Output = ProfileSummary;
+
+    fn variant(&self) -> String {
+        format!("-{}", tnas_latency::slug(self.name))
+    }
+
+    fn inputs(&self, _bench: &Workbench) -> anyhow::Result<Inputs> {
+        anyhow::ensure!(
+            self.from.is_file(),
+            "failed to read profile {}: there is no such file; set profile.from to a recorded profile",
+            self.from.display()
+        );
+        Ok(Inputs::new().file(self.from))
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        target_path(bench).into_iter().collect()
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<ProfileSummary> {
+        let to = target_path(bench)?;
+        let profile = Profile::read(self.from)?;
         check_noise(&profile, bench.study.profile.max_noise)?;
+        let bytes = std::fs::read(self.from)?;
         let file = to.strip_prefix(bench.run.root()).unwrap_or(&to).to_string_lossy().into_owned();
         bench.run.write(&file, &bytes)?;
         Ok(summary(&profile))
-    })
+    }
 }
 
 /// Goes on with what an interrupted profile of the same purpose left; any other file is set aside.
@@ -276,25 +347,25 @@ fn candidates(space: &SearchSpace, wanted: usize, rng: &mut impl Rng) -> Vec<Gen
     genomes
 }
 
-/// What a profile says of itself.
-pub fn summary(profile: &Profile) -> Value {
+/// Figures of a profile.
+pub fn summary(profile: &Profile) -> ProfileSummary {
     let ran = |m: &&Measurement| m.timing().is_some() && !m.repeat && !m.anchor;
     let kind = |kind| profile.measurements.iter().filter(ran).filter(|m| m.kind == kind).count();
     let quality = profile.quality.unwrap_or_else(|| profile.assess());
-    json!({
-        "device": profile.fingerprint.describe(),
-        "clock": profile.quantity,
-        "architectures": kind(MeasurementKind::Whole),
-        "blocks": kind(MeasurementKind::Block),
-        "failed": profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
-        "out_of_memory": profile.out_of_memory().len(),
-        "unsteady": profile.measurements.iter().filter_map(Measurement::timing).filter(|t| !t.steady).count(),
-        "noise_floor": quality.noise_floor,
-        "drift_percent": quality.drift_percent,
-        "raw_drift_percent": quality.raw_drift_percent,
-        "scatter": quality.scatter,
-        "taken_by_others": quality.taken_by_others,
-    })
+    ProfileSummary {
+        device: profile.fingerprint.describe(),
+        clock: recorded::clock(profile.quantity),
+        architectures: kind(MeasurementKind::Whole),
+        blocks: kind(MeasurementKind::Block),
+        failed: profile.measurements.iter().filter(|m| m.timing().is_none()).count(),
+        out_of_memory: profile.out_of_memory().len(),
+        unsteady: profile.measurements.iter().filter_map(Measurement::timing).filter(|t| !t.steady).count(),
+        noise_floor: quality.noise_floor,
+        drift_percent: quality.drift_percent,
+        raw_drift_percent: quality.raw_drift_percent,
+        scatter: quality.scatter,
+        taken_by_others: quality.taken_by_others,
+    }
 }
 
 /// A busy machine is said before it is measured …

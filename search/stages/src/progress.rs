@@ -6,12 +6,12 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
 use tnas_network::Parameters;
+use tnas_record::LoadingTimes;
 use tnas_study::{EventLog, MetricsLog};
 use tnas_training::{LoadTimes, Observer};
 
-use crate::{previews::Previews, run::Run};
+use crate::{previews::Previews, recorded, run::Run};
 
 /// The user asked to stop; what was done is kept.
 #[derive(Debug)]
@@ -134,17 +134,12 @@ impl<'a> Watch<'a> {
     }
 
     /// Says what loading cost since the process began the loop, and gives it as a stage's figure.
-    pub fn loading(&self) -> Value {
+    pub fn loading(&self) -> LoadingTimes {
         if let (Some(bar), LoadTimes { batches: 1.., .. }) = (&self.bar, self.loading) {
             let (share, seconds) = (100.0 * self.loading.waited_fraction(), self.loading.elapsed.as_secs_f64());
             eprintln!("{:>16} waited for clips {share:.1} % of {seconds:.1} s", bar.stage);
         }
-        json!({
-            "batches": self.loading.batches,
-            "seconds": self.loading.elapsed.as_secs_f64(),
-            "waited_seconds": self.loading.waited.as_secs_f64(),
-            "waited_fraction": self.loading.waited_fraction(),
-        })
+        recorded::loading(self.loading)
     }
 
     /// Clips a second since the process began the loop.

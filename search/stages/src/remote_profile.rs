@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
 use tnas_export::{ModelInfo, to_onnx};
 use tnas_latency::{PlanSettings, RemoteProfile, TableRow, slug};
+use tnas_record::{ProfileSummary, RemotePlan};
 use tnas_space::Genotype;
 
 use super::profile::{check_noise, planned, summary};
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Writes what is to be measured on another device: the models, and a table to fill.
-pub fn plan_remote(bench: &Workbench, args: &ProfilePlanOptions) -> anyhow::Result<Value> {
+pub fn plan_remote(bench: &Workbench, args: &ProfilePlanOptions) -> anyhow::Result<RemotePlan> {
     anyhow::ensure!(!slug(&args.device).is_empty(), "failed to plan: --device {:?} has no letters", args.device);
     let folder = folder(bench, &args.device, args.out.as_deref());
     let subjects = Subjects::open(bench)?;
@@ -51,11 +51,11 @@ pub fn plan_remote(bench: &Workbench, args: &ProfilePlanOptions) -> anyhow::Resu
     );
     eprintln!("{:>16} what they depend on, and how to measure: {}", "plan", table.facts().display());
     eprintln!("{:>16} then: tnas profile import STUDY --device {}", "plan", args.device);
-    Ok(json!({"folder": folder, "architectures": measured.len(), "lines": rows.len(), "rare": plan.rare.len()}))
+    Ok(RemotePlan { folder, architectures: measured.len(), lines: rows.len(), rare: plan.rare.len() })
 }
 
 /// Checks a filled table, and takes it over as the device's profile: `profile.target` can then name the device.
-pub fn import(bench: &Workbench, args: &ProfileImportOptions) -> anyhow::Result<Value> {
+pub fn import(bench: &Workbench, args: &ProfileImportOptions) -> anyhow::Result<ProfileSummary> {
     let folder = folder(bench, &args.device, args.from.as_deref());
     let subjects = Subjects::open(bench)?;
     let check = |row: &TableRow| {

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde::Serialize;
-use serde_json::Value;
+use tnas_record::{HypervolumeSummary, RunFile, RunFiles, Summary};
 use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
 
+use crate::settings::ReferencePoint;
+
 /// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
-const STAGE_VERSION: u32 = 4;
+const STAGE_VERSION: u32 = 5;
 
 /// A run directory as the stages see it: the files that tnas-study knows, and those of the stages.
 #[derive(Clone, Debug)]
@@ -72,10 +75,9 @@ impl Run {
         &self.dir
     }
 
-    /// A stage whose result depends on these settings (hashes of what it reads among them).
-    pub fn stage(&self, name: &str, settings: &impl Serialize, outputs: &[PathBuf]) -> anyhow::Result<Stage> {
-        let stage = Stage::new(name).format_version(STAGE_VERSION).setting("settings", settings)?;
-        Ok(stage.outputs(outputs))
+    /// A stage by its name; what it depends on is added by the caller.
+    pub fn stage(&self, name: &str) -> anyhow::Result<Stage> {
+        Ok(Stage::new(name).format_version(STAGE_VERSION))
     }
 
     /// Hash of settings.
@@ -85,22 +87,37 @@ impl Run {
 
     /// The run's figures by step.
     pub fn metrics(&self) -> anyhow::Result<MetricsLog> {
-        Ok(MetricsLog::open(self.dir.metrics_file())?)
+        Ok(MetricsLog::open(self.files().metrics())?)
     }
 
     /// The run's times by step: what differs from run to run.
     pub fn times(&self) -> anyhow::Result<MetricsLog> {
-        Ok(MetricsLog::open(self.dir.times_file())?)
+        Ok(MetricsLog::open(self.files().times())?)
+    }
+
+    /// The names of its files.
+    pub fn files(&self) -> &RunFiles {
+        self.dir.files()
     }
 
     /// Figures of a stage, if it ran.
-    pub fn summary(&self, stage: &str) -> Option<Value> {
-        self.dir.summary(stage).ok().flatten()
+    pub fn figures<T: Summary>(&self) -> Option<T> {
+        self.dir.figures(T::STAGE).ok().flatten()
+    }
+
+    /// A file of the run, where a stage has left it.
+    pub fn read<T: RunFile>(&self) -> anyhow::Result<Option<T>> {
+        tnas_record::read(self.files()).context("failed to use the run")
+    }
+
+    /// Writes a file of the run whole or not at all.
+    pub fn write_record<T: RunFile>(&self, record: &T) -> anyhow::Result<()> {
+        self.write_json(T::PATH, record)
     }
 
     /// The point that the search's hypervolumes were taken to.
-    pub fn reference_point(&self) -> Option<[f64; 2]> {
-        serde_json::from_value(self.summary("hypervolume")?.get("reference_point")?.clone()).ok()
+    pub fn reference_point(&self) -> Option<ReferencePoint> {
+        ReferencePoint::of(&self.figures::<HypervolumeSummary>()?.reference_point)
     }
 
     /// Writes JSON whole or not at all.

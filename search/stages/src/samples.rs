@@ -1,27 +1,33 @@
 //! Clips sampled from captions.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_clips::mean_frame_difference;
 use tnas_clips::{Clip, FilmSettings, SheetSettings, animated_gif, contact_sheet, join_side_by_side, still};
 use tnas_evaluation::{EvaluatedClips, Evaluator};
 use tnas_evaluation::{bootstrap_interval, frechet_distance, nearest_neighbours};
 use tnas_models::Backbone;
 use tnas_network::Parameters;
+use tnas_record::{
+    EvaluatedLabels, FilmMetadata, FormatVersion, GeneratedClip, GeneratedClips, Interval, RequestedClip,
+    SampledArm, SamplesSummary, SheetCaptions,
+};
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
 use tnas_space::Genotype;
-use tnas_training::{GenerateSettings, generate};
+use tnas_training::{GenerateSettings, VideoModel, generate};
 
-use super::{distill::read_student, evaluator::read_evaluator, finetune::read_winner, staged};
+use super::{Inputs, Stage, distill::read_student, evaluator::read_evaluator, finetune::read_winner, up_to_date};
 use crate::{
     options::{GenerateOptions, SchedulerChoice},
     progress::Bar,
+    recorded,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::{codec::LatentStatistics, model_folder::goes_on_from_a_frame};
-use tnas_study::hash_path;
 
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 100;
@@ -36,18 +42,29 @@ struct Arm {
 }
 
 /// Samples clips from validation captions many-step and few-step, evaluates them, and writes sheets and GIFs.
-pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
-    let id = winner.arch_id().to_string();
-    let inputs = json!([
-        bench.study.samples,
-        bench.noised_data(),
-        bench.study.seed,
-        hash_path(bench.run.model(&id))?,
-        hash_path(bench.run.model(&format!("{id}-student")))?,
-        hash_path(bench.run.path("evaluator"))?,
-    ]);
-    let outputs = [bench.run.path("samples/sheet.png")];
-    staged(&bench.run, "samples", &inputs, &outputs, &[], || {
+pub struct Samples<'a> {
+    /// The trained architecture.
+    pub winner: &'a Genotype,
+}
+
+impl Stage for Samples<'_> {
+    type Output = SamplesSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        let id = self.winner.arch_id().to_string();
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.model(&id))
+            .file(bench.run.model(&format!("{id}-student")))
+            .file(bench.run.path("evaluator"))
+            .setting("samples", &bench.study.samples)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.path("samples/sheet.png")]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<SamplesSummary> {
+        let winner = self.winner;
         let scene = Scene::open(bench, winner)?;
         let mut figures = Vec::new();
         let mut shown: Vec<(String, Vec<Clip>)> = vec![("real".into(), scene.real[..scene.shown].to_vec())];
@@ -61,38 +78,44 @@ pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Value> {
             )?);
         }
         let mut plain = None;
-        let mut told = serde_json::Map::new();
+        let mut predicted = BTreeMap::new();
         for arm in arms(bench) {
             let clips = scene.sample(&arm)?;
             let evaluated = scene.evaluator.evaluate(&clips)?;
-            told.insert(arm.name.clone(), json!(evaluated.told));
+            predicted.insert(arm.name.clone(), evaluated.told.clone());
             let mut figure = scene.figures(&arm.name, &clips, &evaluated)?;
             match &plain {
                 Some(plain) if arm.student => {
-                    figure["frechet_minus_plain"] = scene.difference(&evaluated, plain)?
+                    figure.frechet_minus_plain = Some(scene.difference(&evaluated, plain)?)
                 }
                 _ => plain = Some(evaluated),
             }
-            figure["steps"] = json!(arm.steps);
-            figure["shift"] = json!(arm.shift);
-            figure["sampler"] = json!(arm.sampler);
-            figure["student"] = json!(arm.student);
-            figures.push(figure);
+            figures.push(SampledArm {
+                steps: Some(arm.steps),
+                shift: Some(arm.shift),
+                sampler: Some(recorded::sampler(arm.sampler)),
+                student: Some(arm.student),
+                ..figure
+            });
             shown.push((arm.name.clone(), clips[..scene.shown].to_vec()));
         }
         let chosen = chosen_sampler(&figures, bench.study.distill.student_steps);
-        let asked: Vec<Value> =
-            scene.real.iter().map(|clip| json!({"caption": clip.caption, "labels": clip.labels})).collect();
-        let evaluated = json!({"format_version": 1, "asked": asked, "told": told});
-        bench.run.write_json("samples/evaluated.json", &evaluated)?;
+        let clip = |clip: &Clip| RequestedClip { caption: clip.caption.clone(), labels: clip.labels.clone() };
+        let requested = scene.real.iter().map(clip).collect();
+        bench.run.write_record(&EvaluatedLabels { format_version: FormatVersion, requested, predicted })?;
         write_pictures(bench, &shown, chosen)?;
-        Ok(json!({
-            "clips": scene.real.len(),
-            "arms": figures,
-            "student_sampler": chosen,
-            "nearest_training_clip": scene.memorisation(&shown)?,
-        }))
-    })
+        Ok(SamplesSummary {
+            clips: scene.real.len(),
+            arms: figures,
+            student_sampler: recorded::sampler(chosen),
+            nearest_training_clip: scene.memorisation(&shown)?,
+        })
+    }
+}
+
+/// Samples and evaluates clips of the winner and its student, where that is not done.
+pub fn samples(bench: &Workbench, winner: &Genotype) -> anyhow::Result<SamplesSummary> {
+    up_to_date(bench, &Samples { winner })
 }
 
 fn arms(bench: &Workbench) -> Vec<Arm> {
@@ -125,15 +148,14 @@ fn arms(bench: &Workbench) -> Vec<Arm> {
 }
 
 /// The student's sampler with the smaller distance at its own number of steps.
-fn chosen_sampler(figures: &[Value], steps: usize) -> Sampler {
-    let distance = |sampler: &str| {
-        figures
-            .iter()
-            .find(|f| f["student"] == true && f["steps"] == steps && f["sampler"] == sampler)
-            .and_then(|f| f["frechet"]["estimate"].as_f64())
-            .unwrap_or(f64::INFINITY)
+fn chosen_sampler(figures: &[SampledArm], steps: usize) -> Sampler {
+    let distance = |sampler: Sampler| {
+        let sampler = Some(recorded::sampler(sampler));
+        let of =
+            |arm: &&SampledArm| arm.student == Some(true) && arm.steps == Some(steps) && arm.sampler == sampler;
+        figures.iter().find(of).map_or(f64::INFINITY, |arm| arm.frechet.estimate)
     };
-    if distance("renoise") < distance("euler") { Sampler::Renoise } else { Sampler::Euler }
+    if distance(Sampler::Renoise) < distance(Sampler::Euler) { Sampler::Renoise } else { Sampler::Euler }
 }
 
 /// What sampling and evaluating need.
@@ -195,10 +217,9 @@ impl<'a> Scene<'a> {
         let mut bar = Bar::new("samples", captions.len() as u64);
         let backbone = &self.model.pipeline.backbone;
         let shape = self.bench.clip_shape();
-        let data =
-            generate(backbone, self.winner, weights, &self.model.features, &captions, shape, &how, |done| {
-                bar.set(done as u64, arm.name.clone());
-            })?;
+        let text = &self.model.features;
+        let model = VideoModel { backbone, genotype: self.winner, parameters: weights, text };
+        let data = generate(&model, &captions, shape, &how, |done| bar.set(done as u64, arm.name.clone()))?;
         let statistics = &self.latents.statistics;
         data.iter()
             .zip(&self.real)
@@ -207,23 +228,28 @@ impl<'a> Scene<'a> {
     }
 
     /// Fréchet distance to held-out real clips with its bootstrap interval, accuracy, and how much moves.
-    fn figures(&self, name: &str, clips: &[Clip], evaluated: &EvaluatedClips) -> anyhow::Result<Value> {
+    fn figures(&self, name: &str, clips: &[Clip], evaluated: &EvaluatedClips) -> anyhow::Result<SampledArm> {
         let distance = |picked: &[usize]| self.distance(evaluated, picked);
         let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, clips.len(), distance)?;
         let motion = clips.iter().map(mean_frame_difference).sum::<f64>() / clips.len() as f64;
-        Ok(json!({
-            "arm": name,
-            "frechet": {"estimate": interval.estimate, "low": interval.low, "high": interval.high},
-            "accuracy": evaluated.accuracy,
-            "mean_frame_difference": motion,
-        }))
+        Ok(SampledArm {
+            arm: name.into(),
+            frechet: recorded::interval(interval),
+            accuracy: evaluated.accuracy.clone(),
+            mean_frame_difference: motion,
+            frechet_minus_plain: None,
+            steps: None,
+            shift: None,
+            sampler: None,
+            student: None,
+        })
     }
 
     /// Fréchet distance of one arm less another's, resampled together: clip by clip both have one caption and one noise.
-    fn difference(&self, evaluated: &EvaluatedClips, plain: &EvaluatedClips) -> anyhow::Result<Value> {
+    fn difference(&self, evaluated: &EvaluatedClips, plain: &EvaluatedClips) -> anyhow::Result<Interval> {
         let distance = |picked: &[usize]| self.distance(evaluated, picked) - self.distance(plain, picked);
         let interval = bootstrap_interval(self.bench.study.seed, RESAMPLES, self.real.len(), distance)?;
-        Ok(json!({"estimate": interval.estimate, "low": interval.low, "high": interval.high}))
+        Ok(recorded::interval(interval))
     }
 
     fn distance(&self, evaluated: &EvaluatedClips, picked: &[usize]) -> f64 {
@@ -232,18 +258,18 @@ impl<'a> Scene<'a> {
     }
 
     /// Mean distance of sampled clips to their nearest training clip, beside that of real validation clips.
-    fn memorisation(&self, shown: &[(String, Vec<Clip>)]) -> anyhow::Result<Value> {
+    fn memorisation(&self, shown: &[(String, Vec<Clip>)]) -> anyhow::Result<BTreeMap<String, f64>> {
         let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
             clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()
         };
         let references = rows(&self.bench.train.clips(0..self.bench.train.len().min(1000))?);
-        let mut means = serde_json::Map::new();
+        let mut means = BTreeMap::new();
         for (name, clips) in shown.iter().take(2) {
             let found = nearest_neighbours(&rows(clips), &references)?;
             let mean = found.iter().map(|neighbour| neighbour.distance).sum::<f64>() / found.len().max(1) as f64;
-            means.insert(name.clone(), json!(mean));
+            means.insert(name.clone(), mean);
         }
-        Ok(Value::Object(means))
+        Ok(means)
     }
 }
 
@@ -272,17 +298,13 @@ fn write_pictures(bench: &Workbench, shown: &[(String, Vec<Clip>)], sampler: Sam
         bench.run.write(&format!("samples/sheet-{name}.png"), &contact_sheet(&rows, &sheet)?)?;
     }
     let rows: Vec<&Clip> = real.iter().zip(many).zip(few).flat_map(|((a, b), c)| [a, b, c]).take(18).collect();
-    bench.run.write_json(
-        "samples/captions.json",
-        &json!({
-            "captions": captions, "columns": ["real", many_name, student_name],
-        }),
-    )?;
+    let columns = vec!["real".into(), many_name, student_name];
+    bench.run.write_record(&SheetCaptions { format_version: FormatVersion, captions, columns })?;
     bench.run.write("samples/sheet.png", &contact_sheet(&rows, &sheet)?)
 }
 
 /// Samples clips from the user's captions, one file each.
-pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::Result<Value> {
+pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::Result<GeneratedClips> {
     let wanted = args.captions.clone();
     let shape = asked_shape(bench, args)?;
     let winner = super::front::winner(bench)?;
@@ -309,10 +331,9 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::R
     // The empty one stands before those asked for.
     let captions: Vec<usize> = (1..=wanted.len()).collect();
     let mut bar = Bar::new("generate", captions.len() as u64);
-    let data =
-        generate(&model.pipeline.backbone, &winner, &weights, &model.features, &captions, shape, &how, |done| {
-            bar.set(done as u64, String::new());
-        })?;
+    let (backbone, text) = (&model.pipeline.backbone, &model.features);
+    let model = VideoModel { backbone, genotype: &winner, parameters: &weights, text };
+    let data = generate(&model, &captions, shape, &how, |done| bar.set(done as u64, String::new()))?;
     let mut film = FilmSettings { upscale: settings.upscale, ..FilmSettings::default() };
     if let Some(fps) = args.fps.or(bench.study.data.fps) {
         film.delay_ms = (1000.0 / fps).round() as u32;
@@ -322,16 +343,17 @@ pub fn generate_captions(bench: &Workbench, args: &GenerateOptions) -> anyhow::R
         let path = args.out.join(format!("{index:02}.{}", args.format.extension()));
         let clip = bench.to_clip(clip, shape, &statistics, None)?;
         tnas_weights::write_atomic(&path, &args.format.encode(&clip, &film)?)?;
-        files.push(json!({"caption": wanted[index], "file": path}));
+        files.push(GeneratedClip { caption: wanted[index].clone(), file: path });
     }
     // So that the folder is one of films: `evaluate --folder`.
-    let lines = files.iter().map(|file| {
-        let name = file["file"].as_str().and_then(|path| std::path::Path::new(path).file_name()?.to_str());
-        format!("{}\n", json!({"file_name": name, "text": file["caption"]}))
-    });
-    tnas_weights::write_atomic(args.out.join("metadata.jsonl"), lines.collect::<String>().as_bytes())?;
+    let line = |clip: &GeneratedClip| -> anyhow::Result<String> {
+        let file_name = clip.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(serde_json::to_string(&FilmMetadata { file_name, text: clip.caption.clone() })? + "\n")
+    };
+    let lines = files.iter().map(line).collect::<anyhow::Result<String>>()?;
+    tnas_weights::write_atomic(args.out.join("metadata.jsonl"), lines.as_bytes())?;
     eprintln!("{} clips in {}", files.len(), args.out.display());
-    Ok(json!({"clips": files}))
+    Ok(GeneratedClips { clips: files })
 }
 
 /// An image as the first frame `[C, H, W]` of clips of `shape`, for a model that was trained to go on from one.
@@ -397,5 +419,5 @@ fn scheduler(backbone: &Backbone, choice: SchedulerChoice, shift: f32) -> anyhow
 
 /// The sampler that evaluated best for the student.
 fn student_sampler(bench: &Workbench) -> Option<Sampler> {
-    serde_json::from_value(bench.run.summary("samples")?.get("student_sampler")?.clone()).ok()
+    Some(recorded::sampler_of(bench.run.figures::<SamplesSummary>()?.student_sampler))
 }

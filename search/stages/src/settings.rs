@@ -1,6 +1,8 @@
 //! A study as written in TOML.
 
 mod checks;
+mod reference_point;
+mod winner_rule;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -9,10 +11,43 @@ use tnas_clips::{CaptionPolicy, Fit, Motion, Short};
 use tnas_evaluation::EvaluatorSettings;
 use tnas_latency::{MeasurePolicy, PlanSettings, Quantity};
 use tnas_models::TextLayer;
-use tnas_space::Limits;
-use tnas_training::{
-    AdversarialSettings, BackboneSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings,
+use tnas_record::{ObjectiveNames, PerObjective};
+use tnas_training::{DistillSettings, FinetuneSettings, FlowSettings, Loading, SupernetSettings, TrainingRecipe};
+
+pub use self::{
+    reference_point::ReferencePoint,
+    winner_rule::{Pick, WinnerRule},
 };
+
+/// Settings that were renamed, each with the name that its value has now: old names, and whatever stands below them, work for one
+/// more version.
+pub const RENAMED: &[(&str, &str)] = &[
+    ("supernet.training.spatial", "supernet.spatial"),
+    ("supernet.training.warmup_steps", "supernet.warmup_steps"),
+    ("supernet.training.distillation", "supernet.distillation"),
+    ("supernet.training.feature_distillation", "supernet.feature_distillation"),
+    ("supernet.training.teacher_every", "supernet.teacher_every"),
+    ("supernet.training.sandwich", "supernet.sandwich"),
+    ("finetune.steps", "finetune.training.steps"),
+    ("finetune.batch", "finetune.training.batch"),
+    ("finetune.accumulate", "finetune.training.accumulate"),
+    ("finetune.devices", "finetune.training.devices"),
+    ("finetune.compute", "finetune.training.compute"),
+    ("finetune.checkpointing", "finetune.training.checkpointing"),
+    ("finetune.ema_decay", "finetune.training.ema_decay"),
+    ("finetune.optimizer", "finetune.training.optimizer"),
+    ("finetune.flow", "finetune.training.flow"),
+    ("finetune.images", "finetune.training.images"),
+    ("finetune.stability", "finetune.training.stability"),
+    ("distill.steps", "distill.training.steps"),
+    ("distill.batch", "distill.training.batch"),
+    ("distill.compute", "distill.training.compute"),
+    ("distill.checkpointing", "distill.training.checkpointing"),
+    ("distill.ema_decay", "distill.training.ema_decay"),
+    ("distill.generator", "distill.training.optimizer"),
+    ("distill.images", "distill.training.images"),
+    ("distill.stability", "distill.training.stability"),
+];
 
 /// A study as written in TOML: the question that a run answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,16 +74,16 @@ pub struct Study {
     pub noise: NoiseSettings,
     /// Supernet stage.
     #[serde(default)]
-    pub supernet: SupernetStage,
+    pub supernet: SupernetSettings,
     /// Measuring.
     #[serde(default)]
     pub profile: ProfileSettings,
     /// Learning from what was measured.
     #[serde(default)]
     pub latency: LatencySettings,
-    /// Upper bounds for candidates.
+    /// The worst values that a candidate may have, by the names of objectives; not all of them need to be searched.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: PerObjective,
     /// Evolution.
     #[serde(default)]
     pub search: SearchSettings,
@@ -63,7 +98,7 @@ pub struct Study {
     pub compare: CompareSettings,
     /// The few-step stage.
     #[serde(default)]
-    pub distill: AdversarialSettings,
+    pub distill: DistillSettings,
     /// The classifier that evaluates clips.
     #[serde(default, alias = "judge")]
     pub evaluator: EvaluatorSettings,
@@ -205,19 +240,9 @@ pub struct BackboneSource {
     /// where not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_layer: Option<TextLayer>,
-    /// How.
-    #[serde(default)]
-    pub training: BackboneSettings,
-}
-
-/// The supernet's training and its teacher.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SupernetStage {
-    /// Genotype whose average teaches; the richest choices where not given.
-    pub teacher: Option<String>,
-    /// Training.
-    pub training: SupernetSettings,
+    /// How it is trained; used with `train` alone.
+    #[serde(default = "TrainingRecipe::backbone", deserialize_with = "TrainingRecipe::deserialize_backbone")]
+    pub training: TrainingRecipe,
 }
 
 /// What is measured, and how.
@@ -235,7 +260,7 @@ pub struct ProfileSettings {
     pub blocks: bool,
     /// Threads of the measured process.
     pub threads: usize,
-    /// `burn` (on the CPU; `burn@gpu` and `burn@cuda:N` elsewhere), and `onnxruntime` where its library is found.
+    /// Runtimes to measure by, as `tnas profile --help` lists them; one whose library is not found is left out.
     pub runtimes: Vec<String>,
     /// The one whose latency is searched, or the name of a device whose profile was imported.
     pub target: String,
@@ -255,7 +280,11 @@ pub struct ProfileSettings {
     pub repeat_fraction: f64,
     /// A profile whose repeats differ by more than this share (in the median), or whose anchors jump by more, is refused.
     pub max_noise: f64,
-    /// ONNX Runtime's library, or the folder of a Python environment that has it; looked for where not given.
+    /// File of a runtime's library, or folder of a Python environment that has it, by the runtime's name; searched for where
+    /// not given.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub libraries: BTreeMap<String, PathBuf>,
+    /// Old name of `libraries.onnxruntime`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<PathBuf>,
     /// A profile recorded before, to replay.
@@ -290,6 +319,7 @@ impl Default for ProfileSettings {
             anchor_every: 20,
             repeat_fraction: 0.05,
             max_noise: 0.1,
+            libraries: BTreeMap::new(),
             onnxruntime: None,
             from: None,
         }
@@ -309,6 +339,11 @@ impl ProfileSettings {
         }
     }
 
+    /// Library of the runtime of this name, where the study gives one.
+    pub fn library(&self, runtime: &str) -> Option<&PathBuf> {
+        self.libraries.get(runtime).or(self.onnxruntime.as_ref().filter(|_| runtime == "onnxruntime"))
+    }
+
     /// Which architectures are measured.
     pub fn plan(&self) -> PlanSettings {
         let train = self.samples.map_or(self.architectures, |all| all.saturating_sub(self.held_out));
@@ -326,6 +361,8 @@ impl ProfileSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSettings {
+    /// What is traded off, by name; the first is what the best of a front is the best of.
+    pub objectives: ObjectiveNames,
     /// Candidates alive.
     pub population: usize,
     /// Generations.
@@ -339,21 +376,22 @@ pub struct SearchSettings {
     pub flow: FlowSettings,
     /// Clips of a forward pass.
     pub batch: usize,
-    /// `limits.latency_ms` is kept where the predicted latency and so many of its standard deviations are below it.
+    /// A limit on what is predicted is kept where the prediction and so many of its standard deviations are within it.
     pub limit_sigmas: f64,
     /// Most members of the front that are measured again.
     pub remeasure: usize,
     /// Held-out clips on which trained models are compared.
     pub compared_clips: usize,
-    /// Loss and milliseconds that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
-    /// where not given. The run's study.toml tells it.
+    /// A value of each objective that hypervolumes are taken to, for comparing runs; a twentieth beyond the worst of this search
+    /// where not given. The run's study.toml has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reference_point: Option<[f64; 2]>,
+    pub reference_point: Option<ReferencePoint>,
 }
 
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
+            objectives: ObjectiveNames::default(),
             population: 24,
             generations: 12,
             start: Start::Local,
@@ -428,22 +466,6 @@ impl Start {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// How the winner is picked from the front.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "rule")]
-pub enum WinnerRule {
-    /// The bend of the front.
-    #[default]
-    Knee,
-    /// The best loss at no more than this latency.
-    Under {
-        /// Milliseconds.
-        latency_ms: f64,
-    },
-    /// The best loss.
-    Best,
 }
 
 /// Clips for eyes and for the evaluator.

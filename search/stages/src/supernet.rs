@@ -1,41 +1,57 @@
 //! The supernet.
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
+
 use tnas_models::Backbone;
 use tnas_network::{Parameters, merged_weights};
+use tnas_record::SupernetSummary;
 use tnas_space::{Genotype, SearchSpace};
-use tnas_training::{HeldOut, SpatialWeights, TEMPORAL_PREFIX, TrainSet, richest, train_supernet};
+use tnas_training::{
+    HeldOut, HeldOutSettings, SpatialWeights, TEMPORAL_PREFIX, TrainSet, TrainingContext, largest_genotype,
+    train_supernet,
+};
 
-use super::{loop_settings, staged};
+use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{
     previews::Previews,
     progress::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};
-use tnas_study::hash_path;
 
 /// Trains the supernet of the study's space over the run's backbone.
-pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
-    let stage = &bench.study.supernet;
-    let inputs = json!([
-        stage,
-        bench.noised_data(),
-        bench.study.seed,
-        bench.study.search.flow,
-        hash_path(bench.run.backbone())?,
-        hash_path(&bench.study.space)?,
-    ]);
-    staged(&bench.run, "supernet", &inputs, &[bench.run.supernet()], &["supernet"], || {
+pub struct Supernet;
+
+impl Stage for Supernet {
+    type Output = SupernetSummary;
+
+    fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
+        Inputs::of_noised_clips(bench)?
+            .file(bench.run.backbone())
+            .file(&bench.study.space)
+            .setting("supernet", &bench.study.supernet)?
+            .setting("search.flow", &bench.study.search.flow)
+    }
+
+    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+        vec![bench.run.supernet()]
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        vec![Self::NAME.into()]
+    }
+
+    fn run(&self, bench: &Workbench) -> anyhow::Result<SupernetSummary> {
+        let settings = &bench.study.supernet;
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let space = bench.space(backbone)?;
         let teacher = teacher(bench, backbone, &space, &model)?;
-        let settings = &stage.training;
+        let recipe = &settings.training;
         let parameters = fresh(bench, &model, &space)?;
         let spatial = settings.spatial;
         let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX) || matches!(spatial, SpatialWeights::Slow(_));
-        let mut set = TrainSet::new(parameters, trains, &settings.optimizer, settings.ema_decay);
+        let mut set = TrainSet::new(parameters, trains, &recipe.optimizer, recipe.ema_decay);
         if let SpatialWeights::Slow(rate) = spatial {
             set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
             set.other_rate = rate;
@@ -44,22 +60,19 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             set.adapt(rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
         }
         let probe = held_out(bench, &model, &latents, 32)?;
-        let run = loop_settings(&bench.run, "supernet", settings.steps);
+        let run = loop_settings(&bench.run, "supernet", recipe.steps);
         let previews = Previews::new(bench, &model, &latents, &teacher);
-        let mut watch = Watch::open(&bench.run, "loss", settings.batch * settings.accumulate)?.previewing(previews);
-        train_supernet(
+        let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?.previewing(previews);
+        let context = TrainingContext {
             backbone,
-            &space,
-            &teacher,
-            &mut set,
-            &latents.train,
-            &model.features,
-            &probe,
-            settings,
-            bench.study.seed,
-            &run,
-            &mut watch,
-        )?;
+            text: &model.features,
+            data: &latents.train,
+            held_out: Some(&probe),
+            seed: bench.study.seed,
+            run: &run,
+            observer: &mut watch,
+        };
+        train_supernet(context, &space, &teacher, &mut set, settings)?;
         let averaged = set.averaged();
         save_parameters(&bench.run.supernet(), &averaged)?;
         let loss = |genotype: &Genotype| probe.loss(&averaged, |shape| Ok(backbone.denoiser(genotype, shape)?));
@@ -74,19 +87,24 @@ pub fn supernet(bench: &Workbench) -> anyhow::Result<Value> {
             .filter(|(name, _)| name.starts_with(TEMPORAL_PREFIX))
             .map(|(_, p)| p.shape.iter().product::<usize>())
             .sum();
-        Ok(json!({
-            "steps": settings.steps,
-            "cardinality": space.cardinality(),
-            "slots": space.slots().len(),
-            "parameters": averaged.count(),
-            "temporal_parameters": temporal,
-            "teacher": teacher.to_string(),
-            "loss_teacher": with.mean,
-            "loss_none": without.mean,
-            "loss_teacher_on_shuffled_frames": shuffled.mean,
-            "loading": watch.loading(),
-        }))
-    })
+        Ok(SupernetSummary {
+            steps: recipe.steps,
+            cardinality: space.cardinality(),
+            slots: space.slots().len(),
+            parameters: averaged.count(),
+            temporal_parameters: temporal,
+            teacher: teacher.to_string(),
+            loss_teacher: with.mean,
+            loss_none: without.mean,
+            loss_teacher_on_shuffled_frames: shuffled.mean,
+            loading: watch.loading(),
+        })
+    }
+}
+
+/// Trains the supernet, where that is not done.
+pub fn supernet(bench: &Workbench) -> anyhow::Result<SupernetSummary> {
+    up_to_date(bench, &Supernet)
 }
 
 /// The image model's weights with every choice's fresh temporal weights.
@@ -102,7 +120,7 @@ fn fresh(bench: &Workbench, model: &ImageModel, space: &SearchSpace) -> anyhow::
     Ok(parameters)
 }
 
-/// The study's teacher, or the richest genotype.
+/// The study's teacher, or the genotype with the most multiply-accumulates at each slot.
 pub fn teacher(
     bench: &Workbench,
     backbone: &Backbone,
@@ -115,17 +133,17 @@ pub fn teacher(
             space.genome(&genotype)?;
             Ok(genotype)
         }
-        None => Ok(richest(backbone, space, bench.denoiser_shape(1, model.features.tokens))?),
+        None => Ok(largest_genotype(backbone, space, bench.denoiser_shape(1, model.features.tokens))?),
     }
 }
 
 /// The first validation clips at fixed times and noise.
 pub fn held_out(bench: &Workbench, model: &ImageModel, latents: &Latents, clips: usize) -> anyhow::Result<HeldOut> {
     let search = &bench.study.search;
-    let (batch, seed) = (search.batch, bench.study.seed);
+    let settings = HeldOutSettings { clips, batch: search.batch, flow: search.flow, seed: bench.study.seed };
     let parameterisation = &model.pipeline.backbone.parameterisation;
     let (set, text) = (&latents.validation, &model.features);
-    Ok(HeldOut::new(set, parameterisation, text, clips, batch, &search.flow, seed)?)
+    Ok(HeldOut::new(set, parameterisation, text, &settings)?)
 }
 
 /// The trained supernet.

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use tnas_clips::{CaptionTokenizer, Clip, ClipSet, Memory};
 use tnas_models::{Backbone, DenoiserShape, TextEncoder};
 use tnas_network::{Device, Parameters, open_device, side_by_side};
@@ -73,6 +73,22 @@ pub struct ImageModel {
     pub features: TextFeatures,
 }
 
+/// Clips and the noise that covers them, as stages depend on them. (Hashed, never read back.)
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum NoisedData<'a> {
+    /// Frames whose noise is independent.
+    Independent(&'a str),
+    /// Frames that share noise.
+    Shared(&'a str, SharedNoise),
+}
+
+/// Fraction of the noise's variance that the frames of a clip have in common.
+#[derive(Serialize)]
+pub struct SharedNoise {
+    shared_noise: f64,
+}
+
 impl Workbench {
     /// Finds the data; `runs` is the folder of all runs.
     pub fn open(study: Study, run: Run, device: &str, runs: &Path) -> anyhow::Result<Self> {
@@ -81,7 +97,7 @@ impl Workbench {
         let cache = study.loading.cache.clone().unwrap_or_else(|| runs.join("cache"));
         let memory = Memory::new(study.loading.memory_mib << 20);
         let Dataset { train, validation, broken } = Dataset::open(&study.data, study.seed, &memory, &cache)?;
-        run.write_json("broken_files.json", &json!({"format_version": 1, "splits": broken}))?;
+        run.write_record(&broken)?;
         let captions: BTreeSet<&str> = train.captions().chain(validation.captions()).chain([""]).collect();
         let captions = captions.into_iter().map(str::to_owned).collect();
         let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
@@ -257,10 +273,10 @@ impl Workbench {
     }
 
     /// What clips are and what covers them, for the inputs of stages that train or score on noised clips.
-    pub fn noised_data(&self) -> Value {
+    pub fn noised_data(&self) -> NoisedData<'_> {
         match self.study.noise.shared {
-            0.0 => json!(self.data_key),
-            share => json!([self.data_key, {"shared_noise": share}]),
+            0.0 => NoisedData::Independent(&self.data_key),
+            shared_noise => NoisedData::Shared(&self.data_key, SharedNoise { shared_noise }),
         }
     }
 
@@ -278,7 +294,7 @@ impl Workbench {
         self.check_inputs(&pipeline)?;
         let tokens = self.caption_tokens(&pipeline.tokenizer, &pipeline.encoder)?;
         let weights = tnas_study::hash_path(folder.join("text_encoder"))?;
-        let key = json!([weights, pipeline.encoder.layer, self.device_kind]);
+        let key = (weights, pipeline.encoder.layer, &self.device_kind);
         let features = text_cache::features(&self.cache, &key, &pipeline.encoder, &text, &tokens)?;
         Ok(ImageModel { pipeline, unet, text, features })
     }

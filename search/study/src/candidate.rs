@@ -1,5 +1,6 @@
 use crate::{StudyError, canonical_json, float};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A candidate of the search, as it is recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +13,8 @@ pub struct CandidateRecord {
     pub generation: u32,
     /// Its place in that generation.
     pub order_in_generation: u32,
-    /// What is minimised, in the order of the study; predictions, not measurements.
-    pub objectives: Vec<f64>,
+    /// Its objectives by name, as far as they are known: predictions, not measurements. A candidate beyond a limit has no loss.
+    pub objectives: BTreeMap<String, f64>,
     /// What else is known and the same on every machine. Measured values and times belong in [`MeasurementRecord`].
     pub metrics: Value,
     /// How far it has come.
@@ -23,10 +24,15 @@ pub struct CandidateRecord {
 }
 
 impl CandidateRecord {
+    /// An objective, or another metric that is a number, by its name.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.objectives.get(name).copied().or_else(|| self.metrics.get(name)?.as_f64())
+    }
+
     /// Its line of the history: nothing measured, nothing of time or place.
     pub(crate) fn history_line(&self) -> Result<String, StudyError> {
         canonical_json(&json!({
-            "format_version": 1,
+            "format_version": 2,
             "generation": self.generation,
             "order_in_generation": self.order_in_generation,
             "arch_id": self.arch_id,
@@ -85,11 +91,12 @@ pub struct MeasurementRecord {
     pub details: Value,
 }
 
-pub(crate) fn objectives_to_json(objectives: &[f64]) -> Value {
-    objectives.iter().copied().map(float::to_json).collect()
+pub(crate) fn objectives_to_json(objectives: &BTreeMap<String, f64>) -> Value {
+    objectives.iter().map(|(name, &value)| (name.clone(), float::to_json(value))).collect()
 }
 
-pub(crate) fn objectives_from_json(text: &str) -> Option<Vec<f64>> {
+pub(crate) fn objectives_from_json(text: &str) -> Option<BTreeMap<String, f64>> {
     let value: Value = serde_json::from_str(text).ok()?;
-    value.as_array()?.iter().map(float::from_json).collect()
+    let named = |(name, value): (&String, &Value)| Some((name.clone(), float::from_json(value)?));
+    value.as_object()?.iter().map(named).collect()
 }

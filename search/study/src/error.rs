@@ -38,16 +38,9 @@ pub enum StudyError {
         /// Process id of the writer, where it is known.
         holder: Option<u32>,
     },
-    /// A name from outside cannot be part of a file's name.
-    #[error(
-        "name a file after the {what} {name:?}: letters, digits, `.`, `_` and `-` are allowed, and no `.` first"
-    )]
-    FileName {
-        /// What is so named.
-        what: &'static str,
-        /// Its name.
-        name: String,
-    },
+    /// A name from outside cannot be part of a file's name, or a record cannot be read.
+    #[error(transparent)]
+    Record(#[from] tnas_record::RecordError),
     /// A stage claims a file that does not belong to the run.
     #[error("stamp the stage {stage}: its output {path} is not in the run {run}")]
     OutsideRun {
@@ -112,7 +105,10 @@ pub enum StudyError {
         expected: i64,
     },
     /// The database was written by another version.
-    #[error("open the candidate store {path}: its format version is {found}, this program knows {expected}")]
+    #[error(
+        "open the candidate store {path}: its format version is {found}, this program knows {expected}; `tnas search` begins a new \
+         one, or go on with the version of tnas that began it"
+    )]
     StoreVersion {
         /// The database.
         path: PathBuf,

@@ -10,18 +10,18 @@
 //! # let folder = tempfile::tempdir()?;
 //! let run = RunDir::create(folder.path().join("runs/first"))?;
 //! let _lock = run.lock()?;
-//! run.write(run.study_file(), b"seed = 7\n")?;
+//! run.write(run.files().study(), b"seed = 7\n")?;
 //!
 //! let search = || Ok::<_, tnas_study::StudyError>(
-//!     Stage::new("search").setting("population", &64)?.input(run.study_file()).output(run.front_file()),
+//!     Stage::new("search").setting("population", &64)?.input(run.files().study()).output(run.files().path("front.json")),
 //! );
 //! let stage = search()?;
 //! assert!(!run.is_current(&stage)?);
-//! run.write(run.front_file(), b"[]")?;
-//! run.finish(&stage, serde_json::json!({ "front": 0 }))?;
+//! run.write(run.files().path("front.json"), b"[]")?;
+//! run.finish(&stage, &serde_json::json!({ "front": 0 }))?;
 //!
 //! assert!(run.is_current(&search()?)?);
-//! run.write(run.study_file(), b"seed = 8\n")?;
+//! run.write(run.files().study(), b"seed = 8\n")?;
 //! assert!(!run.is_current(&search()?)?);
 //! # Ok(())
 //! # }
@@ -56,6 +56,7 @@ pub use run_lock::RunLock;
 pub use settings::{load, parse, to_toml_string};
 pub use settings_error::SettingsError;
 pub use stage::Stage;
-pub use stamp::{HashedPath, StageStamp, StaleReason};
+pub use stamp::StaleReason;
 pub use store::CandidateStore;
 pub use tensorboard::EventLog;
+pub use tnas_record::{HashedPath, StageStamp};

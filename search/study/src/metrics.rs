@@ -1,12 +1,10 @@
-use crate::{StudyError, canonical_json, float};
-use serde_json::{Value, json};
+use crate::{StudyError, canonical_json};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use tnas_record::{FormatVersion, LoggedNumber, MetricLine, from_json};
 use tnas_weights::AtomicFile;
-
-const FORMAT_VERSION: u64 = 1;
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,9 +53,8 @@ impl MetricsLog {
         step: u64,
         values: impl IntoIterator<Item = (K, f64)>,
     ) -> Result<(), StudyError> {
-        let values: BTreeMap<String, Value> =
-            values.into_iter().map(|(name, value)| (name.into(), float::to_json(value))).collect();
-        let line = json!({ "format_version": FORMAT_VERSION, "stage": stage, "step": step, "values": values });
+        let values = values.into_iter().map(|(name, value)| (name.into(), LoggedNumber(value))).collect();
+        let line = MetricLine { format_version: FormatVersion, stage: stage.into(), step, values };
         let line = canonical_json(&line)? + "\n";
         // One write for the line: a kill between two lines tears none.
         self.file.write_all(line.as_bytes()).map_err(|source| self.write_error(source))
@@ -126,22 +123,9 @@ fn each_line(path: &Path, mut visit: impl FnMut(usize, &str) -> Result<(), Study
 }
 
 fn parse(path: &Path, number: usize, line: &str) -> Result<MetricRecord, StudyError> {
-    let bad = |message: &str| bad_line(path, number, message.into());
-    let value: Value = serde_json::from_str(line).map_err(|e| bad(&e.to_string()))?;
-    if value["format_version"] != json!(FORMAT_VERSION) {
-        let found = &value["format_version"];
-        return Err(bad(&format!("its format version is {found}, this program knows {FORMAT_VERSION}")));
-    }
-    let values = value["values"].as_object().ok_or_else(|| bad("no values"))?;
-    let number = |(name, value): (&String, &Value)| {
-        let value = float::from_json(value).ok_or_else(|| bad(&format!("{name} = {value} is no number")))?;
-        Ok((name.clone(), value))
-    };
-    Ok(MetricRecord {
-        stage: value["stage"].as_str().ok_or_else(|| bad("no stage"))?.into(),
-        step: value["step"].as_u64().ok_or_else(|| bad("no step"))?,
-        values: values.iter().map(number).collect::<Result<_, StudyError>>()?,
-    })
+    let line: MetricLine = from_json(line.as_bytes()).map_err(|message| bad_line(path, number, message))?;
+    let values = line.values.into_iter().map(|(name, value)| (name, value.0)).collect();
+    Ok(MetricRecord { stage: line.stage, step: line.step, values })
 }
 
 fn bad_line(path: &Path, line: usize, message: String) -> StudyError {

@@ -12,7 +12,7 @@ pub struct RunLock {
 
 impl RunLock {
     pub(crate) fn take(run: &RunDir) -> Result<Self, StudyError> {
-        let path = run.lock_file();
+        let path = run.files().lock();
         let write = |source| StudyError::Write { path: path.clone(), source };
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(write)?;
         match file.try_lock() {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 /// "tnas" in ASCII, so that `file` and we recognise the database.
 const APPLICATION_ID: i64 = 0x746e_6173;
-const FORMAT_VERSION: i64 = 1;
+/// Since version 2 a candidate's objectives go by name.
+const FORMAT_VERSION: i64 = 2;
 
 const CREATE: [&str; 5] = [
     "CREATE TABLE candidates (
@@ -31,7 +32,7 @@ const CREATE: [&str; 5] = [
     ) STRICT",
     // The two numbers below are APPLICATION_ID and FORMAT_VERSION: a pragma takes no parameters.
     "PRAGMA application_id = 1953390963",
-    "PRAGMA user_version = 1",
+    "PRAGMA user_version = 2",
 ];
 
 /// What went wrong inside: SQLite's word still needs the path.

@@ -56,14 +56,12 @@ fn at(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
 /// The error's words; for an unknown name with the one that was probably meant.
 fn message(error: &toml::de::Error) -> String {
     let words = error.message();
-    let unknown = words.starts_with("unknown field `") || words.starts_with("unknown variant `");
-    // serde says: unknown field `found`, expected one of `this`, `that`.
+    // serde says, and objectives say after it: unknown field `found`, expected one of `this`, `that`.
+    let kind =
+        ["field", "variant", "objective"].into_iter().find(|kind| words.starts_with(&format!("unknown {kind} `")));
     let mut names = words.split('`').skip(1).step_by(2);
-    match names.next().and_then(|found| Some((found, nearest(found, names)?))) {
-        Some((found, meant)) if unknown => {
-            let kind = if words.starts_with("unknown field") { "field" } else { "variant" };
-            format!("unknown {kind} `{found}`, did you mean `{meant}`?")
-        }
+    match (kind, names.next().and_then(|found| Some((found, nearest(found, names)?)))) {
+        (Some(kind), Some((found, meant))) => format!("unknown {kind} `{found}`, did you mean `{meant}`?"),
         _ => words.trim_end().replace('\n', "; "),
     }
 }

@@ -1,12 +1,13 @@
-use crate::stamp::{HashedPath, StageStamp, StaleReason};
+use crate::stamp::StaleReason;
 use crate::{RunDir, StudyError, canonical_json, hash_bytes, hash_path};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use tnas_record::{FormatVersion, HashedPath, StageStamp, Summary, Versioned, from_json, to_json};
 
 /// A stage about to run, and all that its result depends on: settings, contents of inputs, version of its code.
 ///
@@ -92,15 +93,25 @@ impl Stage {
     /// SHA-256 of everything that the result depends on.
     fn key(&self) -> Result<String, StudyError> {
         let inputs: Vec<_> = self.hashed_inputs()?.iter().map(|input| &input.sha256).collect();
-        let parts = json!({
-            "stamp_version": StageStamp::FORMAT_VERSION,
-            "stage": self.name,
-            "stage_version": self.format_version,
-            "settings": self.settings,
-            "inputs": inputs,
-        });
+        let parts = KeyParts {
+            stamp_version: StageStamp::FORMAT_VERSION,
+            stage: &self.name,
+            stage_version: self.format_version,
+            settings: &self.settings,
+            inputs,
+        };
         Ok(hash_bytes(canonical_json(&parts)?.as_bytes()))
     }
+}
+
+/// Everything that a stage's result depends on, as it is hashed.
+#[derive(Serialize)]
+struct KeyParts<'a> {
+    stamp_version: u32,
+    stage: &'a str,
+    stage_version: u32,
+    settings: &'a BTreeMap<String, Value>,
+    inputs: Vec<&'a String>,
 }
 
 impl RunDir {
@@ -140,14 +151,17 @@ impl RunDir {
     }
 
     /// Records that the stage has finished, with the hashes of its outputs and a summary of its result.
-    pub fn finish(&self, stage: &Stage, summary: Value) -> Result<(), StudyError> {
+    pub fn finish(&self, stage: &Stage, summary: &impl Serialize) -> Result<(), StudyError> {
+        let figures = || format!("the figures of the stage {}", stage.name);
+        let summary = serde_json::to_value(summary)
+            .map_err(|e| StudyError::ToJson { what: figures(), message: e.to_string() })?;
         let output = |path: &PathBuf| {
             let path = self.relative(&stage.name, path)?;
             let sha256 = hash_path(self.path().join(&path))?;
             Ok(HashedPath { path, sha256 })
         };
         let stamp = StageStamp {
-            format_version: StageStamp::FORMAT_VERSION,
+            format_version: FormatVersion,
             stage: stage.name.clone(),
             stage_version: stage.format_version,
             key: stage.key()?,
@@ -156,19 +170,21 @@ impl RunDir {
             outputs: stage.outputs.iter().map(output).collect::<Result<_, StudyError>>()?,
             summary,
         };
-        self.write(self.stamp_file(&stage.name)?, &stamp.to_json()?)
+        let what = || format!("the stamp of the stage {}", stage.name);
+        let bytes = to_json(&stamp).map_err(|message| StudyError::ToJson { what: what(), message })?;
+        self.write(self.files().stamp(&stage.name)?, &bytes)
     }
 
-    /// The summary of a finished stage.
-    pub fn summary(&self, stage: &str) -> Result<Option<Value>, StudyError> {
-        Ok(self.stamp(stage)?.ok().map(|stamp| stamp.summary))
+    /// The figures of a finished stage; none where it has not finished, or finished as another version of the program.
+    pub fn figures<T: Summary>(&self, stage: &str) -> Result<Option<T>, StudyError> {
+        Ok(self.stamp(stage)?.ok().and_then(|stamp| stamp.figures().ok()))
     }
 
     /// The stamp of a finished stage, or why there is none that counts.
     pub fn stamp(&self, stage: &str) -> Result<Result<StageStamp, StaleReason>, StudyError> {
-        let path = self.stamp_file(stage)?;
+        let path = self.files().stamp(stage)?;
         match fs::read(&path) {
-            Ok(bytes) => Ok(StageStamp::from_json(&bytes).map_err(StaleReason::Unreadable)),
+            Ok(bytes) => Ok(from_json(&bytes).map_err(StaleReason::Unreadable)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Err(StaleReason::NotFinished)),
             Err(source) => Err(StudyError::Read { path, source }),
         }
@@ -179,7 +195,7 @@ impl RunDir {
         if stamp.stage_version != stage.format_version {
             return Ok(StaleReason::Version { finished: stamp.stage_version, now: stage.format_version });
         }
-        let settings = |map: &BTreeMap<String, Value>| json!(map);
+        let settings = |map: &BTreeMap<String, Value>| map.clone().into_iter().collect::<Value>();
         if let Some(reason) = StaleReason::setting(&settings(&stamp.settings), &settings(&stage.settings)) {
             return Ok(reason);
         }

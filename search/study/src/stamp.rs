@@ -1,64 +1,9 @@
-use crate::{StudyError, canonical_json};
-use serde::{Deserialize, Serialize};
+use crate::canonical_json;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What a finished stage leaves behind: what it depended on, what it wrote, and what it has to tell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StageStamp {
-    /// Version of the stamp.
-    pub format_version: u32,
-    /// Name of the stage.
-    pub stage: String,
-    /// Version of what the stage does.
-    pub stage_version: u32,
-    /// SHA-256 of everything that the result depends on.
-    pub key: String,
-    /// Resolved settings, by name.
-    pub settings: BTreeMap<String, Value>,
-    /// Inputs in order; their paths are for people.
-    pub inputs: Vec<HashedPath>,
-    /// Outputs, by paths from the run's folder.
-    pub outputs: Vec<HashedPath>,
-    /// The stage's own summary of its result.
-    pub summary: Value,
-}
-
-/// A file or folder and the hash of its contents.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HashedPath {
-    /// Where it is.
-    pub path: PathBuf,
-    /// SHA-256 of its contents, in hexadecimal.
-    pub sha256: String,
-}
-
-impl StageStamp {
-    /// The version written here.
-    pub const FORMAT_VERSION: u32 = 1;
-
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>, StudyError> {
-        let what = || format!("the stamp of the stage {}", self.stage);
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|e| StudyError::ToJson { what: what(), message: e.to_string() })?;
-        bytes.push(b'\n');
-        Ok(bytes)
-    }
-
-    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, String> {
-        let stamp: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        match stamp.format_version {
-            Self::FORMAT_VERSION => Ok(stamp),
-            other => Err(format!("its format version is {other}, this program knows {}", Self::FORMAT_VERSION)),
-        }
-    }
-}
-
-/// Why a stage must run; each completes "the stage runs, for …".
+/// Why a stage must run; each completes "the stage runs again: …".
 #[derive(Clone, Debug, PartialEq)]
 pub enum StaleReason {
     /// There is no stamp.
@@ -126,9 +71,12 @@ impl fmt::Display for StaleReason {
             Self::NotFinished => write!(f, "it has not finished yet"),
             Self::Unreadable(message) => write!(f, "its stamp is not readable: {message}"),
             Self::Version { finished, now } => write!(f, "it is version {now} now and was version {finished}"),
+            Self::Setting { name, .. } if name.ends_with(".sha256") => {
+                write!(f, "the contents of {} have changed", name.trim_end_matches(".sha256"))
+            }
             Self::Setting { name, finished, now } if finished.is_empty() => write!(f, "{name} = {now} is new"),
             Self::Setting { name, finished, now } if now.is_empty() => write!(f, "{name} = {finished} is gone"),
-            Self::Setting { name, finished, now } => write!(f, "{name} was {finished} and is {now}"),
+            Self::Setting { name, finished, now } => write!(f, "{name} was {finished}, is {now}"),
             Self::InputMissing(path) => write!(f, "its input {} is missing", path.display()),
             Self::InputChanged(path) => write!(f, "its input {} has changed", path.display()),
             Self::FewerInputs { finished, now } => write!(f, "it had {finished} inputs and has {now}"),

@@ -12,9 +12,9 @@ fn stage(run: &RunDir, clips: &Path, population: u32) -> std::result::Result<Sta
     let settings = json!({ "population": population, "limits": { "latency_ms": 30.5 } });
     Ok(Stage::new("search")
         .setting("search", &settings)?
-        .input(run.study_file())
+        .input(run.files().study())
         .input(clips)
-        .output(run.front_file()))
+        .output(run.files().path("front.json")))
 }
 
 /// A finished stage that reads study.toml and a folder of clips, in the folder given.
@@ -23,11 +23,11 @@ fn finished(folder: &Path) -> Result<(RunDir, std::path::PathBuf)> {
     let clips = folder.join("clips");
     fs::create_dir_all(clips.join("train"))?;
     fs::write(clips.join("train/0.gif"), [0; 100])?;
-    run.write(run.study_file(), b"seed = 7")?;
+    run.write(run.files().study(), b"seed = 7")?;
     let stage = stage(&run, &clips, 64)?;
     assert_eq!(run.stale_reason(&stage)?, Some(StaleReason::NotFinished));
-    run.write(run.front_file(), b"[1]")?;
-    run.finish(&stage, json!({ "front": 1 }))?;
+    run.write(run.files().path("front.json"), b"[1]")?;
+    run.finish(&stage, &json!({ "front": 1 }))?;
     Ok((run, clips))
 }
 
@@ -40,8 +40,8 @@ fn nothing_changed_is_current_and_tells_its_summary() -> Result {
     let folder = tempfile::tempdir()?;
     let (run, clips) = finished(folder.path())?;
     assert!(run.is_current(&stage(&run, &clips, 64)?)?);
-    assert_eq!(run.summary("search")?, Some(json!({ "front": 1 })));
-    assert_eq!(run.summary("export")?, None);
+    assert_eq!(run.stamp("search")?.ok().map(|stamp| stamp.summary), Some(json!({ "front": 1 })));
+    assert!(run.stamp("export")?.is_err());
     Ok(())
 }
 
@@ -70,11 +70,11 @@ fn a_setting_a_version_or_a_further_input_makes_it_stale() -> Result {
     let again = || stage(&run, &clips, 64);
     assert_eq!(told(again()?.format_version(2))?.as_deref(), Some("it is version 2 now and was version 1"));
     assert_eq!(told(again()?.setting("k", &3)?)?.as_deref(), Some("k = 3 is new"));
-    let more = told(again()?.input(run.front_file()))?.unwrap_or_default();
+    let more = told(again()?.input(run.files().path("front.json")))?.unwrap_or_default();
     assert!(more.ends_with("front.json has changed"), "{more}");
     let fewer =
         Stage::new("search").setting("search", &json!({ "population": 64, "limits": { "latency_ms": 30.5 } }))?;
-    assert_eq!(told(fewer.input(run.study_file()))?.as_deref(), Some("it had 2 inputs and has 1"));
+    assert_eq!(told(fewer.input(run.files().study()))?.as_deref(), Some("it had 2 inputs and has 1"));
     Ok(())
 }
 
@@ -82,13 +82,13 @@ fn a_setting_a_version_or_a_further_input_makes_it_stale() -> Result {
 fn an_output_lost_or_changed_makes_it_stale() -> Result {
     let folder = tempfile::tempdir()?;
     let (run, clips) = finished(folder.path())?;
-    run.write(run.front_file(), b"[2]")?;
+    run.write(run.files().path("front.json"), b"[2]")?;
     assert_eq!(reason(&run, &clips, 64)?, "its output front.json has changed");
-    fs::remove_file(run.front_file())?;
+    fs::remove_file(run.files().path("front.json"))?;
     assert_eq!(reason(&run, &clips, 64)?, "its output front.json is missing");
-    run.write(run.front_file(), b"[1]")?;
+    run.write(run.files().path("front.json"), b"[1]")?;
     assert_eq!(reason(&run, &clips, 64)?, "current");
-    let more = stage(&run, &clips, 64)?.output(run.samples_folder());
+    let more = stage(&run, &clips, 64)?.output(run.files().samples());
     assert_eq!(run.stale_reason(&more)?, Some(StaleReason::OutputMissing("samples".into())));
     fs::remove_dir_all(&clips)?;
     assert_eq!(reason(&run, &clips, 64)?, format!("its input {} is missing", clips.display()));
@@ -112,8 +112,8 @@ fn the_stamp_has_the_inputs_that_the_work_began_with() -> Result {
     let (run, clips) = finished(folder.path())?;
     let working = stage(&run, &clips, 65)?;
     assert!(!run.is_current(&working)?);
-    run.write(run.study_file(), b"seed = 8")?;
-    run.finish(&working, json!(null))?;
+    run.write(run.files().study(), b"seed = 8")?;
+    run.finish(&working, &json!(null))?;
     assert!(reason(&run, &clips, 65)?.ends_with("study.toml has changed"));
     Ok(())
 }
@@ -122,7 +122,7 @@ fn the_stamp_has_the_inputs_that_the_work_began_with() -> Result {
 fn a_torn_stamp_counts_as_none() -> Result {
     let folder = tempfile::tempdir()?;
     let (run, clips) = finished(folder.path())?;
-    let stamp = run.stamp_file("search")?;
+    let stamp = run.files().stamp("search")?;
     let text = fs::read_to_string(&stamp)?;
     fs::write(&stamp, &text[..text.len() / 2])?;
     assert!(reason(&run, &clips, 64)?.starts_with("its stamp is not readable"));
@@ -136,9 +136,9 @@ fn outputs_elsewhere_and_missing_ones_cannot_be_stamped() -> Result {
     let folder = tempfile::tempdir()?;
     let (run, _) = finished(folder.path())?;
     let outside = Stage::new("a").output(folder.path().join("clips"));
-    assert!(run.finish(&outside, json!(null)).is_err_and(|e| e.to_string().contains("is not in the run")));
-    assert!(run.finish(&Stage::new("a").output("../clips"), json!(null)).is_err());
-    assert!(run.finish(&Stage::new("a").output("samples"), json!(null)).is_err());
-    assert!(run.finish(&Stage::new("a").input("no/such/file"), json!(null)).is_err());
+    assert!(run.finish(&outside, &json!(null)).is_err_and(|e| e.to_string().contains("is not in the run")));
+    assert!(run.finish(&Stage::new("a").output("../clips"), &json!(null)).is_err());
+    assert!(run.finish(&Stage::new("a").output("samples"), &json!(null)).is_err());
+    assert!(run.finish(&Stage::new("a").input("no/such/file"), &json!(null)).is_err());
     Ok(())
 }

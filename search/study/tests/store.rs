@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -12,13 +13,17 @@ use tnas_study::{CandidateRecord, CandidateState, CandidateStore, MeasurementRec
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
+fn named<const N: usize>(values: [(&str, f64); N]) -> BTreeMap<String, f64> {
+    values.map(|(name, value)| (name.to_string(), value)).into()
+}
+
 fn record(arch_id: &str, generation: u32, order_in_generation: u32) -> CandidateRecord {
     CandidateRecord {
         arch_id: arch_id.into(),
         genotype: format!("mid.0.r={arch_id}"),
         generation,
         order_in_generation,
-        objectives: vec![0.1 + f64::from(order_in_generation), 30.0 / 7.0],
+        objectives: named([("loss", 0.1 + f64::from(order_in_generation)), ("latency_ms", 30.0 / 7.0)]),
         metrics: json!({ "parameters": 12, "bands": [0.25, 1e-300] }),
         state: CandidateState::Evaluated,
         measured_by: "predictor@cpu".into(),
@@ -43,7 +48,7 @@ fn candidates_come_back_in_the_order_of_the_search() -> Result {
     let mut store = CandidateStore::open(&path)?;
     assert_eq!(store.load_state()?, None);
     let mut odd = record("f", 1, 0);
-    odd.objectives = vec![f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324];
+    odd.objectives = named([("a", f64::INFINITY), ("b", f64::NEG_INFINITY), ("c", -0.0), ("d", 5e-324)]);
     odd.state = CandidateState::Infeasible;
     store.save_generation(0, &[record("z", 0, 1), record("y", 0, 0)], "zero")?;
     store.save_generation(1, &[odd.clone()], "one")?;
@@ -55,6 +60,11 @@ fn candidates_come_back_in_the_order_of_the_search() -> Result {
     assert_eq!(store.candidates()?, expected);
     assert_eq!(store.candidate("f")?, Some(odd));
     assert_eq!(store.candidate("nobody")?, None);
+    let known = store.candidate("y")?.ok_or("lost")?;
+    assert_eq!(
+        [known.value("loss"), known.value("parameters"), known.value("bands")],
+        [Some(0.1), Some(12.0), None]
+    );
     assert!(store.save_generation(2, &[], "two").is_err());
     Ok(())
 }
@@ -88,10 +98,10 @@ fn a_generation_saved_again_changes_nothing_and_a_known_candidate_keeps_its_plac
     }
     assert_eq!(store.history_lines()?.len(), 2);
     let mut later = record("a", 4, 7);
-    later.objectives = vec![0.5];
+    later.objectives = named([("loss", 0.5)]);
     store.save_generation(4, &[later], "four")?;
     let found = store.candidate("a")?.ok_or("lost")?;
-    assert_eq!((found.generation, found.order_in_generation, found.objectives), (3, 0, vec![0.5]));
+    assert_eq!((found.generation, found.order_in_generation, found.objectives), (3, 0, named([("loss", 0.5)])));
     Ok(())
 }
 
@@ -102,9 +112,9 @@ fn the_history_is_canonical_and_knows_no_measurement() -> Result {
     store.save_generation(0, &[record("a", 0, 0)], "zero")?;
     let before = store.history_lines()?;
     let expected = concat!(
-        r#"{"arch_id":"a","format_version":1,"generation":0,"genotype":"mid.0.r=a","#,
+        r#"{"arch_id":"a","format_version":2,"generation":0,"genotype":"mid.0.r=a","#,
         r#""metrics":{"bands":[0.25,1e-300],"parameters":12},"#,
-        r#""objectives":[0.1,4.285714285714286],"order_in_generation":0,"state":"evaluated"}"#
+        r#""objectives":{"latency_ms":4.285714285714286,"loss":0.1},"order_in_generation":0,"state":"evaluated"}"#
     );
     assert_eq!(before, [expected]);
 
@@ -137,10 +147,13 @@ fn foreign_files_and_versions_are_refused() -> Result {
     execute(&path("foreign"), "CREATE TABLE candidates (x)")?;
     assert!(matches!(CandidateStore::open(path("foreign")), Err(StudyError::ForeignStore { found: 0, .. })));
 
-    drop(CandidateStore::open(path("newer"))?);
-    execute(&path("newer"), "PRAGMA user_version = 2")?;
-    let refused = CandidateStore::open(path("newer"));
-    assert!(matches!(refused, Err(StudyError::StoreVersion { found: 2, expected: 1, .. })));
+    for (name, version) in [("older", "PRAGMA user_version = 1"), ("newer", "PRAGMA user_version = 3")] {
+        drop(CandidateStore::open(path(name))?);
+        execute(&path(name), version)?;
+        let refused = CandidateStore::open(path(name));
+        let Err(error @ StudyError::StoreVersion { expected: 2, .. }) = refused else { return Err(name.into()) };
+        assert!(error.to_string().contains("`tnas search` begins a new one"), "{error}");
+    }
     assert!(CandidateStore::open_read_only(path("missing")).is_err());
     assert!(!path("missing").exists());
     Ok(())

@@ -8,12 +8,7 @@ use tnas_clips::{CaptionPolicy, FolderSettings, Tokenizer, VideoFolder};
 
 /// The folder of the data; None, with a line that says so, where it is missing.
 fn lpc() -> Option<PathBuf> {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/lpc"));
-    if !path.is_dir() {
-        eprintln!("skipped: {} is missing", path.display());
-        return None;
-    }
-    Some(path)
+    tnas_testing::shared("data/lpc")
 }
 
 #[test]

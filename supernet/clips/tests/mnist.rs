@@ -1,7 +1,6 @@
 //! Moving MNIST from the digits of `../shared`, where they are.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tnas_clips::frame_differences;
@@ -9,12 +8,7 @@ use tnas_clips::{Digits, MovingMnist, MovingMnistSettings, Split, Tokenizer};
 
 /// The folder of the data; None, with a line that says so, where it is missing.
 fn digits() -> Option<Arc<Digits>> {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mnist"));
-    if !path.is_dir() {
-        eprintln!("skipped: {} is missing", path.display());
-        return None;
-    }
-    Some(Arc::new(Digits::open(path).expect("MNIST")))
+    tnas_testing::shared("data/mnist").map(|path| Arc::new(Digits::open(path).expect("MNIST")))
 }
 
 fn moving(digits: &Arc<Digits>, frames: usize, size: usize, split: Split) -> MovingMnist {
@@ -66,8 +60,7 @@ fn captions_name_both_digits_and_sizes_share_a_scene() {
 
 #[test]
 fn damaged_digits_are_errors() {
-    let Some(_) = digits() else { return };
-    let from = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mnist"));
+    let Some(from) = tnas_testing::shared("data/mnist") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let message = |folder: &tempfile::TempDir| Digits::open(folder.path()).expect_err("damaged").to_string();
     assert!(message(&folder).contains("t10k-images-idx3-ubyte"), "{}", message(&folder));

@@ -9,12 +9,7 @@ use tnas_clips::{Film, Fit, FolderSettings, VideoFolder};
 
 /// The film; None, with a line that says so, where it is missing.
 fn bunny() -> Option<PathBuf> {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/video/bigbuckbunny.mp4"));
-    if !path.is_file() {
-        eprintln!("skipped: {} is missing", path.display());
-        return None;
-    }
-    Some(path)
+    tnas_testing::shared("data/video/bigbuckbunny.mp4")
 }
 
 #[test]

@@ -3,25 +3,19 @@ mod words;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use burn::tensor::{Int, Tensor, TensorData, activation};
-use rand::RngExt;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tnas_clips::{Clip, ClipSet};
 use tnas_models::EvaluatorNetwork;
-use tnas_network::{Parameters, Value, execute, side_by_side, stream};
+use tnas_network::{Parameters, Value, execute, side_by_side};
 
+pub(crate) use self::corruption::{Alike, OUT_OF_ORDER, disturbed, kind_of_corruption, out_of_order};
 pub use self::words::label_value;
-use self::{
-    corruption::{Alike, OUT_OF_ORDER, disturbed, kind_of_corruption, out_of_order},
-    words::telling_words,
-};
+use self::words::telling_words;
 
-use tnas_training::{
-    AdamWSettings, Loading, LoopSettings, Observer, StabilitySettings, StepOutcome, TrainError, TrainSet, Turn,
-    beside, frames_inner, learning_rate, on, part_loss, train_loop,
-};
+use tnas_training::{AdamWSettings, TrainError, frames_inner};
 
-use crate::{blend, cell_means};
+use crate::cell_means;
 
 /// A video classifier trained on real clips: its accuracy and features evaluate generated ones.
 pub struct Evaluator {
@@ -29,10 +23,6 @@ pub struct Evaluator {
     parameters: Parameters,
     labels: EvaluatorLabels,
 }
-
-/// Weight of an evaluator's last label beside the others: whether a clip is as filmed, out of order or, where appearance is to be
-/// seen, a blend of two. With 0.5 a flicker passes for disorder and labels are told worse.
-const KIND_WEIGHT: f64 = 0.1;
 
 /// Labels that an evaluator tells, each with its values in order.
 pub type EvaluatorLabels = Vec<(String, Vec<String>)>;
@@ -134,7 +124,7 @@ impl EvaluatorSettings {
     }
 
     /// Kinds of clips that are told apart: as filmed, out of order, blended.
-    fn kinds(&self) -> usize {
+    pub(crate) fn kinds(&self) -> usize {
         2 + usize::from(self.blends())
     }
 
@@ -268,92 +258,12 @@ fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> f
     right as f64 / all.max(1) as f64
 }
 
-/// Trains the classifier by cross-entropy on real clips, and on telling them from clips whose frames are out of order (without
-/// that its features need not see time at all) and from blends.
-#[allow(clippy::too_many_arguments)]
-pub fn train_evaluator(
-    set: &mut TrainSet,
-    network: &EvaluatorNetwork,
-    labels: &[(String, Vec<String>)],
-    clips: &ClipSet,
-    loading: Loading,
-    settings: &EvaluatorSettings,
-    seed: u64,
-    run: &LoopSettings,
-    observer: &mut dyn Observer,
-) -> Result<(), TrainError> {
-    let corrupted = settings.batch.div_ceil(2);
-    let graphs = [network.graph(settings.batch)?, network.graph(corrupted)?];
-    let kind_at = labels.iter().map(|(_, values)| values.len()).sum();
-    let kinds = settings.kinds();
-    let alike = Alike::new(clips);
-    let colours = ColourTargets::new(clips, settings)?;
-    let make = |step| {
-        let mut rng = stream(seed, "judge", step);
-        let mut picked =
-            |count: usize| -> Vec<usize> { (0..count).map(|_| rng.random_range(0..clips.len())).collect() };
-        let (real, others) = (picked(settings.batch), picked(corrupted));
-        let real = real.into_iter().map(|index| read(clips, index)).collect::<Result<Vec<_>, _>>()?;
-        let shown = colours.of(&real);
-        let mut corrupt = |(turn, clip): (usize, usize)| -> Result<Clip, TrainError> {
-            let seen = read(clips, clip)?;
-            if kind_of_corruption(turn, kinds) == OUT_OF_ORDER {
-                return Ok(out_of_order(&seen, &mut rng));
-            }
-            let other = read(clips, alike.another(clip, &mut rng))?;
-            Ok(blend(&seen, &other, rng.random_range(0.3..0.7)))
-        };
-        let others: Vec<Clip> = others.into_iter().enumerate().map(&mut corrupt).collect::<Result<_, _>>()?;
-        let mut disturbed = |clip: &Clip| disturbed(clip, settings, &mut rng);
-        let real: Vec<Clip> = real.iter().map(|clip| disturbed(clip)).collect();
-        let others: Vec<Clip> = others.iter().map(&mut disturbed).collect();
-        Ok((real, others, shown))
-    };
-    let train = |(real, others, shown): (Vec<Clip>, Vec<Clip>, Vec<f32>), set: &mut TrainSet, turn: &mut Turn| {
-        let step = turn.step;
-        let parts = vec![(&graphs[0], &real, true), (&graphs[1], &others, false)];
-        let (value, gradients) = set.gradients(parts, |leaves, (graph, picked, real)| {
-            let input = batch_of(picked, network, leaves.device());
-            let mut outputs = execute(graph, leaves, vec![input], leaves.device())?;
-            let logits = outputs.remove(1).rows();
-            let kind = |index| if real { 0 } else { kind_of_corruption(index, kinds) as i64 };
-            let told = (0..picked.len()).map(kind).collect();
-            let mut loss = cross_entropy(&logits, kind_at, kinds, told).mul_scalar(KIND_WEIGHT);
-            let mut start = 0;
-            for (label, values) in labels.iter().filter(|_| real) {
-                let truth = |clip: &Clip| {
-                    let value = label_value(label, &clip.caption, &clip.labels);
-                    values.iter().position(|known| Some(known.as_str()) == value.as_deref()).unwrap_or(0) as i64
-                };
-                loss = loss + cross_entropy(&logits, start, values.len(), picked.iter().map(truth).collect());
-                start += values.len();
-            }
-            if let Some(told) = outputs.pop().filter(|_| real && network.colours > 0) {
-                loss = loss + colours.loss(told, &shown, leaves.device());
-            }
-            Ok(part_loss(loss, 1.0))
-        })?;
-        let rate =
-            learning_rate(settings.optimizer.learning_rate, step, run.steps, settings.optimizer.warmup_steps)
-                * turn.rate;
-        let report =
-            set.apply_if(gradients, rate, step, |norm| turn.accepts(&[("loss", value), ("gradient_norm", norm)]));
-        let figures = vec![("loss", value), ("gradient_norm", report.gradient_norm), ("learning_rate", rate)];
-        Ok(StepOutcome::new(figures, report.moved))
-    };
-    beside(loading, run, observer, make, |loader, observer| {
-        train_loop(run, &StabilitySettings::default(), set, observer, |set, turn| {
-            train(loader.take(turn.step)?, set, turn)
-        })
-    })
-}
-
-fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError> {
+pub(crate) fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError> {
     clips.clip(clip).map_err(|source| TrainError::Load { clip, source: source.into() })
 }
 
 /// A clip's colours in cells, as numbers around 0: what features that see appearance can tell.
-struct ColourTargets {
+pub(crate) struct ColourTargets {
     cells: usize,
     means: Vec<f64>,
     /// Sum of the numbers' variances.
@@ -365,7 +275,7 @@ struct ColourTargets {
 const COLOUR_CLIPS: usize = 1000;
 
 impl ColourTargets {
-    fn new(clips: &ClipSet, settings: &EvaluatorSettings) -> Result<Self, TrainError> {
+    pub fn new(clips: &ClipSet, settings: &EvaluatorSettings) -> Result<Self, TrainError> {
         let cells = settings.colour_cells();
         let weight = settings.appearance.as_ref().map_or(0.0, |appearance| appearance.colours);
         let count = 3 * cells * cells;
@@ -382,7 +292,7 @@ impl ColourTargets {
     }
 
     /// `[B, 3·cells²]`
-    fn of(&self, clips: &[Arc<Clip>]) -> Vec<f32> {
+    pub fn of(&self, clips: &[Arc<Clip>]) -> Vec<f32> {
         if self.cells == 0 {
             return Vec::new();
         }
@@ -393,10 +303,10 @@ impl ColourTargets {
         clips.iter().flat_map(centred).collect()
     }
 
-    /// Fraction of the colours' variance that is not told, times its weight.
-    fn loss(&self, told: Value, shown: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
+    /// Fraction of the colours' variance that is not predicted, times its weight, `[1]`.
+    pub fn loss(&self, told: Value, shown: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
         let shape = told.shape();
-        let miss = told.rows() - on(shown.to_vec(), &shape, device).rows();
+        let miss = told.rows() - Value::constant(shown.to_vec(), &shape, device).rows();
         (miss.clone() * miss).sum().mul_scalar(self.weight / shape[0] as f64)
     }
 }
@@ -408,17 +318,10 @@ fn colours(clip: &Clip, cells: usize) -> Vec<f64> {
     (0..length).map(|i| means.iter().skip(i).step_by(length).sum::<f64>() / clip.frames as f64).collect()
 }
 
-/// Mean cross-entropy of `count` logits from `start` on.
-fn cross_entropy(logits: &Tensor<2>, start: usize, count: usize, truths: Vec<i64>) -> Tensor<1> {
-    let shares = activation::log_softmax(logits.clone().narrow(1, start, count), 1);
-    let data = TensorData::new(truths, [logits.dims()[0], 1]);
-    shares.gather(1, Tensor::<2, Int>::from_data(data, &logits.device())).mean().neg()
-}
-
 /// `[B, 3, F, H, W]`
-fn batch_of(clips: &[Clip], network: &EvaluatorNetwork, device: &burn::tensor::Device) -> Value {
+pub(crate) fn batch_of(clips: &[Clip], network: &EvaluatorNetwork, device: &burn::tensor::Device) -> Value {
     let data = clips.iter().flat_map(frames_inner).collect();
-    on(data, &[clips.len(), 3, network.frames, network.size, network.size], device)
+    Value::constant(data, &[clips.len(), 3, network.frames, network.size, network.size], device)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod bootstrap;
 mod controls;
 mod error;
 mod evaluator;
+mod evaluator_training;
 mod frechet;
 mod kernel_distance;
 mod memorisation;
@@ -19,8 +20,9 @@ pub use bootstrap::{Interval, Resampled, Spread, bootstrap_interval, resample_co
 pub use controls::{blend, blended, blurred, frozen, independent_frames, noisy, shuffled_frames};
 pub use error::EvaluationError;
 pub use evaluator::{
-    AppearanceSettings, EvaluatedClips, Evaluator, EvaluatorLabels, EvaluatorSettings, label_value, train_evaluator,
+    AppearanceSettings, EvaluatedClips, Evaluator, EvaluatorLabels, EvaluatorSettings, label_value,
 };
+pub use evaluator_training::{EvaluatorContext, train_evaluator};
 pub use frechet::{NormalFit, frechet_distance};
 pub use kernel_distance::{KernelDistance, kernel_distance};
 pub use memorisation::{Memorisation, cell_means, thumbnail};

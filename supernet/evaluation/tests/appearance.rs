@@ -3,7 +3,7 @@
 
 use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split};
 use tnas_evaluation::nearest_neighbours;
-use tnas_evaluation::{AppearanceSettings, Evaluator, EvaluatorSettings, train_evaluator};
+use tnas_evaluation::{AppearanceSettings, Evaluator, EvaluatorContext, EvaluatorSettings, train_evaluator};
 use tnas_network::{Parameters, open_device};
 use tnas_training::{Loading, LoopSettings, Silent, TrainSet};
 
@@ -23,8 +23,10 @@ fn trained(train: &[Clip], appearance: Option<AppearanceSettings>, steps: u64) -
     parameters.init(network.graph(1).unwrap().weights(), 1);
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
     let run = LoopSettings { stage: "evaluator".into(), steps, checkpoint: None, checkpoint_every: 50 };
-    train_evaluator(&mut set, &network, &labels, &train, Loading::default(), &settings, 1, &run, &mut Silent)
-        .unwrap();
+    let (clips, loading, observer) = (&train, Loading::default(), &mut Silent);
+    let context =
+        EvaluatorContext { network: &network, labels: &labels, clips, loading, seed: 1, run: &run, observer };
+    train_evaluator(context, &mut set, &settings).unwrap();
     Evaluator::new(network, labels[..1].to_vec(), set.averaged())
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split};
-use tnas_evaluation::{Evaluator, EvaluatorSettings, train_evaluator};
+use tnas_evaluation::{Evaluator, EvaluatorContext, EvaluatorSettings, train_evaluator};
 use tnas_evaluation::{
     Measures, Metric, ScoredClips, Whitening, Yardstick, fitness, frozen, noisy, shuffled_frames,
 };
@@ -25,8 +25,11 @@ fn shuffled_frozen_and_noisy_clips_are_further_than_real_ones() {
     let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
     let run = LoopSettings { stage: "evaluator".into(), steps: 250, checkpoint: None, checkpoint_every: 250 };
     let loading = Loading::default();
-    train_evaluator(&mut set, &network, &labels, &train, loading, &settings, 1, &run, &mut Silent).unwrap();
-    let evaluator = Evaluator::new(network, labels, set.averaged());
+    let (network, labels) = (&network, &labels[..]);
+    let observer = &mut Silent;
+    let context = EvaluatorContext { network, labels, clips: &train, loading, seed: 1, run: &run, observer };
+    train_evaluator(context, &mut set, &settings).unwrap();
+    let evaluator = Evaluator::new(network.clone(), labels.to_vec(), set.averaged());
     let features = |clips: &[Clip]| evaluator.evaluate(clips).unwrap().features;
     let whitening = Whitening::new(&features(&train.clips(0..400).unwrap())).unwrap();
     let scored = |clips: &[Clip]| {

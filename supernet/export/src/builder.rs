@@ -62,7 +62,7 @@ pub(crate) fn float(name: &str, f: f32) -> Attribute {
     Attribute { name: name.into(), f: Some(f), kind: 1, ..Attribute::default() }
 }
 
-/// A word.
+/// A string attribute.
 pub(crate) fn word(name: &str, s: &str) -> Attribute {
     Attribute { name: name.into(), s: Some(s.as_bytes().to_vec()), kind: 3, ..Attribute::default() }
 }

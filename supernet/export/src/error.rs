@@ -1,8 +1,6 @@
-use std::path::PathBuf;
-
 use thiserror::Error;
 
-/// Why a model cannot be exported or proved.
+/// Why a model cannot be exported.
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// A weight is missing or misshapen.
@@ -13,29 +11,5 @@ pub enum ExportError {
     TooLarge {
         /// Bytes.
         bytes: usize,
-    },
-    /// ONNX Runtime's library is missing.
-    #[error(
-        "load ONNX Runtime: no libonnxruntime was found{tried}; install it with `pip install onnxruntime`, or name it in ORT_DYLIB_PATH"
-    )]
-    NoLibrary {
-        /// Where it was looked for, with a leading separator.
-        tried: String,
-    },
-    /// ONNX Runtime refused.
-    #[error("run {what} in ONNX Runtime: {message}")]
-    Runtime {
-        /// File or step.
-        what: String,
-        /// What it said.
-        message: String,
-    },
-    /// A file cannot be read.
-    #[error("read {path}: {source}")]
-    Read {
-        /// File.
-        path: PathBuf,
-        /// Cause.
-        source: std::io::Error,
     },
 }

@@ -1,14 +1,14 @@
-//! Writing graphs as ONNX, running them through ONNX Runtime, and proving that both give the same numbers.
+//! Writing graphs as ONNX, running them in other runtimes ([`RUNTIMES`]), and verifying that they give the same numbers.
 
 mod builder;
 mod error;
 mod onnx;
 mod operations;
 mod proto;
-mod runtime;
+mod runtimes;
 mod verify;
 
 pub use error::ExportError;
 pub use onnx::{ModelInfo, to_onnx};
-pub use runtime::{OnnxRuntime, OnnxSession};
+pub use runtimes::RUNTIMES;
 pub use verify::{Verification, verify};

@@ -10,16 +10,16 @@ use crate::{
     proto::{Entry, GraphProto, Model, OperatorSet},
 };
 
-/// Opset that every runtime of FACTS' table reads.
+/// Operator set of the exported files: the newest that all runtimes in use read.
 const OPSET: i64 = 21;
 const IR_VERSION: i64 = 10;
 
-/// What the file says of itself.
+/// Name, description and metadata of an exported file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelInfo {
     /// Name of the graph.
     pub name: String,
-    /// For people.
+    /// Free text, for readers of the file.
     pub description: String,
     /// Keys and values.
     pub metadata: BTreeMap<String, String>,

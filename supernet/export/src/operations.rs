@@ -1,4 +1,4 @@
-//! Each semantic operation in ONNX.
+//! Lowering of each semantic operation to ONNX nodes.
 
 use tnas_graph::{Graph, Node, Op, ValueId, Weight, Weights, resolve};
 
@@ -25,7 +25,7 @@ impl<'a> Lowering<'a> {
         Self { graph, weights, onnx: OnnxBuilder::default(), names }
     }
 
-    /// What was collected, and the ONNX name of each value.
+    /// The nodes and initializers, and the ONNX name of each value.
     pub fn finish(self) -> (OnnxBuilder, Vec<String>) {
         (self.onnx, self.names)
     }

@@ -1,14 +1,14 @@
 use serde::{Deserialize, Serialize};
 use tnas_graph::{HostTensor, RuntimeError, Session};
 
-/// How far a runtime's output is from what was expected.
+/// A runtime's outputs compared with the expected ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
     /// Largest absolute difference.
     pub max_abs_error: f32,
     /// Largest absolute expected value.
     pub max_abs_output: f32,
-    /// What is allowed: 1e-4 · max(1, max_abs_output).
+    /// Largest absolute difference that passes: 1e-4 · max(1, max_abs_output).
     pub tolerance: f32,
     /// Whether the error is within it.
     pub passed: bool,

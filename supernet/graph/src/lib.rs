@@ -23,6 +23,7 @@ mod host;
 mod infer;
 mod op;
 mod runtime;
+mod runtime_kind;
 mod segments;
 mod weight;
 
@@ -33,5 +34,6 @@ pub use host::{HostData, HostTensor};
 pub use infer::infer_shape;
 pub use op::Op;
 pub use runtime::{Runtime, RuntimeError, Session, WeightError, WeightMap, Weights, resolve};
+pub use runtime_kind::{RuntimeKind, RuntimeOptions};
 pub use segments::Segment;
 pub use weight::{Elastic, Init, Weight};

@@ -1,4 +1,8 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -11,6 +15,13 @@ pub trait Runtime {
 
     /// Prepares a graph with its weights.
     fn load(&self, graph: &Graph, weights: &dyn Weights) -> Result<Box<dyn Session>, RuntimeError>;
+
+    /// Prepares an exported model file, of a format that [`RuntimeKind::reads`](crate::RuntimeKind::reads) names. The usual
+    /// runtime reads none.
+    fn load_file(&self, file: &Path) -> Result<Box<dyn Session>, RuntimeError> {
+        let message = format!("it reads no model files, hence not {}", file.display());
+        Err(RuntimeError::Backend { runtime: self.name().into(), message })
+    }
 }
 
 /// A graph ready to run.
@@ -44,12 +55,28 @@ pub enum RuntimeError {
         /// The caller's shape.
         found: Vec<usize>,
     },
+    /// The runtime's library is not installed, or not where it was said to be.
+    #[error("find the library of {runtime}: {reason}")]
+    NoLibrary {
+        /// Runtime name.
+        runtime: String,
+        /// Where it was searched for, and how to install or name it.
+        reason: String,
+    },
+    /// A model file cannot be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
     /// The runtime's own library failed.
     #[error("run on {runtime}: {message}")]
     Backend {
         /// Runtime name.
         runtime: String,
-        /// What it said.
+        /// Its message.
         message: String,
     },
 }

@@ -27,6 +27,17 @@ pub enum TextLayer {
     PenultimateNormed,
 }
 
+impl TextLayer {
+    /// Name in settings and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Penultimate => "penultimate",
+            Self::PenultimateNormed => "penultimate-normed",
+        }
+    }
+}
+
 /// The values of a graph under construction.
 struct Features {
     /// The embedding, then what each layer makes.

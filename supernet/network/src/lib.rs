@@ -22,7 +22,7 @@ pub use device::{DeviceError, open_device};
 pub use execute::{WeightSource, execute};
 pub use fused::{AdamWStep, adamw, squares};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, accumulate, merged_weights};
-pub use runtime::BurnRuntime;
+pub use runtime::{BURN, BurnRuntime};
 pub use side_by_side::side_by_side;
 pub use stream::{Stream, clip_noise, normal_vec, stream};
 pub use tensor_file::{load_tensor, save_tensors};

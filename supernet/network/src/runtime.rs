@@ -1,7 +1,22 @@
 use burn::tensor::Device;
-use tnas_graph::{Graph, HostTensor, Runtime, RuntimeError, Session, Weights, resolve};
+use tnas_graph::{
+    Graph, HostTensor, Runtime, RuntimeError, RuntimeKind, RuntimeOptions, Session, Weights, resolve,
+};
 
-use crate::{Parameters, Value, execute};
+use crate::{Parameters, Value, execute, open_device};
+
+/// This program as a kind of runtime.
+pub const BURN: RuntimeKind = RuntimeKind {
+    name: "burn",
+    help: "this program's own network, on the CPU, a graphics card or CUDA",
+    devices: &["cpu", "gpu", "cuda:N"],
+    install: None,
+    reads: &[],
+    precision: "f32",
+    // The version of Burn that Cargo.toml pins, and ours: the fused operations are this project's.
+    version: |_| Ok(concat!("0.22.1, tnas ", env!("CARGO_PKG_VERSION")).into()),
+    open: |options| Ok(Box::new(BurnRuntime::open(options)?)),
+};
 
 /// This program as a runtime: graphs on a Burn device.
 #[derive(Clone, Debug)]
@@ -21,6 +36,11 @@ impl BurnRuntime {
         Self { device: device.clone().inner() }
     }
 
+    fn open(options: &RuntimeOptions) -> Result<Self, RuntimeError> {
+        let fail = |message: String| RuntimeError::Backend { runtime: BURN.name.into(), message };
+        Ok(Self::new(&open_device(&options.device).map_err(|error| fail(error.to_string()))?))
+    }
+
     /// As [`Runtime::load`], for weights that are on the device already: they are shared, not copied.
     pub fn session(&self, graph: &Graph, weights: &Parameters) -> Result<Box<dyn Session>, RuntimeError> {
         let parameters = weights.extract(graph)?;
@@ -30,7 +50,7 @@ impl BurnRuntime {
 
 impl Runtime for BurnRuntime {
     fn name(&self) -> &str {
-        "burn"
+        BURN.name
     }
 
     fn load(&self, graph: &Graph, weights: &dyn Weights) -> Result<Box<dyn Session>, RuntimeError> {

@@ -52,6 +52,11 @@ impl Value {
         Self::F1(flat).reshape(shape)
     }
 
+    /// Host floats as constants of a run on `device`, which may track gradients: none flows into them.
+    pub fn constant(data: Vec<f32>, shape: &[usize], device: &Device) -> Self {
+        Self::from_f32(data, shape, &device.clone().inner()).constant_for(device)
+    }
+
     /// Copies to the host.
     pub fn to_host(&self) -> HostTensor {
         let shape = self.shape();

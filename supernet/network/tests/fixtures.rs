@@ -1,26 +1,14 @@
 //! Networks against golden inputs and outputs made in Python.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use tnas_graph::{Graph, HostTensor};
 use tnas_models::{Autoencoder, Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_network::{Parameters, Value, execute, open_device};
 use tnas_space::Genotype;
+use tnas_testing::shared;
 use tnas_weights::SafeTensors;
-
-/// The folder of shared fixtures, or `None` with a line that says so.
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there", path.display());
-    None
-}
 
 fn tensor(file: &SafeTensors, name: &str) -> HostTensor {
     let info = file.info(name).unwrap_or_else(|error| panic!("{error}"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use tnas_models::TextEncoder;
 use tnas_network::Parameters;
 use tnas_study::{canonical_json, hash_bytes};
@@ -17,12 +17,12 @@ const VERSION: u32 = 1;
 /// follows from besides the tokens.
 pub fn features(
     cache: &Path,
-    key: &Value,
+    key: &impl Serialize,
     encoder: &TextEncoder,
     weights: &Parameters,
     tokens: &CaptionTokens,
 ) -> anyhow::Result<TextFeatures> {
-    let all = json!([VERSION, key, tokens.length, tokens.ids, tokens.ends]);
+    let all = (VERSION, key, tokens.length, &tokens.ids, &tokens.ends);
     let name = hash_bytes(canonical_json(&all)?.as_bytes());
     let file = cache.join(format!("text/{name}.safetensors"));
     if let Some(kept) = read(&file, tokens) {

@@ -17,7 +17,7 @@ mod slot;
 pub use choice::{Arg, Choice, OperatorSpec};
 pub use error::SpaceError;
 pub use genotype::{ArchId, Genotype};
-pub use limits::{Limits, Usage, Verdict, verdict};
+pub use limits::{Limit, Limits, Verdict, verdict};
 pub use operators::sinusoidal;
 pub use operators::{Insertion, OPERATORS, OperatorKind, Param, temporal_prefix};
 pub use search_space::{Genome, SearchSpace, SlotChoices, SpaceFile, SpaceRule};

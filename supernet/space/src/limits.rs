@@ -1,41 +1,21 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Genome, SearchSpace};
 
-/// Upper bounds that a candidate must keep.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Milliseconds on the target device.
-    pub latency_ms: Option<f64>,
-    /// Weights of the denoiser.
-    pub parameters: Option<f64>,
-    /// Multiply-accumulates of a call.
-    pub macs: Option<f64>,
-    /// Bytes of weights and live activations, counted.
-    pub peak_memory_bytes: Option<f64>,
-    /// Bytes of the process that runs it, predicted from measured peaks.
-    pub process_memory_bytes: Option<f64>,
+/// Upper bounds of named quantities that a candidate must keep.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits(Vec<Limit>);
+
+/// An upper bound of one quantity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// The quantity's name, with its unit.
+    pub name: String,
+    /// Its largest value; not 0.
+    pub most: f64,
 }
 
-/// What a candidate uses of each limited quantity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Milliseconds on the target device.
-    pub latency_ms: f64,
-    /// Weights of the denoiser.
-    pub parameters: f64,
-    /// Multiply-accumulates of a call.
-    pub macs: f64,
-    /// Bytes of weights and live activations, counted.
-    pub peak_memory_bytes: f64,
-    /// Bytes of the process that runs it, predicted from measured peaks.
-    pub process_memory_bytes: f64,
-}
-
-/// Whether any candidate keeps the limits, told before a search.
+/// Whether any candidate keeps the limits, found before a search.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// This one does.
@@ -45,48 +25,53 @@ pub enum Verdict {
         /// The candidate that oversteps least.
         nearest: Genome,
         /// For each overstepped quantity: its least value found anywhere in the space, and the limit.
-        least: BTreeMap<&'static str, (f64, f64)>,
+        least: BTreeMap<String, (f64, f64)>,
     },
 }
 
 impl Limits {
-    /// Sum of relative oversteps; 0 where every limit is kept.
-    pub fn violation(&self, usage: &Usage) -> f64 {
-        self.pairs(usage).iter().map(|&(_, value, limit)| ((value - limit) / limit).max(0.0)).sum()
+    /// Bounds by name. Their order is that of the values that are held against them.
+    pub fn new(limits: impl IntoIterator<Item = (String, f64)>) -> Self {
+        Self(limits.into_iter().map(|(name, most)| Limit { name, most }).collect())
     }
 
-    /// Name, value and limit of each limited quantity.
-    pub fn pairs(&self, usage: &Usage) -> Vec<(&'static str, f64, f64)> {
-        let all = [
-            ("latency_ms", usage.latency_ms, self.latency_ms),
-            ("parameters", usage.parameters, self.parameters),
-            ("macs", usage.macs, self.macs),
-            ("peak_memory_bytes", usage.peak_memory_bytes, self.peak_memory_bytes),
-            ("process_memory_bytes", usage.process_memory_bytes, self.process_memory_bytes),
-        ];
-        all.into_iter().filter_map(|(name, value, limit)| Some((name, value, limit?))).collect()
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Limit> {
+        self.0.iter()
+    }
+
+    /// Whether anything goes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sum of relative oversteps of values in the limits' order; 0 where every limit is kept.
+    pub fn violation(&self, values: &[f64]) -> f64 {
+        let overstep = |(limit, value): (&Limit, &f64)| ((value - limit.most) / limit.most.abs()).max(0.0);
+        self.iter().zip(values).map(overstep).fold(0.0, |sum, overstep| sum + overstep)
     }
 }
 
 /// Descends slot by slot towards the least violation, from the first choices and from the least of each limited quantity.
 /// The least of one quantity is exact where it is a sum or a maximum over slots. Bounded to a few passes always, so that a
-/// space of any size takes as many calls of `usage` as it has choices, times a small number.
+/// space of any size takes as many calls of `values` as it has choices, times a small number.
+///
+/// `values` gives a genome's limited quantities in the limits' order.
 pub fn verdict<E>(
     space: &SearchSpace,
     limits: &Limits,
-    mut usage: impl FnMut(&[u16]) -> Result<Usage, E>,
+    mut values: impl FnMut(&[u16]) -> Result<Vec<f64>, E>,
 ) -> Result<Verdict, E> {
     let first: Genome = vec![0; space.slots().len()];
-    let mut nearest = descend(space, first.clone(), |genome| Ok(limits.violation(&usage(genome)?)))?;
-    let mut violation = limits.violation(&usage(&nearest)?);
+    let mut nearest = descend(space, first.clone(), |genome| Ok(limits.violation(&values(genome)?)))?;
+    let mut violation = limits.violation(&values(&nearest)?);
     let mut least = Vec::new();
-    let quantities = if violation > 0.0 { limits.pairs(&Usage::default()).len() } else { 0 };
-    for index in 0..quantities {
-        let value_of = |usage: Usage| limits.pairs(&usage)[index].1;
-        let of_quantity = descend(space, first.clone(), |genome| Ok(value_of(usage(genome)?)))?;
-        least.push(value_of(usage(&of_quantity)?));
-        let found = descend(space, of_quantity, |genome| Ok(limits.violation(&usage(genome)?)))?;
-        let smaller = limits.violation(&usage(&found)?);
+    let quantities = if violation > 0.0 { limits.iter().count() } else { 0 };
+    for place in 0..quantities {
+        let of_quantity = descend(space, first.clone(), |genome| Ok(values(genome)?[place]))?;
+        least.push(values(&of_quantity)?[place]);
+        let found = descend(space, of_quantity, |genome| Ok(limits.violation(&values(genome)?)))?;
+        let smaller = limits.violation(&values(&found)?);
         if smaller < violation {
             (nearest, violation) = (found, smaller);
         }
@@ -94,9 +79,9 @@ pub fn verdict<E>(
     if violation == 0.0 {
         return Ok(Verdict::Feasible(nearest));
     }
-    let pairs = limits.pairs(&usage(&nearest)?);
-    let overstepped = pairs.into_iter().zip(least).filter(|((_, value, limit), _)| value > limit);
-    let least = overstepped.map(|((name, _, limit), least)| (name, (least, limit))).collect();
+    let found = limits.iter().zip(values(&nearest)?).zip(least);
+    let overstepped = found.filter(|((limit, value), _)| *value > limit.most);
+    let least = overstepped.map(|((limit, _), least)| (limit.name.clone(), (least, limit.most))).collect();
     Ok(Verdict::Infeasible { nearest, least })
 }
 
@@ -134,6 +119,15 @@ mod tests {
     use crate::{Slot, SlotInfo, SpaceFile, SpaceRule};
 
     #[test]
+    fn a_violation_is_the_sum_of_relative_oversteps() {
+        let limits = Limits::new([("latency_ms".into(), 10.0), ("quality".into(), -4.0)]);
+        assert_eq!(limits.violation(&[10.0, -4.0]), 0.0);
+        assert_eq!(limits.violation(&[15.0, -5.0]), 0.5);
+        assert_eq!(limits.violation(&[15.0, -3.0]), 0.75);
+        assert!(Limits::default().violation(&[]).is_sign_positive());
+    }
+
+    #[test]
     fn says_before_a_search_what_is_possible() {
         let choices = vec!["conv1d".into(), "none".into(), "attn1d".into()];
         let file = SpaceFile { rules: vec![SpaceRule { slots: vec!["*".into()], choices }] };
@@ -142,10 +136,10 @@ mod tests {
         // A slot costs 3, 1 or 2.
         let usage = |genome: &[u16]| {
             let cost: u16 = genome.iter().map(|&choice| [3, 1, 2][usize::from(choice)]).sum();
-            Ok::<_, ()>(Usage { parameters: f64::from(cost), ..Usage::default() })
+            Ok::<_, ()>(vec![1.0, f64::from(cost)])
         };
         let slots = space.slots().len() as f64;
-        let limits = |parameters| Limits { parameters: Some(parameters), ..Limits::default() };
+        let limits = |parameters| Limits::new([("macs".into(), 1.0), ("parameters".into(), parameters)]);
         assert!(matches!(verdict(&space, &limits(slots), usage), Ok(Verdict::Feasible(_))));
         match verdict(&space, &limits(slots - 1.0), usage) {
             Ok(Verdict::Infeasible { nearest, least }) => {

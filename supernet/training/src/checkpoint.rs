@@ -9,15 +9,15 @@ use tnas_weights::WeightFiles;
 
 use crate::{LoopRecord, TrainError, TrainSet, optimizer::Moments};
 
-/// State of a training loop that can be put on disk, whole or not at all.
+/// State of a training loop that can be written to a file, whole or not at all.
 pub trait Checkpoint {
-    /// Writes the state and what the loop remembers.
+    /// Writes the state and the loop's record.
     fn save(&self, path: &Path, record: &LoopRecord) -> Result<(), TrainError>;
 
-    /// Restores the state in place; returns what the loop remembers.
+    /// Restores the state in place; returns the loop's record.
     fn load(&mut self, path: &Path) -> Result<LoopRecord, TrainError>;
 
-    /// The weights as they would be shipped now.
+    /// The averaged weights, as a stage hands them on.
     fn weights(&self) -> Parameters;
 }
 
@@ -37,7 +37,7 @@ impl Checkpoint for TrainSet {
     }
 }
 
-/// Writes the trained weights, moments and averages of several sets into one file, each under its front part.
+/// Writes the trained weights, moments and averages of several sets into one file, each under a prefix of its own.
 pub(crate) fn save_sets(path: &Path, sets: &[(&str, &TrainSet)], record: &LoopRecord) -> Result<(), TrainError> {
     let mut tensors: BTreeMap<String, Parameter> = BTreeMap::new();
     let text = serde_json::to_string(record).map_err(|error| bad_file(path, error.to_string()))?;
@@ -81,17 +81,17 @@ pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Resu
     }
     for (front, set) in sets {
         let device = set.parameters.device().clone();
-        let read =
-            |kind: &str, name: &str, length: usize| read_flat(&file, path, front, kind, name, length, &device);
         let mut average = Parameters::new(&device);
+        let stored = StoredSet { file: &file, path, front, device };
         for name in set.trained.clone() {
             let Some(shape) = set.parameters.get(&name).map(|parameter| parameter.shape.clone()) else { continue };
             let length = shape.iter().product();
-            let flat = read("weight", &name, length)?;
+            let flat = stored.read("weight", &name, length)?;
             set.parameters.insert(&name, Parameter { shape: shape.clone(), flat });
-            average.insert(&name, Parameter { shape, flat: read("average", &name, length)? });
+            average.insert(&name, Parameter { shape, flat: stored.read("average", &name, length)? });
             if let Ok(steps) = number(&format!("{front}steps/{name}")) {
-                let (first, second) = (read("moment1", &name, length)?, read("moment2", &name, length)?);
+                let (first, second) =
+                    (stored.read("moment1", &name, length)?, stored.read("moment2", &name, length)?);
                 set.optimizer.restore(name, Moments { steps, first, second });
             }
         }
@@ -106,28 +106,32 @@ pub(crate) fn load_sets(path: &Path, sets: &mut [(&str, &mut TrainSet)]) -> Resu
         Some(text) => {
             serde_json::from_str(text).map_err(|error| bad_file(path, format!("its loop {text:?}: {error}")))
         }
-        // Written before loops remembered more.
+        // Checkpoints of earlier versions hold the counters alone.
         None => Ok(LoopRecord { done: number("step")?, bad: number("bad_steps")?, ..LoopRecord::default() }),
     }
 }
 
-fn read_flat(
-    file: &WeightFiles,
-    path: &Path,
-    front: &str,
-    kind: &str,
-    name: &str,
-    length: usize,
-    device: &Device,
-) -> Result<Tensor<1>, TrainError> {
-    let key = format!("{front}{kind}/{name}");
-    let flat = load_tensor(file, &key, device).map_err(|error| bad_file(path, error.to_string()))?;
-    let [found] = flat.dims();
-    if found != length {
-        let message = format!("{key}: expected {length} elements, found {found}; delete it to start anew");
-        return Err(bad_file(path, message));
+/// The flat tensors of one set in a checkpoint.
+struct StoredSet<'a> {
+    file: &'a WeightFiles,
+    path: &'a Path,
+    /// Prefix of its names.
+    front: &'a str,
+    device: Device,
+}
+
+impl StoredSet<'_> {
+    fn read(&self, kind: &str, name: &str, length: usize) -> Result<Tensor<1>, TrainError> {
+        let key = format!("{}{kind}/{name}", self.front);
+        let flat = load_tensor(self.file, &key, &self.device);
+        let flat = flat.map_err(|error| bad_file(self.path, error.to_string()))?;
+        let [found] = flat.dims();
+        if found != length {
+            let message = format!("{key}: expected {length} elements, found {found}; delete it to start anew");
+            return Err(bad_file(self.path, message));
+        }
+        Ok(flat)
     }
-    Ok(flat)
 }
 
 fn bad_file(path: &Path, message: String) -> TrainError {

@@ -3,10 +3,10 @@ use tnas_models::TextEncoder;
 
 use crate::{Loading, TrainError};
 
-/// Number of the empty caption wherever captions are dropped or guided: it sorts before all others.
+/// Index of the empty caption among the text features, for caption dropout and guidance: it sorts before all others.
 pub const EMPTY_CAPTION: usize = 0;
 
-/// Clips as the denoiser sees them: latents, or pixels where there is no autoencoder.
+/// Clips as the denoiser's samples: latents, or pixels where there is no autoencoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatentSet {
     /// Channels, frames, rows, columns.
@@ -17,7 +17,7 @@ pub struct LatentSet {
     pub captions: Vec<usize>,
 }
 
-/// What the text encoder says of each distinct caption.
+/// Features of each distinct caption by the text encoder.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TextFeatures {
     /// Tokens of a caption, padded.
@@ -37,12 +37,12 @@ pub struct CaptionTokens {
     pub length: usize,
     /// Ids per caption.
     pub ids: Vec<Vec<i64>>,
-    /// Where each caption's text ends: the token that pools.
+    /// Index of each caption's end-of-text token, which gives the pooled feature.
     pub ends: Vec<usize>,
 }
 
 impl CaptionTokens {
-    /// Captions for a text encoder, each of a length.
+    /// Tokenizes captions for a text encoder, padded to a length.
     pub fn new<S: AsRef<str>>(
         tokenizer: &CaptionTokenizer,
         encoder: &TextEncoder,
@@ -57,14 +57,14 @@ impl CaptionTokens {
         Ok(Self { length, ends: ids.iter().map(|ids| encoder.end_of_text(ids)).collect(), ids })
     }
 
-    /// 1 at the end of text, else 0.
+    /// Weights of a caption's tokens in its pooled feature: 1 at the end of text, else 0.
     pub fn pooling(&self, caption: usize) -> impl Iterator<Item = f32> {
         let end = self.ends[caption];
         (0..self.length).map(move |token| if token == end { 1.0 } else { 0.0 })
     }
 }
 
-/// Clips as the denoiser sees them, in memory or read when they are asked for.
+/// A source of clips as the denoiser's samples, in memory or read on demand.
 pub trait LatentSource: Sync {
     /// Channels, frames, rows, columns.
     fn shape(&self) -> [usize; 4];
@@ -75,7 +75,7 @@ pub trait LatentSource: Sync {
     /// Appends a clip, `[C, F, H, W]`.
     fn read(&self, index: usize, into: &mut Vec<f32>) -> Result<(), TrainError>;
 
-    /// How they are best loaded.
+    /// How its batches are best prefetched.
     fn loading(&self) -> Loading {
         Loading::default()
     }
@@ -99,7 +99,7 @@ impl LatentSource for LatentSet {
 }
 
 impl dyn LatentSource + '_ {
-    /// Checks that captions fit the text features.
+    /// An error where there are no clips, or a clip's caption has no text features.
     pub fn check(&self, captions: usize) -> Result<(), TrainError> {
         if self.captions().is_empty() {
             return Err(TrainError::Data("there are none".into()));
@@ -110,7 +110,7 @@ impl dyn LatentSource + '_ {
         }
     }
 
-    /// The given clips one after another.
+    /// The given clips, concatenated: `[B, C, F, H, W]`.
     pub fn gather(&self, indices: &[usize]) -> Result<Vec<f32>, TrainError> {
         let length: usize = self.shape().iter().product();
         let mut data = Vec::with_capacity(indices.len() * length);
@@ -149,7 +149,7 @@ impl LatentSet {
 }
 
 impl TextFeatures {
-    /// Contexts of the given captions one after another, `[B, L, X]`.
+    /// Contexts of the given captions, concatenated, `[B, L, X]`.
     pub fn gather_context(&self, captions: &[usize]) -> Vec<f32> {
         captions.iter().flat_map(|&caption| self.context[caption].iter().copied()).collect()
     }

@@ -1,4 +1,4 @@
-//! Settings that are not written where they are what they were before they existed: a stage's settings read as they did.
+//! Conditions under which newer settings are left out of what is written: at the value that older versions imply.
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(crate) fn is_one(value: &usize) -> bool {

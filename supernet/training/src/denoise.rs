@@ -5,18 +5,18 @@ use tnas_schedulers::{Level, Parameterisation};
 
 use crate::TrainError;
 
-/// Runs a denoiser as the flow that its parameterisation makes of it.
+/// A call of a denoiser, whose output is turned into the velocity of a rectified flow by its parameterisation.
 pub(crate) struct Denoise<'a> {
-    /// What the network takes and gives.
+    /// What the network takes as input and predicts: noise, v, data or velocity.
     pub parameterisation: &'a Parameterisation,
     /// Time of each clip, in the model's range.
     pub times: &'a [f32],
-    /// Where it runs.
+    /// Device of the call, plain or with gradients.
     pub device: &'a Device,
 }
 
 impl Denoise<'_> {
-    /// v of the clips x_t.
+    /// Velocity of the noised clips x_t `[B, C, F, H, W]`, in the same shape.
     pub fn velocity(
         &self,
         graph: &Graph,
@@ -46,10 +46,10 @@ impl Denoise<'_> {
         Ok((Value::F2(by_clip(x) * skip + by_clip(out) * output).reshape(&shape), outputs))
     }
 
-    /// What the network is given for the clips x_t: the sample, the timesteps and the rest.
+    /// Inputs of the network for the noised clips x_t: the scaled sample, the timesteps and the rest.
     pub fn inputs(&self, x: Value, rest: Vec<Value>) -> Vec<Value> {
         let timesteps = self.levels().map(|level| level.timestep).collect();
-        let timesteps = on(timesteps, &[self.times.len()], self.device);
+        let timesteps = Value::constant(timesteps, &[self.times.len()], self.device);
         let sample = if self.parameterisation.is_flow() {
             x
         } else {
@@ -64,13 +64,8 @@ impl Denoise<'_> {
     }
 
     fn column_of(&self, of: impl Fn(Level) -> f32) -> Tensor<2> {
-        column(on(self.levels().map(of).collect(), &[self.times.len()], self.device))
+        column(Value::constant(self.levels().map(of).collect(), &[self.times.len()], self.device))
     }
-}
-
-/// Host floats as constants of a run on `device`, plain or with gradients.
-pub fn on(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
-    Value::from_f32(data, shape, &device.clone().inner()).constant_for(device)
 }
 
 /// `[B, elements]`
@@ -116,7 +111,7 @@ mod tests {
         ] {
             let flow = Parameterisation::new(SchedulerConfig::from_json(json).unwrap()).unwrap();
             let denoise = Denoise { parameterisation: &flow, times: &times, device: &device };
-            let sample = on(x.clone(), &[2, 1, 1, 1, 2], &device);
+            let sample = Value::constant(x.clone(), &[2, 1, 1, 1, 2], &device);
             let v = denoise.velocity(&network(), &Parameters::new(&device), sample, Vec::new()).unwrap().to_vec();
             let expected = x.iter().enumerate().map(|(i, x)| {
                 let level = flow.at(times[i / 2]);

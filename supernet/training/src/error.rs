@@ -27,16 +27,16 @@ pub enum TrainError {
     #[error(transparent)]
     Compute(#[from] tnas_network::ComputeError),
     /// The user asked to stop; a checkpoint holds the state.
-    #[error("finish {stage}: interrupted after step {step}; run the same command again to go on")]
+    #[error("finish {stage}: interrupted after step {step}; run the same command again to resume")]
     Interrupted {
         /// Stage.
         stage: String,
         /// Steps done.
         step: u64,
     },
-    /// The loss or the gradients are bad again and again, and rolling back did not help.
+    /// The loss or the gradients stay bad, and rolling back did not help.
     #[error(
-        "train {stage}: after {roll_backs} roll-backs, with the learning rate at {rate} of its settings, {bad} steps in a row were bad again, the last step {step} with {figures}; lower optimizer.learning_rate or lengthen optimizer.warmup_steps of this stage, or look for broken clips where every batch is bad"
+        "train {stage}: after {roll_backs} roll-backs, with the learning rate at {rate} of its settings, {bad} steps in a row were bad again, the last step {step} with {figures}; lower optimizer.learning_rate or raise optimizer.warmup_steps of this stage, or check for broken clips where every batch is bad"
     )]
     Diverged {
         /// Stage.
@@ -71,9 +71,9 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The clips of a step could not be loaded, or the thread that loads them died; a checkpoint holds the state before it.
+    /// The clips of a step could not be loaded, or the thread that loads them panicked; a checkpoint holds the state before it.
     #[error(
-        "train {stage}: loading the clips of step {step} failed; what was trained until then is kept, and the same command goes on from there"
+        "train {stage}: loading the clips of step {step} failed; the training until then is kept, and the same command resumes from there"
     )]
     Loading {
         /// Stage.

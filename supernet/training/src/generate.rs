@@ -8,12 +8,25 @@ use tnas_space::Genotype;
 
 use crate::{EMPTY_CAPTION, TextFeatures, TrainError};
 
+/// A denoiser that clips are sampled from.
+#[derive(Clone, Copy)]
+pub struct VideoModel<'a> {
+    /// Its image model and process.
+    pub backbone: &'a Backbone,
+    /// Its temporal layers.
+    pub genotype: &'a Genotype,
+    /// Its weights.
+    pub parameters: &'a Parameters,
+    /// Features of every caption.
+    pub text: &'a TextFeatures,
+}
+
 /// How clips are sampled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerateSettings {
     /// Denoising steps.
     pub steps: usize,
-    /// How a step moves.
+    /// Rule of a step.
     pub sampler: Sampler,
     /// Shift of times towards noise.
     pub shift: f32,
@@ -23,9 +36,9 @@ pub struct GenerateSettings {
     pub guidance: f32,
     /// Seed of the noise.
     pub seed: u64,
-    /// Clips at once.
+    /// Clips of a forward pass.
     pub batch: usize,
-    /// The first frame of every clip, `[C, H, W]`, for models that were trained to go on from one; not with a scheduler.
+    /// The first frame of every clip, `[C, H, W]`, for models that were trained with given first frames; not with a scheduler.
     pub first_frame: Option<Vec<f32>>,
 }
 
@@ -44,19 +57,16 @@ impl Default for GenerateSettings {
     }
 }
 
-/// Samples one clip `[C, F, H, W]` per caption. A clip depends on the seed, its place in the list and its caption, not on
-/// the batch.
-#[allow(clippy::too_many_arguments)]
+/// Samples one clip `[C, F, H, W]` per caption, given by its index among the text features. A clip depends on the seed, its place in
+/// the list and its caption, not on the batch. `progress` is called with the number of clips done.
 pub fn generate(
-    backbone: &Backbone,
-    genotype: &Genotype,
-    parameters: &Parameters,
-    text: &TextFeatures,
+    model: &VideoModel,
     captions: &[usize],
     clip_shape: [usize; 4],
     settings: &GenerateSettings,
     progress: impl FnMut(usize) + Send,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
+    let VideoModel { backbone, genotype, parameters, text } = *model;
     let [channels, frames, height, width] = clip_shape;
     if let Some(frame) = &settings.first_frame {
         let (found, wanted) = (frame.len(), channels * height * width);
@@ -97,7 +107,7 @@ pub fn generate(
     Ok(chunks.into_iter().flatten().collect())
 }
 
-/// A denoiser with the captions asked for.
+/// A denoiser under the captions of a batch, with guidance.
 struct Guided<'a> {
     graph: Graph,
     parameters: &'a Parameters,
@@ -130,7 +140,7 @@ impl Guided<'_> {
     }
 }
 
-/// Clips on their way from noise to data, each with its own stream of chance.
+/// Clips between noise and data, each with its own random stream.
 struct Clips {
     clips: Vec<Vec<f32>>,
     streams: Vec<Stream>,
@@ -148,7 +158,7 @@ impl Clips {
         Self { clips, streams, shared }
     }
 
-    /// The frame that is given, where one is, in its place.
+    /// Puts the given first frame, if any, into every clip.
     fn give(&mut self, network: &Guided, settings: &GenerateSettings) {
         let Some(frame) = &settings.first_frame else { return };
         let [_, _, frames, height, width] = network.shape;
@@ -163,7 +173,7 @@ impl Clips {
         self.clips.iter_mut().flatten().for_each(|x| *x *= factor);
     }
 
-    /// Along the velocity that the parameterisation makes of the outputs.
+    /// Samples along the velocity that the parameterisation turns outputs into.
     fn flow(
         &mut self,
         network: &Guided,
@@ -194,7 +204,7 @@ impl Clips {
         Ok(())
     }
 
-    /// By a scheduler of the model's own process.
+    /// Samples by a scheduler of the model's own process.
     fn scheduled(&mut self, network: &Guided, config: &SchedulerConfig, steps: usize) -> Result<(), TrainError> {
         let ([_, shape @ ..], shared) = (network.shape, self.shared);
         let [.., height, width] = shape;

@@ -1,56 +1,92 @@
-//! Training the image backbone, the supernet, the winner and its few-step student; sampling and evaluating them.
+//! Training the image backbone, the supernet, the winner and its few-step student, and sampling from them.
 //!
-//! Every trainer is a function of a [`TrainSet`], data and settings, driven by [`train_loop`], which checkpoints,
-//! resumes and reports. Randomness comes from named streams by step, so that a resumed run repeats an uninterrupted one
-//! bit for bit on the CPU.
+//! A stage is a [`TrainingObjective`]: it draws the batches of a step and gives the loss of each. [`optimize`] does everything else
+//! alike for all stages, as their [`TrainingRecipe`] says: gradients over micro-batches and devices, learning rates, averages,
+//! checkpoints, roll-backs, early stopping, previews. Every trainer takes a [`TrainingContext`], the networks under training
+//! and the stage's settings. Randomness comes from streams named by purpose and step, so that a resumed run repeats an
+//! uninterrupted one bit for bit on the CPU.
 
 mod adversarial;
 mod backbone;
 mod checkpoint;
+mod checkpointing;
+mod context;
 mod data;
 mod defaults;
 mod denoise;
+mod distill;
+mod distill_settings;
+mod distillation;
 mod distribution_matching;
 mod ema;
 mod error;
-mod evaluate;
-mod fair;
 mod finetune;
-mod flow_loss;
+mod flow_batch;
+mod flow_settings;
 mod generate;
+mod held_out;
+mod image_step;
 mod loader;
+mod loading;
+mod loop_record;
 mod lora;
+mod loss_scale;
+mod micro_batches;
+mod objective;
+mod observer;
 mod optimizer;
-mod progress;
+mod path_sampler;
+mod paths;
+mod recipe;
 mod schedule;
+mod setting_error;
 mod shift;
+mod snapshot;
 mod stability;
-mod stills;
+mod student;
+mod student_batch;
 mod supernet;
+mod supernet_settings;
+mod teacher;
+mod train_loop;
 mod train_set;
+mod trained_text;
+mod weighted_loss;
 mod weighting;
 
-pub use adversarial::{AdversarialSettings, Student, train_student};
-pub use backbone::{BackboneSettings, text_features, train_backbone};
+pub use backbone::train_backbone;
 pub use checkpoint::Checkpoint;
+pub use checkpointing::Checkpointing;
+pub use context::TrainingContext;
 pub use data::{CaptionTokens, EMPTY_CAPTION, LatentSet, LatentSource, TextFeatures, frames_first, frames_inner};
-pub use denoise::on;
-pub use distribution_matching::{DistillMethod, ScoreSettings};
+pub use distill::train_student;
+pub use distill_settings::{DistillMethod, DistillSettings, ScoreSettings};
 pub use ema::Ema;
 pub use error::TrainError;
-pub use evaluate::{Band, HeldOut, HeldOutLoss, Paired};
-pub use fair::FairSampler;
 pub use finetune::{FinetuneSettings, finetune};
-pub use flow_loss::{FlowSettings, TimeDistribution, part_loss};
-pub use generate::{GenerateSettings, generate};
-pub use loader::{LoadTimes, Loader, Loading, beside};
+pub use flow_settings::{FlowSettings, TimeDistribution};
+pub use generate::{GenerateSettings, VideoModel, generate};
+pub use held_out::{Band, HeldOut, HeldOutLoss, HeldOutSettings, Paired};
+pub use loading::{LoadTimes, Loading};
+pub use loop_record::LoopRecord;
 pub use lora::Adapters;
+pub use objective::{Networks, Schedule, TrainingObjective, Update, UpdateFigures, optimize};
+pub use observer::{Observer, Silent};
 pub use optimizer::{AdamWSettings, Optimizer};
-pub use progress::{LoopSettings, Observer, Silent, StepOutcome, train_loop};
+pub use path_sampler::PathSampler;
+pub use paths::{PathWidth, same_kinds};
+pub use recipe::TrainingRecipe;
 pub use schedule::learning_rate;
+pub use setting_error::SettingError;
 pub use shift::Shift;
-pub use stability::{LoopRecord, StabilitySettings, Turn};
-pub use supernet::{SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, richest, train_supernet, twins};
+pub use stability::StabilitySettings;
+pub use student::{Student, StudentNetwork};
+pub use supernet::{TEMPORAL_PREFIX, train_supernet};
+pub use supernet_settings::{SpatialWeights, SupernetSettings};
+pub use teacher::largest_genotype;
 pub use tnas_network::Compute;
-pub use train_set::{Checkpointing, PartLoss, StepReport, TrainSet};
+pub use train_loop::LoopSettings;
+pub use train_set::{StepReport, TrainSet};
+pub use trained_text::{TrainedText, text_features};
+pub use weighted_loss::WeightedLoss;
 pub use weighting::Weighting;

@@ -4,8 +4,6 @@ use burn::tensor::Tensor;
 use tnas_graph::{Init, Weight};
 use tnas_network::{Parameter, Parameters};
 
-use crate::{Ema, TrainSet};
-
 /// The weights that have low-rank adapters (Hu et al. 2022): the network reads W + B·A, W `[o, …]` seen as `[o, i]` stays,
 /// A `[r, i]` is drawn, B `[o, r]` begins at zero. Both are named as PEFT names them.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +16,37 @@ fn names(weight: &str) -> [String; 2] {
 }
 
 impl Adapters {
+    /// Puts adapters of a rank on the weights of linear layers and convolutions that `adapts` names, and draws A and B into
+    /// `parameters`; returns the names of A and B. A weight with fewer rows or columns than the rank has a lower one.
+    pub(crate) fn add(
+        &mut self,
+        parameters: &mut Parameters,
+        rank: usize,
+        adapts: impl Fn(&str) -> bool,
+        seed: u64,
+    ) -> Vec<String> {
+        let fits = |name: &str, shape: &[usize]| name.ends_with(".weight") && shape.len() >= 2 && adapts(name);
+        let found: Vec<(String, Vec<usize>)> = parameters
+            .iter()
+            .filter(|(name, parameter)| fits(name, &parameter.shape))
+            .map(|(name, parameter)| (name.to_string(), parameter.shape.clone()))
+            .collect();
+        let mut added = Vec::new();
+        for (name, shape) in found {
+            let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
+            let rank = rank.min(rows).min(columns);
+            let [of_a, of_b] = names(&name);
+            let pair = [
+                Weight::new(of_a.as_str(), &[rank, columns], Init::FanIn),
+                Weight::new(of_b.as_str(), &[rows, rank], Init::Zeros),
+            ];
+            parameters.init(&pair, seed);
+            added.extend([of_a, of_b]);
+            self.0.insert(name);
+        }
+        added
+    }
+
     /// Whether a weight has one.
     pub fn contains(&self, weight: &str) -> bool {
         self.0.contains(weight)
@@ -61,39 +90,11 @@ fn pair(parameters: &Parameters, weight: &str) -> Option<(Tensor<2>, Tensor<2>)>
     Some((matrix(&a)?, matrix(&b)?))
 }
 
-impl TrainSet {
-    /// Puts adapters of a rank on the frozen weights of linear layers and convolutions that `adapts` names; they train, the
-    /// weights stay. Where a weight has fewer rows or columns than the rank, that many.
-    pub fn adapt(&mut self, rank: usize, adapts: impl Fn(&str) -> bool, seed: u64) {
-        let fits = |name: &str, shape: &[usize]| name.ends_with(".weight") && shape.len() >= 2 && adapts(name);
-        let found: Vec<(String, Vec<usize>)> = self
-            .parameters
-            .iter()
-            .filter(|(name, parameter)| !self.trained.contains(*name) && fits(name, &parameter.shape))
-            .map(|(name, parameter)| (name.to_string(), parameter.shape.clone()))
-            .collect();
-        for (name, shape) in found {
-            let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
-            let rank = rank.min(rows).min(columns);
-            let [of_a, of_b] = names(&name);
-            let pair = [
-                Weight::new(of_a.as_str(), &[rank, columns], Init::FanIn),
-                Weight::new(of_b.as_str(), &[rows, rank], Init::Zeros),
-            ];
-            self.parameters.init(&pair, seed);
-            self.trained.extend([of_a, of_b]);
-            self.adapters.0.insert(name);
-        }
-        self.ema = Ema::new(&self.parameters, &self.trained, self.ema.decay);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tnas_network::{Value, normal_vec, open_device, stream};
 
     use super::*;
-    use crate::AdamWSettings;
 
     /// Σ (W + B·A) ∘ C by Burn's own backward pass, through A and B.
     #[test]
@@ -107,20 +108,19 @@ mod tests {
         put("m.weight", &[6, 2, 2, 1]);
         put("m.bias", &[6]);
         put("c", &[24]);
-        let mut set = TrainSet::new(parameters, |_| false, &AdamWSettings::default(), 0.9);
-        set.adapt(3, |_| true, 7);
-        assert_eq!(set.trained.iter().collect::<Vec<_>>(), ["m.lora_A.weight", "m.lora_B.weight"]);
-        set.parameters.insert_host("m.lora_B.weight", &[6, 3], normal_vec(18, &mut stream(1, "b", 0)));
+        let mut adapters = Adapters::default();
+        assert_eq!(adapters.add(&mut parameters, 3, |_| true, 7), ["m.lora_A.weight", "m.lora_B.weight"]);
+        parameters.insert_host("m.lora_B.weight", &[6, 3], normal_vec(18, &mut stream(1, "b", 0)));
         let leaf = |name: &str, shape| {
-            let flat = set.parameters.get(name).unwrap().flat.clone();
+            let flat = parameters.get(name).unwrap().flat.clone();
             Tensor::<2>::from_inner(flat.reshape(shape)).require_grad()
         };
         let (a, b) = (leaf("m.lora_A.weight", [3, 4]), leaf("m.lora_B.weight", [6, 3]));
-        let c = set.parameters.get("c").unwrap().flat.clone();
+        let c = parameters.get("c").unwrap().flat.clone();
         let loss = (b.clone().matmul(a.clone()) * Tensor::from_inner(c.clone().reshape([6, 4]))).sum();
         let mut found = loss.backward();
         let mut gradients = BTreeMap::from([("m.weight".to_string(), c)]);
-        set.adapters.split(&set.parameters, &mut gradients);
+        adapters.split(&parameters, &mut gradients);
         assert_eq!(gradients.len(), 2);
         for (name, leaf) in [("m.lora_A.weight", a), ("m.lora_B.weight", b)] {
             let expected = Value::F2(leaf.grad_remove(&mut found).unwrap()).to_vec();

@@ -3,6 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tnas_schedulers::shift_time;
 
+use crate::SettingError;
+
 /// Shift of times towards noise, t' = s·t / (1 + (s − 1)·t): a number s, or `"auto"`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shift {
@@ -37,10 +39,11 @@ impl Shift {
     }
 
     /// What is wrong with it, if anything.
-    pub fn check(self) -> Result<(), String> {
+    pub fn check(self) -> Result<(), SettingError> {
         match self {
             Self::By(factor) if !(factor > 0.0 && factor.is_finite()) => {
-                Err(format!("shift = {factor} must be above 0 (1 shifts nothing), or \"auto\""))
+                let reason = format!("= {factor} must be above 0 (1 shifts nothing), or \"auto\"");
+                Err(SettingError::new("shift", reason))
             }
             _ => Ok(()),
         }
@@ -120,6 +123,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<Shift>("3").unwrap(), Shift::By(3.0));
         let error = serde_json::from_str::<Shift>("\"automatic\"").unwrap_err().to_string();
         assert!(error.contains("a number above 0 or \"auto\""), "{error}");
-        assert!(Shift::By(0.0).check().unwrap_err().contains("shift = 0") && Shift::Auto.check().is_ok());
+        assert!(
+            Shift::By(0.0).check().unwrap_err().to_string().contains("shift = 0") && Shift::Auto.check().is_ok()
+        );
     }
 }

@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 use tnas_network::{Compute, Device, Leaves, Parameters, accumulate, open_device, side_by_side};
 
-use crate::{AdamWSettings, Adapters, Ema, Optimizer, TrainError};
+use crate::{
+    AdamWSettings, Adapters, Checkpointing, Ema, Optimizer, TrainError, TrainingRecipe, loss_scale::LossScale,
+    weighted_loss::WeightedLoss,
+};
 
 /// Weights under training: all of them, which of them train, and the optimiser's and the average's state.
 #[derive(Clone)]
@@ -21,50 +23,31 @@ pub struct TrainSet {
     pub rates: BTreeMap<String, f64>,
     /// The same for names that no front part fits.
     pub other_rate: f64,
-    /// What a step keeps for its backward pass.
+    /// What a step keeps of its forward pass.
     pub checkpointing: Checkpointing,
-    /// What a trainer must remember besides weights; kept in checkpoints.
+    /// Numbers that a trainer keeps besides weights, by name; stored in checkpoints.
     pub notes: BTreeMap<String, u64>,
     /// Frozen weights with low-rank adapters that train.
     pub adapters: Adapters,
-    /// Where the groups of a step's clips are computed, one at a time each; on the weights' own device where there are none.
+    /// Devices that a step's micro-batches are computed on, one at a time each; the weights' own device where empty.
     pub devices: Vec<Device>,
-    /// What the network computes in during a step.
+    /// Precision of the forward and backward pass.
     pub compute: Compute,
 }
 
-/// What a training step keeps of its forward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Checkpointing {
-    /// All values that the backward pass reads.
-    #[default]
-    Off,
-    /// The values between blocks; each block is computed again (Chen et al. 2016): less than half the memory for up to a
-    /// third more time.
-    Blocks,
-}
-
-impl Checkpointing {
-    /// Whether it is the default, which is then not written: a stage's settings read as they did before.
-    pub fn is_off(&self) -> bool {
-        *self == Self::Off
-    }
-}
-
-/// What one step did.
+/// What an update of the weights did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
     /// Global gradient norm before clipping.
     pub gradient_norm: f64,
-    /// Whether the weights moved: not where the step was bad.
+    /// Whether the weights moved: a bad update is skipped.
     pub moved: bool,
-    /// Whether gradients overflowed in f16 under a scaled loss: the next step's loss is scaled less.
+    /// Whether gradients overflowed in f16 under a scaled loss: the next loss is scaled less.
     pub overflowed: bool,
 }
 
 impl StepReport {
-    /// Whether nothing is wrong with the training: the search for a loss scale is no fault of it.
+    /// Whether training is stable: an overflow while the loss scale is still falling does not count as a bad update.
     pub fn good(&self) -> bool {
         self.moved || self.overflowed
     }
@@ -109,9 +92,9 @@ impl TrainSet {
         }
     }
 
-    /// All weights as constants of a step.
-    pub fn frozen_leaves(&self) -> Leaves {
-        self.adapters.merged(&self.parameters).leaves(|_| false).computing(self.compute)
+    /// All weights as constants of a step on a device.
+    pub fn frozen_leaves(&self, device: &Device) -> Leaves {
+        self.adapters.merged(&self.parameters).on_device(device).leaves(|_| false).computing(self.compute)
     }
 
     /// Steps the optimiser with summed gradients, then the average, where the gradients are finite.
@@ -139,8 +122,11 @@ impl TrainSet {
             self.optimizer.step(&mut self.parameters, gradients, gradient_norm, rate);
             self.ema.update(&self.parameters, step);
         }
-        let overflowed = !gradient_norm.is_finite() && self.loss_scale() > 1;
-        self.adjust_loss_scale(overflowed);
+        let overflowed = !gradient_norm.is_finite() && self.loss_scale().is_scaled();
+        if let Some(mut scale) = LossScale::of(self.compute, &self.notes) {
+            scale.adjust(overflowed);
+            scale.note(&mut self.notes);
+        }
         StepReport { gradient_norm, moved, overflowed }
     }
 
@@ -151,40 +137,38 @@ impl TrainSet {
         self.adapters.merged(&parameters)
     }
 
-    /// Opens the devices, by name, that the groups of a step's clips are computed on, and says in what precision.
-    pub fn spread(&mut self, devices: &[String], compute: Compute) -> Result<(), TrainError> {
-        self.devices = devices.iter().map(|name| open_device(name)).collect::<Result<_, _>>()?;
+    /// Sets checkpointing, precision and devices, which are opened by name, as a recipe says.
+    pub fn configure(&mut self, recipe: &TrainingRecipe) -> Result<(), TrainError> {
+        self.checkpointing = recipe.checkpointing;
+        self.devices = recipe.devices.iter().map(|name| open_device(name)).collect::<Result<_, _>>()?;
+        self.compute_in(recipe.compute)
+    }
+
+    /// Sets the precision of the forward and backward pass; an error where a device lacks it.
+    pub fn compute_in(&mut self, compute: Compute) -> Result<(), TrainError> {
         self.compute = compute;
         let own = self.devices.is_empty().then(|| self.parameters.device());
         Ok(self.devices.iter().chain(own).try_for_each(|device| compute.check(device))?)
     }
-}
 
-/// A fraction of a step's loss.
-pub struct PartLoss {
-    /// What is differentiated.
-    pub loss: Tensor<1>,
-    /// What is reported.
-    pub value: f64,
+    /// Puts low-rank adapters (Hu et al. 2022) on the frozen weights of linear layers and convolutions that `adapts` names: the
+    /// adapters train, the weights stay.
+    pub fn adapt(&mut self, rank: usize, adapts: impl Fn(&str) -> bool, seed: u64) {
+        let frozen = |name: &str| !self.trained.contains(name) && adapts(name);
+        let added = self.adapters.add(&mut self.parameters, rank, frozen, seed);
+        self.trained.extend(added);
+        self.ema = Ema::new(&self.parameters, &self.trained, self.ema.decay);
+    }
 }
 
 impl TrainSet {
-    /// Loss and gradients of a step's parts, computed side by side and added in their order. A part says its own weight
-    /// in the step's loss by scaling.
-    pub fn gradients<J: Send>(
+    /// Loss and summed gradients of a step's micro-batches, each in parts that are computed at the same time: one micro-batch
+    /// after another, or one on each device at a time, so that few of them are in memory together. Sums are in the order of
+    /// micro-batches and parts.
+    pub fn gradients<Part: Send>(
         &self,
-        parts: Vec<J>,
-        loss: impl Fn(&Leaves, J) -> Result<PartLoss, TrainError> + Sync,
-    ) -> Result<(f64, BTreeMap<String, Tensor<1>>), TrainError> {
-        self.gradients_of(vec![parts], loss)
-    }
-
-    /// The same of groups of parts: one group after another, or one on each device at a time, so that the parts of few
-    /// groups are in memory together. Sums are in the groups' order.
-    pub(crate) fn gradients_of<J: Send>(
-        &self,
-        groups: Vec<Vec<J>>,
-        loss: impl Fn(&Leaves, J) -> Result<PartLoss, TrainError> + Sync,
+        micro_batches: Vec<Vec<Part>>,
+        loss: impl Fn(&Leaves, Part) -> Result<WeightedLoss, TrainError> + Sync,
     ) -> Result<(f64, BTreeMap<String, Tensor<1>>), TrainError> {
         let home = self.parameters.device();
         let weights = self.adapters.merged(&self.parameters);
@@ -193,18 +177,18 @@ impl TrainSet {
             devices => devices.iter().map(|device| weights.on_device(device)).collect(),
         };
         let scale = self.loss_scale();
-        let group = |weights: &Parameters, parts: Vec<J>| {
+        let compute = |weights: &Parameters, parts: Vec<Part>| {
             side_by_side(weights.device(), parts, |part| {
                 let leaves = self.leaves_of(weights);
-                let PartLoss { loss, value } = loss(&leaves, part)?;
-                Ok::<_, TrainError>((value, backward_scaled(&leaves, loss, scale)?))
+                let WeightedLoss { loss, value } = loss(&leaves, part)?;
+                Ok::<_, TrainError>((value, scale.backward(&leaves, loss)?))
             })
         };
         let (mut value, mut sum) = (0.0, BTreeMap::new());
-        let mut groups = groups.into_iter().peekable();
-        while groups.peek().is_some() {
-            let turn: Vec<_> = replicas.iter().zip(groups.by_ref()).collect();
-            for found in at_once(turn, |(weights, parts)| group(weights, parts))? {
+        let mut waiting = micro_batches.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let one_each: Vec<_> = replicas.iter().zip(waiting.by_ref()).collect();
+            for found in at_once(one_each, |(weights, parts)| compute(weights, parts))? {
                 for (part, gradients) in found {
                     value += part;
                     accumulate(&mut sum, to_device(gradients, home));
@@ -214,53 +198,13 @@ impl TrainSet {
         self.adapters.split(&self.parameters, &mut sum);
         Ok((value, sum))
     }
-}
 
-/// Factor of a loss in f16 at first, and the largest.
-const LOSS_SCALE: u64 = 1 << 14;
-
-/// Steps without overflow after which it is doubled again.
-const SCALE_GROWS_AFTER: u64 = 200;
-
-/// The notes that keep it, and the steps since it last changed.
-const SCALE: &str = "loss scale";
-const SINCE: &str = "steps at this loss scale";
-
-impl TrainSet {
-    /// What losses are multiplied by before the backward pass, and gradients divided by after it: in f16 small gradients would
-    /// vanish (Micikevicius et al. 2018, §3.2).
-    fn loss_scale(&self) -> u64 {
-        if self.compute == Compute::F16 { self.notes.get(SCALE).copied().unwrap_or(LOSS_SCALE) } else { 1 }
-    }
-
-    /// Halves it where gradients overflowed, doubles it after many steps where none did.
-    fn adjust_loss_scale(&mut self, overflowed: bool) {
-        if self.compute != Compute::F16 {
-            return;
-        }
-        let (scale, since) = (self.loss_scale(), self.notes.get(SINCE).copied().unwrap_or(0) + 1);
-        let (scale, since) = match (overflowed, since) {
-            (true, _) => ((scale / 2).max(1), 0),
-            (false, SCALE_GROWS_AFTER..) => ((scale * 2).min(LOSS_SCALE), 0),
-            (false, _) => (scale, since),
-        };
-        self.notes.extend([(SCALE.into(), scale), (SINCE.into(), since)]);
+    fn loss_scale(&self) -> LossScale {
+        LossScale::of(self.compute, &self.notes).unwrap_or_default()
     }
 }
 
-fn backward_scaled(
-    leaves: &Leaves,
-    loss: Tensor<1>,
-    scale: u64,
-) -> Result<BTreeMap<String, Tensor<1>>, TrainError> {
-    if scale == 1 {
-        return Ok(leaves.backward(loss)?);
-    }
-    let gradients = leaves.backward(loss.mul_scalar(scale as f64))?;
-    Ok(gradients.into_iter().map(|(name, x)| (name, x.div_scalar(scale as f64))).collect())
-}
-
-/// Does jobs at the same time, a thread each; one alone in this thread. Results come in the jobs' order.
+/// Does jobs at the same time, each in a thread of its own; a single job in this thread. Results are in the jobs' order.
 fn at_once<J: Send, R: Send>(
     mut jobs: Vec<J>,
     work: impl Fn(J) -> Result<R, TrainError> + Sync,

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-/// Weight of a clip's loss by its time; beside it the law of times ([`crate::TimeDistribution`]) says how often a time comes.
+use crate::SettingError;
+
+/// Weight of a clip's loss by its time; how often a time is drawn is up to [`crate::TimeDistribution`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
@@ -15,7 +17,7 @@ pub enum Weighting {
 }
 
 impl Weighting {
-    /// Whether it is the default, which is then not written: a stage's settings read as they did before.
+    /// Whether it is the default, which is not written.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
@@ -30,13 +32,14 @@ impl Weighting {
     }
 
     /// What is wrong with it, if anything.
-    pub fn check(self) -> Result<(), String> {
+    pub fn check(self) -> Result<(), SettingError> {
         match self {
             Self::MinSnr(gamma) if !(gamma > 0.0 && gamma.is_finite()) => {
-                Err(format!("weighting.min_snr = {gamma} must be above 0; 5 is usual"))
+                Err(SettingError::new("weighting.min_snr", format!("= {gamma} must be above 0; 5 is usual")))
             }
             Self::HighNoise(power) if !(power >= 0.0 && power.is_finite()) => {
-                Err(format!("weighting.high_noise = {power} must be 0 (no weighting) or more"))
+                let reason = format!("= {power} must be 0 (no weighting) or more");
+                Err(SettingError::new("weighting.high_noise", reason))
             }
             _ => Ok(()),
         }
@@ -72,8 +75,8 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_are_named() {
-        assert!(Weighting::MinSnr(0.0).check().unwrap_err().contains("min_snr = 0"));
-        assert!(Weighting::HighNoise(-1.0).check().unwrap_err().contains("high_noise = -1"));
+        assert!(Weighting::MinSnr(0.0).check().unwrap_err().to_string().contains("min_snr = 0"));
+        assert!(Weighting::HighNoise(-1.0).check().unwrap_err().to_string().contains("high_noise = -1"));
         assert!(Weighting::None.check().is_ok());
     }
 }

@@ -15,7 +15,7 @@ use tnas_network::{Leaves, Parameters, Value, execute, normal_vec, open_device, 
 use tnas_space::Genotype;
 use tnas_training::{
     Checkpointing, FinetuneSettings, LatentSet, LoopSettings, Silent, TEMPORAL_PREFIX, TextFeatures, TrainSet,
-    finetune,
+    TrainingContext, TrainingRecipe, finetune,
 };
 
 #[global_allocator]
@@ -96,11 +96,15 @@ fn half_the_memory_and_the_same_gradients() {
     let (context, pooled) = (vec![normal_vec(4 * 8, rng)], vec![normal_vec(8, rng)]);
     let text = TextFeatures { tokens: 4, width: 8, context, pooled };
     let step = |checkpointing| {
-        let settings = FinetuneSettings { batch: 1, checkpointing, ..FinetuneSettings::default() };
-        let mut set = TrainSet::new(parameters.clone(), |_| true, &settings.optimizer, 0.9);
+        let training = TrainingRecipe { batch: 1, checkpointing, ..TrainingRecipe::finetune() };
+        let mut set = TrainSet::new(parameters.clone(), |_| true, &training.optimizer, 0.9);
+        let settings = FinetuneSettings { training, ..FinetuneSettings::default() };
         let run = LoopSettings::new("test", 1);
         let train = || {
-            finetune(&backbone, &genotype, &mut set, &data, &text, None, &settings, 5, &run, &mut Silent).unwrap()
+            let (backbone, text, data) = (&backbone, &text, &data);
+            let observer = &mut Silent;
+            let context = TrainingContext { backbone, text, data, held_out: None, seed: 5, run: &run, observer };
+            finetune(context, &genotype, &mut set, &settings).unwrap()
         };
         counted(train).1
     };

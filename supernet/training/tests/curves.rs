@@ -17,8 +17,8 @@ const STEPS: u64 = 30;
 /// Relative to the figure, or to 1 where it is smaller.
 const TOLERANCE: f64 = 1e-3;
 
-/// The adversarial stage plays against itself: another order of sums, 1e-7 of a figure, is 2e-3 of the loss twenty steps later
-/// and 5e-2 after thirty.
+/// Adversarial training amplifies roundings: another order of sums, 1e-7 of a figure, is 2e-3 of the loss twenty steps later and
+/// 5e-2 after thirty.
 const ADVERSARIAL: (usize, f64) = (20, 1e-2);
 
 /// Figures of every step by name.
@@ -48,7 +48,7 @@ fn curves(
 fn curves_are_golden() {
     let world = World::new();
     let student =
-        |settings, run: &LoopSettings, observer: &mut dyn Observer| world.adversarial(settings, run, observer);
+        |settings, run: &LoopSettings, observer: &mut dyn Observer| world.student(settings, run, observer);
     let (adversarial, scores) = (adversarial_settings(), score_settings());
     let found: BTreeMap<String, Vec<f64>> = [
         curves("finetune", &["loss"], |run, o| world.finetune(&world.data, &finetune_settings(), None, run, o)),

@@ -17,8 +17,7 @@ fn a_given_first_frame_is_where_every_clip_begins() {
         (0..channels).flat_map(|c| world.data.clips[0][c * frames * area..][..area].to_vec()).collect();
     let sample = |first_frame: Option<Vec<f32>>, scheduler: Option<SchedulerConfig>| {
         let how = GenerateSettings { steps: 2, seed: 3, batch: 2, first_frame, scheduler, ..Default::default() };
-        let (parameters, text) = (&world.parameters, &world.text);
-        generate(&world.backbone, &world.genotype(), parameters, text, &[0, 1, 1], shape, &how, |_| {})
+        generate(&world.model(&world.genotype()), &[0, 1, 1], shape, &how, |_| {})
     };
     let (given, free) = (sample(Some(first.clone()), None).unwrap(), sample(None, None).unwrap());
     for (given, free) in given.iter().zip(&free) {

@@ -6,11 +6,11 @@ use tnas_network::{Parameters, normal_vec, open_device, stream};
 use tnas_schedulers::{Class, Parameterisation, Sampler, SchedulerConfig};
 use tnas_space::Genotype;
 use tnas_training::{
-    FinetuneSettings, GenerateSettings, HeldOut, LatentSet, LoopSettings, Silent, TextFeatures, TrainSet, finetune,
-    generate,
+    FinetuneSettings, GenerateSettings, HeldOut, HeldOutSettings, LatentSet, LoopSettings, Silent, TextFeatures,
+    TrainSet, TrainingContext, VideoModel, finetune, generate,
 };
 
-/// Kinds of models, as their schedulers' configs tell them.
+/// Kinds of models, by the configs of their schedulers.
 const KINDS: [(&str, &str); 3] = [
     ("PNDMScheduler", r#""prediction_type": "epsilon", "skip_prk_steps": true, "steps_offset": 1"#),
     ("DDIMScheduler", r#""prediction_type": "v_prediction", "rescale_betas_zero_snr": true, "clip_sample": false"#),
@@ -46,14 +46,24 @@ fn losses_fall_and_every_scheduler_samples() {
     for (class, more) in KINDS {
         let (backbone, parameters, data, text) = world(scheduler(class, more));
         let none = Genotype::none();
-        let settings = FinetuneSettings { batch: 4, ..FinetuneSettings::default() };
-        let probe = HeldOut::new(&data, &backbone.parameterisation, &text, 8, 4, &settings.flow, 5).unwrap();
+        let settings = FinetuneSettings::default();
+        let flow = settings.training.flow;
+        let held_out = HeldOut::new(
+            &data,
+            &backbone.parameterisation,
+            &text,
+            &HeldOutSettings { clips: 8, batch: 4, flow, seed: 5 },
+        )
+        .unwrap();
         let loss = |parameters: &Parameters| {
-            probe.loss(parameters, |shape| Ok(backbone.denoiser(&none, shape)?)).unwrap().mean
+            held_out.loss(parameters, |shape| Ok(backbone.denoiser(&none, shape)?)).unwrap().mean
         };
-        let mut set = TrainSet::new(parameters.clone(), |_| true, &settings.optimizer, 0.0);
+        let mut set = TrainSet::new(parameters.clone(), |_| true, &settings.training.optimizer, 0.0);
         let run = LoopSettings { stage: "test".into(), steps: 60, checkpoint: None, checkpoint_every: 100 };
-        finetune(&backbone, &none, &mut set, &data, &text, None, &settings, 5, &run, &mut Silent).unwrap();
+        let (backbone, text, data) = (&backbone, &text, &data);
+        let observer = &mut Silent;
+        let context = TrainingContext { backbone, text, data, held_out: None, seed: 5, run: &run, observer };
+        finetune(context, &none, &mut set, &settings).unwrap();
         let (before, after) = (loss(&parameters), loss(&set.parameters));
         println!("{class}: {before:.3} to {after:.3}");
         assert!(after < 0.8 * before, "{class}: {before} to {after}");
@@ -69,7 +79,8 @@ fn losses_fall_and_every_scheduler_samples() {
                 ..Default::default()
             };
             let shape = data.shape;
-            generate(&backbone, &none, &set.parameters, &text, &[0, 1, 1], shape, &how, |_| {}).unwrap().concat()
+            let model = VideoModel { backbone, genotype: &none, parameters: &set.parameters, text };
+            generate(&model, &[0, 1, 1], shape, &how, |_| {}).unwrap().concat()
         };
         let own = backbone.parameterisation.config();
         let mut all = vec![

@@ -1,4 +1,4 @@
-//! Laws of how a step's clips are cut, mixed and taught.
+//! Laws of how a step's clips are divided over micro-batches and devices, mixed with images, and distilled.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod world;
@@ -10,11 +10,11 @@ use tnas_models::DenoiserShape;
 use tnas_network::{Parameters, Value, WeightSource, execute, normal_vec, stream};
 use tnas_space::{Choice, Genotype, OPERATORS};
 use tnas_training::{
-    AdamWSettings, AdversarialSettings, BackboneSettings, Checkpointing, Compute, FinetuneSettings, FlowSettings,
-    HeldOut, LoopSettings, Observer, Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet,
-    Weighting, finetune, train_supernet,
+    AdamWSettings, Checkpointing, Compute, DistillSettings, FinetuneSettings, FlowSettings, LoopSettings, Observer,
+    Shift, Silent, SpatialWeights, SupernetSettings, TEMPORAL_PREFIX, TrainSet, TrainingRecipe, Weighting,
+    finetune,
 };
-use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings};
+use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings, with};
 
 /// Figures of every step by name.
 #[derive(Default)]
@@ -47,17 +47,21 @@ fn close(a: f64, b: f64, what: &str) {
 #[test]
 fn micro_batches_add_up_to_one_batch() {
     let world = World::new();
-    let whole = FinetuneSettings { batch: 6, ..finetune_settings() };
+    let whole = with(&finetune_settings(), |settings| settings.training.batch = 6);
     let expected = figures(&world, &whole, 1);
     for (batch, accumulate) in [(3, 2), (2, 3), (1, 6)] {
-        let found = figures(&world, &FinetuneSettings { batch, accumulate, ..whole.clone() }, 1);
+        let parts = with(&whole, |settings| {
+            settings.training = TrainingRecipe { batch, accumulate, ..settings.training.clone() };
+        });
+        let found = figures(&world, &parts, 1);
         for name in ["loss", "gradient_norm"] {
             close(found[name][0], expected[name][0], name);
         }
     }
-    let whole = SupernetSettings { batch: 4, ..supernet_settings() };
+    let whole = with(&supernet_settings(), |settings| settings.training.batch = 4);
     let expected = supernet_figures(&world, &whole, 1);
-    let found = supernet_figures(&world, &SupernetSettings { batch: 2, accumulate: 2, ..whole }, 1);
+    let parts = with(&supernet_settings(), |settings| settings.training.accumulate = 2);
+    let found = supernet_figures(&world, &parts, 1);
     close(found["loss"][0], expected["loss"][0], "supernet loss");
     close(found["gradient_norm"][0], expected["gradient_norm"][0], "supernet gradient norm");
 }
@@ -65,8 +69,8 @@ fn micro_batches_add_up_to_one_batch() {
 #[test]
 fn replicas_find_what_one_device_finds_and_repeat() {
     let world = World::new();
-    let one = FinetuneSettings { batch: 4, ..finetune_settings() };
-    let two = FinetuneSettings { devices: vec!["cpu".into(), "cpu".into()], ..one.clone() };
+    let one = with(&finetune_settings(), |settings| settings.training.batch = 4);
+    let two = with(&one, |settings| settings.training.devices = vec!["cpu".into(), "cpu".into()]);
     let (expected, found) = (figures(&world, &one, 1), figures(&world, &two, 1));
     for name in ["loss", "gradient_norm"] {
         close(found[name][0], expected[name][0], name);
@@ -74,15 +78,42 @@ fn replicas_find_what_one_device_finds_and_repeat() {
     let run = LoopSettings::new("test", 5);
     let train = |settings| bits(&world.finetune(&world.data, settings, None, &run, &mut Silent).unwrap());
     assert!(train(&two) == train(&two));
-    let uneven = FinetuneSettings { batch: 3, accumulate: 1, devices: vec!["cpu".into(); 5], ..one.clone() };
-    let whole = FinetuneSettings { batch: 3, ..one };
+    let whole = with(&one, |settings| settings.training.batch = 3);
+    let uneven = with(&whole, |settings| settings.training.devices = vec!["cpu".into(); 5]);
     close(figures(&world, &uneven, 1)["loss"][0], figures(&world, &whole, 1)["loss"][0], "more devices than clips");
+}
+
+/// One update of every network of a student: micro-batches and devices change its figures by roundings alone, which AdamW's first
+/// update of the discriminator amplifies for the student.
+#[test]
+fn students_accumulate_and_spread_over_devices() {
+    let world = World::new();
+    for settings in [adversarial_settings(), score_settings()] {
+        let figures = |batch, accumulate, devices: usize| {
+            let mut figures = Figures::default();
+            let settings = with(&settings, |settings| {
+                (settings.head_warmup_steps, settings.head_updates, settings.scores.updates) = (0, 1, 1);
+                let devices = vec!["cpu".into(); devices];
+                settings.training = TrainingRecipe { batch, accumulate, devices, ..settings.training.clone() };
+            });
+            world.student(&settings, &LoopSettings::new("test", 1), &mut figures).unwrap();
+            figures.0.into_inner()
+        };
+        let expected = figures(4, 1, 0);
+        for found in [figures(2, 2, 0), figures(1, 4, 0), figures(4, 1, 2)] {
+            for (name, values) in &expected {
+                let (x, y) = (found[name][0], values[0]);
+                assert!((x - y).abs() <= 5e-3 * y.abs(), "{:?} {name}: {x} {y}", settings.method);
+            }
+        }
+    }
 }
 
 #[test]
 fn a_device_that_is_not_there_is_named() {
     let world = World::new();
-    let settings = FinetuneSettings { devices: vec!["cpu".into(), "abacus".into()], ..finetune_settings() };
+    let devices = vec!["cpu".into(), "abacus".into()];
+    let settings = with(&finetune_settings(), |settings| settings.training.devices = devices);
     let error =
         world.finetune(&world.data, &settings, None, &LoopSettings::new("test", 1), &mut Silent).unwrap_err();
     assert!(error.to_string().contains("abacus"), "{error}");
@@ -92,9 +123,9 @@ fn a_device_that_is_not_there_is_named() {
 fn images_leave_the_other_steps_as_they_are() {
     let world = World::new();
     // A rate of nothing: losses show what the steps see.
-    let still = AdamWSettings { learning_rate: 0.0, ..AdamWSettings::default() };
-    let videos = FinetuneSettings { optimizer: still, ..finetune_settings() };
-    let mixed = FinetuneSettings { images: 0.4, ..videos.clone() };
+    let frozen = AdamWSettings { learning_rate: 0.0, ..AdamWSettings::default() };
+    let videos = with(&finetune_settings(), |settings| settings.training.optimizer = frozen);
+    let mixed = with(&videos, |settings| settings.training.images = 0.4);
     let (a, b) = (figures(&world, &videos, 30), figures(&world, &mixed, 30));
     let same = a["loss"].iter().zip(&b["loss"]).filter(|(a, b)| a == b).count();
     assert!((10..27).contains(&same), "{same} of 30 steps see clips");
@@ -104,12 +135,14 @@ fn images_leave_the_other_steps_as_they_are() {
 fn every_stage_trains_on_images_alone() {
     let world = World::new();
     let run = LoopSettings::new("test", 6);
-    let settings = FinetuneSettings { images: 1.0, ..finetune_settings() };
+    let settings = with(&finetune_settings(), |settings| settings.training.images = 1.0);
     world.finetune(&world.data, &settings, None, &run, &mut Silent).unwrap();
-    let settings = SupernetSettings { images: 1.0, feature_distillation: 0.5, ..supernet_settings() };
+    let settings = with(&supernet_settings(), |settings| {
+        (settings.training.images, settings.feature_distillation) = (1.0, 0.5);
+    });
     world.supernet(&settings, &run, &mut Silent).unwrap();
-    let settings = AdversarialSettings { images: 1.0, ..adversarial_settings() };
-    world.adversarial(&settings, &run, &mut Silent).unwrap();
+    let settings = with(&adversarial_settings(), |settings| settings.training.images = 1.0);
+    world.student(&settings, &run, &mut Silent).unwrap();
 }
 
 #[test]
@@ -151,8 +184,7 @@ fn weights_of_a_loss_are_those_of_its_times() {
     let world = World::new();
     let loss = |weighting| {
         let flow = FlowSettings { weighting, ..FlowSettings::default() };
-        let probe =
-            HeldOut::new(&world.data, &world.backbone.parameterisation, &world.text, 8, 4, &flow, 5).unwrap();
+        let probe = world.held_out_by(flow, 8);
         let genotype = world.genotype();
         probe.loss(&world.parameters, |shape| Ok(world.backbone.denoiser(&genotype, shape)?)).unwrap()
     };
@@ -162,10 +194,11 @@ fn weights_of_a_loss_are_those_of_its_times() {
     assert!(heavy.bands.last().unwrap().mean > plain.bands.last().unwrap().mean);
     assert!(heavy.bands[0].mean < plain.bands[0].mean);
     // Training sees the same: a weight of 1 at every time changes a loss by roundings alone.
-    let settings = |weighting| FinetuneSettings {
-        flow: FlowSettings { weighting, ..FlowSettings::default() },
-        batch: 4,
-        ..finetune_settings()
+    let settings = |weighting| {
+        with(&finetune_settings(), |settings| {
+            settings.training.flow = FlowSettings { weighting, ..FlowSettings::default() };
+            settings.training.batch = 4;
+        })
     };
     let [none, even] = [Weighting::None, Weighting::HighNoise(0.0)].map(|w| figures(&world, &settings(w), 1));
     close(even["loss"][0], none["loss"][0], "loss");
@@ -173,13 +206,13 @@ fn weights_of_a_loss_are_those_of_its_times() {
 }
 
 #[test]
-fn defaults_are_written_as_before() {
+fn defaults_of_newer_settings_are_not_written() {
     let keys = |value: serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     for settings in [
-        keys(serde_json::to_value(BackboneSettings::default()).unwrap()),
+        keys(serde_json::to_value(TrainingRecipe::backbone()).unwrap()),
         keys(serde_json::to_value(SupernetSettings::default()).unwrap()),
         keys(serde_json::to_value(FinetuneSettings::default()).unwrap()),
-        keys(serde_json::to_value(AdversarialSettings::default()).unwrap()),
+        keys(serde_json::to_value(DistillSettings::default()).unwrap()),
     ] {
         for new in ["accumulate", "compute", "devices", "images", "lora_rank", "feature_distillation"] {
             assert!(!settings.iter().any(|key| key == new), "{new} in {settings:?}");
@@ -194,11 +227,13 @@ fn defaults_are_written_as_before() {
 #[test]
 fn half_precision_finds_nearly_what_f32_finds() {
     let world = World::new();
-    let settings = FinetuneSettings { batch: 4, ..finetune_settings() };
+    let settings = with(&finetune_settings(), |settings| settings.training.batch = 4);
     let exact = figures(&world, &settings, 1);
     for (compute, tolerance) in [(Compute::Bf16, 3e-2), (Compute::F16, 4e-3)] {
         for checkpointing in [Checkpointing::Off, Checkpointing::Blocks] {
-            let settings = FinetuneSettings { compute, checkpointing, ..settings.clone() };
+            let settings = with(&settings, |settings| {
+                (settings.training.compute, settings.training.checkpointing) = (compute, checkpointing);
+            });
             let found = figures(&world, &settings, 8);
             for name in ["loss", "gradient_norm"] {
                 let (x, y) = (found[name][0], exact[name][0]);
@@ -210,11 +245,11 @@ fn half_precision_finds_nearly_what_f32_finds() {
     }
 }
 
-/// 2¹⁴ halves fourteen times; only then is an overflow the training's fault.
+/// 2¹⁴ halves fourteen times; only then does an overflow count as a bad step.
 #[test]
-fn a_loss_scale_is_sought_without_blame() {
+fn overflows_while_the_loss_scale_falls_are_no_bad_steps() {
     let world = World::new();
-    let mut set = TrainSet::new(world.parameters.clone(), |_| true, &finetune_settings().optimizer, 0.9);
+    let mut set = TrainSet::new(world.parameters.clone(), |_| true, &finetune_settings().training.optimizer, 0.9);
     let name = world.parameters.names().next().unwrap().to_string();
     let shape = world.parameters.get(&name).unwrap().shape.clone();
     let step = |set: &mut TrainSet, gradient: f32| {
@@ -237,15 +272,17 @@ fn a_loss_scale_is_sought_without_blame() {
     assert_eq!(set.notes["loss scale"], 2);
 }
 
-/// The first losses of both methods' networks lie by those in f32: heads, scores and student all compute in few bits.
+/// The first losses of both methods' networks are near those in f32: discriminator, score and student all compute in half precision.
 #[test]
 fn students_train_in_half_precision() {
     let world = World::new();
     for (method, settings) in [("adversarial", adversarial_settings()), ("dmd2", score_settings())] {
         let run = |compute| {
             let mut figures = Figures::default();
-            let settings = AdversarialSettings { compute, head_warmup_steps: 0, r1: 0.0, ..settings.clone() };
-            world.adversarial(&settings, &LoopSettings::new("test", 6), &mut figures).unwrap();
+            let settings = with(&settings, |settings| {
+                (settings.training.compute, settings.head_warmup_steps, settings.r1) = (compute, 0, 0.0);
+            });
+            world.student(&settings, &LoopSettings::new("test", 6), &mut figures).unwrap();
             figures.0.into_inner()
         };
         let exact = run(Compute::F32);
@@ -263,7 +300,7 @@ fn students_train_in_half_precision() {
 
 fn adapted(world: &World, rank: usize) -> TrainSet {
     let temporal = |name: &str| name.starts_with(TEMPORAL_PREFIX);
-    let mut set = TrainSet::new(world.parameters.clone(), temporal, &finetune_settings().optimizer, 0.9);
+    let mut set = TrainSet::new(world.parameters.clone(), temporal, &finetune_settings().training.optimizer, 0.9);
     set.adapt(rank, |name| !temporal(name), 3);
     set
 }
@@ -274,7 +311,7 @@ fn fresh_adapters_change_nothing() {
     let set = adapted(&world, 2);
     let names = |front: &str| set.parameters.names().filter(|name| name.ends_with(front)).count();
     assert!(names("lora_A.weight") > 10 && names("lora_A.weight") == names("lora_B.weight"));
-    let probe = world.probe();
+    let probe = world.held_out();
     let genotype = world.genotype();
     let loss = |weights: &Parameters| {
         probe.loss(weights, |shape| Ok(world.backbone.denoiser(&genotype, shape)?)).unwrap().per_clip
@@ -316,11 +353,10 @@ fn merged_adapters_are_the_branch_beside_the_weight() {
 #[test]
 fn adapters_train_alone_and_are_resumed() {
     let world = World::new();
-    let (data, text) = (&world.data, &world.text);
     let genotype = world.genotype();
     let settings = finetune_settings();
     let train = |set: &mut TrainSet, run: &LoopSettings| {
-        finetune(&world.backbone, &genotype, set, data, text, None, &settings, 5, run, &mut Silent).unwrap();
+        finetune(world.context(run, &mut Silent), &genotype, set, &settings).unwrap();
     };
     let mut set = adapted(&world, 2);
     train(&mut set, &LoopSettings::new("test", 6));
@@ -342,8 +378,7 @@ fn adapters_train_alone_and_are_resumed() {
         }
     }
     let mut again = adapted(&world, 2);
-    let stopped =
-        finetune(&world.backbone, &genotype, &mut again, data, text, None, &settings, 5, &run(6), &mut After(3, 0));
+    let stopped = finetune(world.context(&run(6), &mut After(3, 0)), &genotype, &mut again, &settings);
     assert!(stopped.is_err());
     let mut again = adapted(&world, 2);
     train(&mut again, &run(6));
@@ -353,13 +388,15 @@ fn adapters_train_alone_and_are_resumed() {
 #[test]
 fn accumulation_and_mixing_resume() {
     let world = World::new();
-    let settings = FinetuneSettings {
-        accumulate: 2,
-        images: 0.3,
-        devices: vec!["cpu".into(), "cpu".into()],
-        flow: FlowSettings { weighting: Weighting::MinSnr(5.0), shift: Shift::Auto, ..FlowSettings::default() },
-        ..finetune_settings()
-    };
+    let settings = with(&finetune_settings(), |settings| {
+        settings.training = TrainingRecipe {
+            accumulate: 2,
+            images: 0.3,
+            devices: vec!["cpu".into(), "cpu".into()],
+            flow: FlowSettings { weighting: Weighting::MinSnr(5.0), shift: Shift::Auto, ..FlowSettings::default() },
+            ..settings.training.clone()
+        };
+    });
     struct Impatient;
     impl Observer for Impatient {
         fn step(&mut self, _: &str, _: u64, _: u64, _: &[(&'static str, f64)]) {}
@@ -382,7 +419,7 @@ fn accumulation_and_mixing_resume() {
 #[test]
 fn features_teach_once_the_teacher_is_better() {
     let mut world = World::new();
-    // Clips that stand still: whoever looks at other frames sees the same data under other noise, and is soon better.
+    // Clips that stand still: a network that sees other frames sees the same data under other noise, and is soon better.
     let [channels, frames, height, width] = world.data.shape;
     let area = height * width;
     for clip in &mut world.data.clips {
@@ -393,15 +430,14 @@ fn features_teach_once_the_teacher_is_better() {
             }
         }
     }
-    let optimizer = AdamWSettings { learning_rate: 1e-2, ..supernet_settings().optimizer };
     let settings = SupernetSettings {
         distillation: 0.0,
         feature_distillation: 1.0,
         warmup_steps: 40,
         teacher_every: 2,
-        optimizer,
         ..supernet_settings()
     };
+    let settings = with(&settings, |settings| settings.training.optimizer.learning_rate = 1e-2);
     let run = LoopSettings::new("test", 48);
     let train = |settings: &SupernetSettings| {
         let mut figures = Figures::default();
@@ -441,11 +477,7 @@ fn lora_of_the_supernet_is_merged() {
     let text = serde_json::to_value(&settings).unwrap();
     assert_eq!(text["spatial"], serde_json::json!({"lora": 2}));
     let mut set = adapted(&world, 2);
-    let World { backbone, space, data, text, .. } = &world;
-    let run = LoopSettings::new("test", 4);
-    let (teacher, probe) = (world.genotype(), world.probe());
-    train_supernet(backbone, space, &teacher, &mut set, data, text, &probe, &settings, 5, &run, &mut Silent)
-        .unwrap();
+    world.train_supernet(&mut set, &settings, &LoopSettings::new("test", 4), &mut Silent).unwrap();
     assert!(set.averaged().names().eq(world.parameters.names()));
     assert!(set.averaged().flat("conv_in.weight").is_some());
 }

@@ -13,10 +13,12 @@ use tnas_network::Parameters;
 use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
 use tnas_training::{
-    Checkpointing, FinetuneSettings, GenerateSettings, LatentSet, LatentSource, LoopSettings, Observer, Silent,
-    TEMPORAL_PREFIX, TrainError, TrainSet, finetune, generate,
+    Checkpointing, GenerateSettings, LatentSet, LatentSource, LoopSettings, Observer, Silent, TEMPORAL_PREFIX,
+    TrainError, TrainSet, finetune, generate,
 };
-use world::{World, adversarial_settings, bits, finetune_settings, score_settings, supernet_settings};
+use world::{
+    World, adversarial_settings, backbone_recipe, bits, finetune_settings, score_settings, supernet_settings, with,
+};
 
 const STEPS: u64 = 50;
 
@@ -87,8 +89,14 @@ fn finetuning() {
 #[test]
 fn finetuning_in_segments() {
     let world = World::new();
-    let settings = FinetuneSettings { checkpointing: Checkpointing::Blocks, ..finetune_settings() };
+    let settings = with(&finetune_settings(), |settings| settings.training.checkpointing = Checkpointing::Blocks);
     check(|run, observer| world.finetune(&world.data, &settings, None, run, observer));
+}
+
+#[test]
+fn the_image_backbone() {
+    let (world, recipe) = (World::new(), backbone_recipe());
+    check_steps(14, |run, observer| world.image_backbone(&recipe, run, observer));
 }
 
 #[test]
@@ -98,16 +106,16 @@ fn the_supernet() {
 }
 
 #[test]
-fn the_adversarial_stage() {
+fn adversarial_distillation() {
     let (world, settings) = (World::new(), adversarial_settings());
-    check(|run, observer| world.adversarial(&settings, run, observer));
+    check(|run, observer| world.student(&settings, run, observer));
 }
 
 #[test]
-fn distillation_by_scores() {
-    // Its loop is the adversarial stage's: fewer steps are enough.
+fn distribution_matching() {
+    // Its updates are scheduled as those of adversarial distillation: fewer steps are enough.
     let (world, settings) = (World::new(), score_settings());
-    check_steps(14, |run, observer| world.adversarial(&settings, run, observer));
+    check_steps(14, |run, observer| world.student(&settings, run, observer));
 }
 
 /// Clips of which some are read before a disk is gone.
@@ -136,7 +144,7 @@ impl LatentSource for Dying<'_> {
 }
 
 #[test]
-fn a_dying_loader_ends_the_stage_with_its_checkpoint_kept() {
+fn a_failing_loader_ends_the_stage_with_its_checkpoint_kept() {
     let world = World::new();
     let train = |data: &dyn LatentSource, path: &Path| {
         let run = LoopSettings {
@@ -170,11 +178,10 @@ fn a_dying_loader_ends_the_stage_with_its_checkpoint_kept() {
 fn weights_that_no_path_used_keep_their_bits() {
     let world = World::new();
     let genotype: Genotype = "mid.0.r=conv1d(k=3)".parse().unwrap();
-    let settings = FinetuneSettings { batch: 2, ..FinetuneSettings::default() };
-    let mut set = TrainSet::new(world.parameters.clone(), |_| true, &settings.optimizer, 0.9);
+    let settings = finetune_settings();
+    let mut set = TrainSet::new(world.parameters.clone(), |_| true, &settings.training.optimizer, 0.9);
     let run = LoopSettings { stage: "test".into(), steps: 2, checkpoint: None, checkpoint_every: 100 };
-    finetune(&world.backbone, &genotype, &mut set, &world.data, &world.text, None, &settings, 5, &run, &mut Silent)
-        .unwrap();
+    finetune(world.context(&run, &mut Silent), &genotype, &mut set, &settings).unwrap();
     let (before, after) = (bits(&world.parameters), bits(&set.parameters));
     for (name, bits) in &before {
         let used = !name.starts_with(TEMPORAL_PREFIX) || name.contains("mid.0.r.conv1d");
@@ -189,9 +196,7 @@ fn sampling_depends_on_place_and_caption_alone() {
     let sample = |captions: &[usize], batch: usize, guidance: f32| {
         let (sampler, scheduler) = (Sampler::Euler, None);
         let how = GenerateSettings { steps: 2, sampler, scheduler, guidance, seed: 3, batch, ..Default::default() };
-        let (shape, text) = (world.data.shape, &world.text);
-        generate(&world.backbone, &world.genotype(), &world.parameters, text, captions, shape, &how, |_| {})
-            .unwrap()
+        generate(&world.model(&world.genotype()), captions, world.data.shape, &how, |_| {}).unwrap()
     };
     let whole = sample(&[0, 1, 1], 3, 1.0);
     for (a, b) in whole.iter().zip(sample(&[0, 1, 1], 1, 1.0)) {

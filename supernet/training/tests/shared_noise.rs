@@ -4,7 +4,7 @@
 mod world;
 
 use tnas_schedulers::{Parameterisation, Sampler, SchedulerConfig};
-use tnas_training::{FlowSettings, GenerateSettings, HeldOut, generate};
+use tnas_training::{FlowSettings, GenerateSettings, HeldOut, HeldOutSettings, VideoModel, generate};
 use world::World;
 
 /// Temporal layers do nothing before they are trained, so frames differ by their noise alone.
@@ -13,20 +13,21 @@ fn frames_from_one_noise_are_one_frame() {
     let world = World::new();
     let shape @ [_, frames, height, width] = world.data.shape;
     let area = height * width;
-    let sample = |share: f64, sampler, scheduler: Option<&str>| {
-        let process = Parameterisation::default().sharing_noise(share);
+    let sample = |fraction: f64, sampler, scheduler: Option<&str>| {
+        let process = Parameterisation::default().sharing_noise(fraction);
         let backbone = world.backbone.clone().parameterised(process);
         let scheduler = scheduler.map(|json| SchedulerConfig::from_json(json).unwrap());
         let how = GenerateSettings { steps: 3, seed: 3, batch: 2, sampler, scheduler, ..Default::default() };
-        let (parameters, text) = (&world.parameters, &world.text);
-        generate(&backbone, &world.genotype(), parameters, text, &[0, 1, 1], shape, &how, |_| {}).unwrap()
+        let genotype = world.genotype();
+        let model = VideoModel { backbone: &backbone, ..world.model(&genotype) };
+        generate(&model, &[0, 1, 1], shape, &how, |_| {}).unwrap()
     };
     let frozen = |clip: &[f32]| {
         clip.chunks(frames * area).all(|channel| channel.chunks(area).all(|frame| frame == &channel[..area]))
     };
     let lcm = r#"{"_class_name": "LCMScheduler"}"#;
     for (sampler, scheduler) in [(Sampler::Euler, None), (Sampler::Renoise, None), (Sampler::Euler, Some(lcm))] {
-        let [none, half, all] = [0.0, 0.5, 1.0].map(|share| sample(share, sampler, scheduler));
+        let [none, half, all] = [0.0, 0.5, 1.0].map(|fraction| sample(fraction, sampler, scheduler));
         assert!(all.iter().all(|clip| frozen(clip)), "{sampler:?} {scheduler:?}");
         assert!(all[1] != all[2], "one caption, two clips");
         let moving = none.iter().chain(&half);
@@ -37,9 +38,10 @@ fn frames_from_one_noise_are_one_frame() {
 #[test]
 fn losses_are_taken_under_the_noise_of_the_process() {
     let world = World::new();
-    let loss = |share: f64| {
-        let process = std::sync::Arc::new(Parameterisation::default().sharing_noise(share));
-        let held_out = HeldOut::new(&world.data, &process, &world.text, 6, 3, &FlowSettings::default(), 1).unwrap();
+    let loss = |fraction: f64| {
+        let process = std::sync::Arc::new(Parameterisation::default().sharing_noise(fraction));
+        let settings = HeldOutSettings { clips: 6, batch: 3, flow: FlowSettings::default(), seed: 1 };
+        let held_out = HeldOut::new(&world.data, &process, &world.text, &settings).unwrap();
         let graph = |shape| Ok(world.backbone.denoiser(&world.genotype(), shape)?);
         held_out.loss(&world.parameters, graph).unwrap()
     };

@@ -1,4 +1,4 @@
-//! Bad steps are skipped, several in a row roll the weights back, and what does not recover stops with a word.
+//! Bad steps are skipped, several in a row roll the weights back, and what does not recover stops with its figures.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod world;
@@ -11,11 +11,11 @@ use std::{
 };
 
 use tnas_training::{
-    Checkpoint, FinetuneSettings, LatentSet, LatentSource, LoopRecord, LoopSettings, Observer, Silent,
-    StabilitySettings, TrainError, TrainSet, learning_rate,
+    Checkpoint, LatentSet, LatentSource, LoopRecord, LoopSettings, Observer, Silent, StabilitySettings, TrainError,
+    TrainSet, learning_rate,
 };
 use tnas_weights::SafeTensors;
-use world::{World, bits, finetune_settings};
+use world::{World, bits, finetune_settings, with};
 
 const STEPS: u64 = 40;
 
@@ -37,7 +37,7 @@ impl LatentSource for Corrupted<'_> {
     }
 
     fn read(&self, index: usize, into: &mut Vec<f32>) -> Result<(), TrainError> {
-        let step = self.read.fetch_add(1, Ordering::SeqCst) / finetune_settings().batch as u64;
+        let step = self.read.fetch_add(1, Ordering::SeqCst) / finetune_settings().training.batch as u64;
         let start = into.len();
         self.clips.read(index, into)?;
         if self.steps.contains(&step) {
@@ -125,10 +125,10 @@ impl Observer for Figures<'_> {
     }
 }
 
-/// What a checkpoint says of its loop.
+/// The loop's record in a checkpoint.
 fn record(world: &World, path: &Path) -> LoopRecord {
     let settings = finetune_settings();
-    TrainSet::new(world.parameters.clone(), |_| true, &settings.optimizer, 0.9).load(path).unwrap()
+    TrainSet::new(world.parameters.clone(), |_| true, &settings.training.optimizer, 0.9).load(path).unwrap()
 }
 
 /// Three bad steps in the middle change no bit, are counted, and the run goes on to its end.
@@ -174,7 +174,7 @@ fn bad_steps_in_a_row_roll_back_and_lower_the_rate() {
     assert_eq!(ended.watch.roll_backs, [(26, stability.rate_factor)]);
     assert_eq!((ended.record.skipped, ended.record.roll_backs), (5, 1));
     assert!(ended.watch.tensors(26) == ended.watch.tensors(21), "back to the last good checkpoint");
-    let optimizer = finetune_settings().optimizer;
+    let optimizer = finetune_settings().training.optimizer;
     for (step, figures) in ended.watch.figures.iter().enumerate() {
         let rate = learning_rate(optimizer.learning_rate, step as u64, STEPS, optimizer.warmup_steps);
         let factor = if step < 26 { 1.0 } else { stability.rate_factor };
@@ -195,7 +195,7 @@ fn a_roll_back_finds_the_last_regular_checkpoint() {
 }
 
 #[test]
-fn what_does_not_recover_stops_with_stage_step_figures_and_a_way_out() {
+fn training_that_does_not_recover_stops_with_stage_step_figures_and_a_way_out() {
     let ended = train(&World::new(), 20..STEPS, |_| f32::NAN, 1);
     let error = ended.result.unwrap_err();
     assert!(matches!(error, TrainError::Diverged { step: 40, bad: 5, roll_backs: 3, .. }), "{error:?}");
@@ -221,7 +221,7 @@ fn interruptions_change_no_roll_back() {
     let mut world = World::new();
     world.data.clips[3].fill(f32::NAN);
     let stability = StabilitySettings { bad_steps: 2, roll_backs: 100, ..StabilitySettings::default() };
-    let settings = FinetuneSettings { stability, ..finetune_settings() };
+    let settings = with(&finetune_settings(), |settings| settings.training.stability = stability);
     let folder = tempfile::tempdir().unwrap();
     let run = |name: &str| {
         let checkpoint = Some(folder.path().join(name).with_extension("safetensors"));
@@ -243,21 +243,21 @@ fn interruptions_change_no_roll_back() {
 
 #[test]
 fn a_held_out_loss_that_no_longer_improves_ends_a_stage() {
-    let (world, probe) = (World::new(), World::new().probe());
+    let (world, held_out) = (World::new(), World::new().held_out());
     let stability =
         StabilitySettings { patience: 2, held_out_every: 3, least_gain: 0.9, ..StabilitySettings::default() };
-    let settings = FinetuneSettings { stability, ..finetune_settings() };
+    let settings = with(&finetune_settings(), |settings| settings.training.stability = stability);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let checkpoint = Some(path.clone());
     let run = LoopSettings { stage: "test".into(), steps: STEPS, checkpoint, checkpoint_every: 100 };
     let mut watch = Watch::default();
-    let ended = world.finetune(&world.data, &settings, Some(&probe), &run, &mut Figures(&mut watch)).unwrap();
-    // The first look is the best; two more find nothing a tenth as large.
+    let ended = world.finetune(&world.data, &settings, Some(&held_out), &run, &mut Figures(&mut watch)).unwrap();
+    // The first evaluation is the best; two more find nothing a tenth as large.
     assert_eq!(watch.figures.len(), 9);
     assert!(watch.figures.iter().enumerate().all(|(i, f)| f.contains_key("held_out") == (i % 3 == 2)));
     assert!(record(&world, &path).stopped);
     // A finished stage stays finished.
-    let again = world.finetune(&world.data, &settings, Some(&probe), &run, &mut Figures(&mut watch)).unwrap();
+    let again = world.finetune(&world.data, &settings, Some(&held_out), &run, &mut Figures(&mut watch)).unwrap();
     assert!(watch.figures.len() == 9 && bits(&again) == bits(&ended));
 }

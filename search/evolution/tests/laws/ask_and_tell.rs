@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use tnas_evolution::{EvolutionError, Nsga2, Nsga2Settings, Objectives};
+use tnas_evolution::{Evaluation, EvolutionError, Nsga2, Nsga2Settings};
 
 use crate::problems::{Choices, feasible, leading_ones_trailing_zeros, run};
 
@@ -19,8 +19,8 @@ fn no_genome_is_asked_for_twice() {
         for genome in &candidates {
             assert!(seen.insert(genome.clone()), "{genome:?} a second time");
         }
-        let objectives = candidates.iter().map(|genome| leading_ones_trailing_zeros(genome)).collect();
-        search.tell(candidates, objectives).expect("fits what was asked");
+        let evaluations = candidates.iter().map(|genome| leading_ones_trailing_zeros(genome)).collect();
+        search.tell(candidates, evaluations).expect("fits what was asked");
     }
     assert_eq!(seen.len(), 1_200);
 }
@@ -33,7 +33,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let asked = search.ask(&BITS).expect("not finished");
     let before = search.clone();
 
-    let counts = EvolutionError::ToldCount { asked: 20, candidates: 20, objectives: 19 };
+    let counts = EvolutionError::EvaluationCount { asked: 20, candidates: 20, evaluations: 19 };
     assert_eq!(search.tell(asked.clone(), worth(19)), Err(counts));
     let mut twice = asked.clone();
     twice[7] = twice[3].clone();
@@ -53,10 +53,10 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 fn failed_evaluations_are_outlived() {
     let mut search = search(20);
     run(&mut search, &BITS, |genome| match genome[0] {
-        0 => Objectives::failed(2).expect("two objectives"),
+        0 => Evaluation::failed(),
         _ => leading_ones_trailing_zeros(genome),
     });
-    assert!(search.population().iter().all(|one| one.objectives.is_feasible()));
+    assert!(search.population().iter().all(|one| one.evaluation.is_feasible()));
 }
 
 #[test]
@@ -69,8 +69,9 @@ fn revised_objectives_rule_the_archive_the_population_and_the_children() {
     let corrected = |genome: &Vec<u8>| feasible([genome.iter().map(|&bit| f64::from(bit)).sum::<f64>(), 0.0]);
     search.revise(|genome, _| corrected(genome)).expect("two objectives as before");
     assert_eq!(search.history().len(), 400);
-    let fewest = search.population()[0].objectives.values()[0];
-    assert!(search.history().iter().all(|(_, objectives)| objectives.values()[0] >= fewest));
+    let ones = |evaluation: &Evaluation| evaluation.objectives().map(|objectives| objectives.values()[0]);
+    let fewest = ones(&search.population()[0].evaluation);
+    assert!(search.history().iter().all(|(_, evaluation)| ones(evaluation) >= fewest));
 
     search.extend(10);
     run(&mut search, &BITS, corrected);

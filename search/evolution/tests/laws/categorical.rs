@@ -1,5 +1,5 @@
 use rand::{RngExt, SeedableRng};
-use tnas_evolution::{HypervolumeStall, Item, KnapsackFront, Nsga2, Nsga2Settings, Objectives, Rng, StopReason};
+use tnas_evolution::{Evaluation, HypervolumeStall, Item, KnapsackFront, Nsga2, Nsga2Settings, Rng, StopReason};
 
 use crate::problems::{Choices, feasible, leading_ones_trailing_zeros, run};
 
@@ -24,7 +24,7 @@ fn slots(count: usize, choices: usize) -> Vec<Vec<Item>> {
     (0..count).map(|_| (0..choices).map(&mut item).collect()).collect()
 }
 
-fn additive(slots: &[Vec<Item>], genome: &[u8]) -> Objectives {
+fn additive(slots: &[Vec<Item>], genome: &[u8]) -> Evaluation {
     let items = slots.iter().zip(genome).map(|(items, &choice)| items[usize::from(choice)]);
     let total = items.fold([0.0, 0.0], |[cost, loss], item| [cost + item.cost, loss + item.loss]);
     feasible(total)

@@ -6,10 +6,10 @@ mod real_valued;
 /// Problems of choices: the known front is found, and a whole space can be used up.
 mod categorical;
 
-/// Equal seeds give equal searches, through any save, load and order of telling.
+/// Equal seeds give equal searches, through any save, load and order of evaluations.
 mod reproducible;
 
-/// What is asked for is new; what is told must fit; corrected objectives take hold.
+/// What is asked for is new; what comes back must fit; corrected objectives take hold.
 mod ask_and_tell;
 
 /// The genomes and problems used above.

@@ -1,18 +1,18 @@
 use std::f64::consts::PI;
 
 use rand::RngExt;
-use tnas_evolution::{Genome, Nsga2, Objectives, Rng, Variation};
+use tnas_evolution::{Evaluation, Genome, Nsga2, Rng, Variation};
 
 /// Runs a search to its end.
-pub fn run<G: Genome>(search: &mut Nsga2<G>, variation: &dyn Variation<G>, evaluate: impl Fn(&G) -> Objectives) {
+pub fn run<G: Genome>(search: &mut Nsga2<G>, variation: &dyn Variation<G>, evaluate: impl Fn(&G) -> Evaluation) {
     while let Some(candidates) = search.ask(variation) {
-        let objectives = candidates.iter().map(&evaluate).collect();
-        search.tell(candidates, objectives).expect("fits what was asked");
+        let evaluations = candidates.iter().map(&evaluate).collect();
+        search.tell(candidates, evaluations).expect("fits what was asked");
     }
 }
 
-pub fn feasible(values: impl Into<Vec<f64>>) -> Objectives {
-    Objectives::feasible(values.into()).expect("finite")
+pub fn feasible(values: impl Into<Vec<f64>>) -> Evaluation {
+    Evaluation::feasible(values.into()).expect("finite")
 }
 
 /// Reals in [0, 1] as fixed-point numbers, so that they have an order.
@@ -87,7 +87,7 @@ pub enum Zdt {
 }
 
 impl Zdt {
-    pub fn evaluate(self, genome: &[u32]) -> Objectives {
+    pub fn evaluate(self, genome: &[u32]) -> Evaluation {
         let f1 = unit(&genome[0]);
         let g = 1.0 + 9.0 * genome[1..].iter().map(unit).sum::<f64>() / (genome.len() - 1) as f64;
         let ratio = f1 / g;
@@ -123,8 +123,14 @@ impl Variation<Vec<u8>> for Choices {
 }
 
 /// Leading ones against trailing zeros (Laumanns et al. 2002), negated: the front is `1ᵃ0ᵇ`, a + b = n.
-pub fn leading_ones_trailing_zeros(genome: &[u8]) -> Objectives {
+pub fn leading_ones_trailing_zeros(genome: &[u8]) -> Evaluation {
     let ones = genome.iter().take_while(|&&bit| bit == 1).count();
     let zeros = genome.iter().rev().take_while(|&&bit| bit == 0).count();
     feasible([-(ones as f64), -(zeros as f64)])
+}
+
+/// Feasible, or beyond the limits by so much.
+pub fn bounded(values: impl Into<Vec<f64>>, violation: f64) -> Evaluation {
+    let beyond = violation > 0.0;
+    if beyond { Evaluation::infeasible(violation).expect("finite") } else { feasible(values) }
 }

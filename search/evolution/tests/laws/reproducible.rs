@@ -1,6 +1,6 @@
-use tnas_evolution::{HypervolumeStall, Nsga2, Nsga2Settings, Objectives};
+use tnas_evolution::{Evaluation, HypervolumeStall, Nsga2, Nsga2Settings};
 
-use crate::problems::{UnitCube, Zdt};
+use crate::problems::{UnitCube, Zdt, bounded};
 
 const CUBE: UnitCube = UnitCube { dimension: 6 };
 
@@ -16,10 +16,11 @@ fn search(seed: u64) -> Nsga2<Vec<u32>> {
     Nsga2::new(settings, seed, vec![vec![0; 6]]).expect("valid settings")
 }
 
-fn evaluate(genome: &[u32]) -> Objectives {
-    let values = Zdt::Broken.evaluate(genome).values().to_vec();
-    let violation = (0.1 - values[0]).max(0.0);
-    Objectives::new(values, violation).expect("finite")
+fn evaluate(genome: &[u32]) -> Evaluation {
+    let evaluation = Zdt::Broken.evaluate(genome);
+    let values = evaluation.objectives().expect("no limits").values().to_vec();
+    let violation = 0.1 - values[0];
+    bounded(values, violation)
 }
 
 fn reloaded(search: &Nsga2<Vec<u32>>) -> Nsga2<Vec<u32>> {
@@ -33,8 +34,8 @@ fn batches(mut search: Nsga2<Vec<u32>>, between: fn(&Nsga2<Vec<u32>>) -> Nsga2<V
     while let Some(candidates) = search.ask(&CUBE) {
         search = between(&search);
         assert_eq!(search.ask(&CUBE).as_ref(), Some(&candidates));
-        let objectives = candidates.iter().map(|genome| evaluate(genome)).collect();
-        search.tell(candidates.clone(), objectives).expect("fits what was asked");
+        let evaluations = candidates.iter().map(|genome| evaluate(genome)).collect();
+        search.tell(candidates.clone(), evaluations).expect("fits what was asked");
         search = between(&search);
         batches.push(candidates);
     }
@@ -60,22 +61,22 @@ fn a_stored_search_is_the_same_text_again() {
         let text = serde_json::to_string(&search).expect("serialises");
         assert_eq!(serde_json::to_string(&reloaded(&search)).expect("serialises"), text);
         assert_eq!(reloaded(&search), search);
-        let objectives = candidates.iter().map(|genome| evaluate(genome)).collect();
-        search.tell(candidates, objectives).expect("fits what was asked");
+        let evaluations = candidates.iter().map(|genome| evaluate(genome)).collect();
+        search.tell(candidates, evaluations).expect("fits what was asked");
     }
 }
 
 #[test]
-fn the_order_of_telling_changes_nothing() {
+fn the_order_of_evaluations_changes_nothing() {
     let [mut forward, mut backward] = [search(4), search(4)];
     for _ in 0..5 {
         let candidates = forward.ask(&CUBE).expect("not finished");
         let mut reversed = backward.ask(&CUBE).expect("not finished");
         reversed.reverse();
-        let objectives = candidates.iter().map(|genome| evaluate(genome)).collect();
-        forward.tell(candidates, objectives).expect("fits what was asked");
-        let objectives = reversed.iter().map(|genome| evaluate(genome)).collect();
-        backward.tell(reversed, objectives).expect("fits what was asked");
+        let evaluations = candidates.iter().map(|genome| evaluate(genome)).collect();
+        forward.tell(candidates, evaluations).expect("fits what was asked");
+        let evaluations = reversed.iter().map(|genome| evaluate(genome)).collect();
+        backward.tell(reversed, evaluations).expect("fits what was asked");
         assert_eq!(forward, backward);
     }
 }
@@ -84,8 +85,8 @@ fn the_order_of_telling_changes_nothing() {
 fn a_stored_search_that_contradicts_itself_is_refused() {
     let mut search = search(5);
     let candidates = search.ask(&CUBE).expect("not finished");
-    let objectives = candidates.iter().map(|genome| evaluate(genome)).collect();
-    search.tell(candidates, objectives).expect("fits what was asked");
+    let evaluations = candidates.iter().map(|genome| evaluate(genome)).collect();
+    search.tell(candidates, evaluations).expect("fits what was asked");
     let sound: serde_json::Value = serde_json::to_value(&search).expect("serialises");
 
     let refusal = |field: &str, value: serde_json::Value| {

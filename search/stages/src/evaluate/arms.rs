@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::{Value, json};
 use tnas_network::Parameters;
+use tnas_record::ArmSettings;
 use tnas_schedulers::Sampler;
 use tnas_space::Genotype;
 use tnas_study::hash_path;
-use tnas_training::{GenerateSettings, TextFeatures, text_features};
+use tnas_training::{GenerateSettings, TextFeatures, VideoModel, text_features};
 use tnas_weights::WeightFiles;
 
 use super::gaps::Role;
 use crate::{
     front::winner,
     options::{EvaluateOptions, SamplerChoice, StudentArm},
+    recorded,
     workbench::Workbench,
 };
 use tnas_pipeline::{
@@ -70,14 +71,19 @@ pub struct LoadedModel {
 
 impl Arm {
     /// All that its clips depend on, captions and noise apart.
-    pub fn settings(&self) -> Value {
+    pub fn settings(&self) -> ArmSettings {
         match &self.kind {
-            ArmKind::Model(model) => {
-                json!({"kind": "model", "model": model.folder, "weights": model.weights, "model_hash": model.hash,
-                "steps": model.steps, "sampler": model.sampler, "shift": model.shift, "guidance": model.guidance})
-            }
+            ArmKind::Model(model) => ArmSettings::Model {
+                model: model.folder.clone(),
+                weights: model.weights.clone(),
+                model_hash: model.hash.clone(),
+                steps: model.steps,
+                sampler: recorded::sampler(model.sampler),
+                shift: model.shift,
+                guidance: model.guidance,
+            },
             ArmKind::Folder(folder) => {
-                json!({"kind": "folder", "folder": folder, "folder_hash": hash_path(folder).unwrap_or_default()})
+                ArmSettings::Folder { folder: folder.clone(), folder_hash: hash_path(folder).unwrap_or_default() }
             }
         }
     }
@@ -271,17 +277,8 @@ impl LoadedModel {
             batch: bench.study.samples.batch,
             ..GenerateSettings::default()
         };
-        let (backbone, shape) = (&self.pipeline.backbone, bench.clip_shape());
-        let clips = tnas_training::generate(
-            backbone,
-            &self.genotype,
-            &self.weights,
-            &features,
-            &captions,
-            shape,
-            &how,
-            progress,
-        )?;
-        Ok(clips)
+        let (backbone, genotype, parameters) = (&self.pipeline.backbone, &self.genotype, &self.weights);
+        let model = VideoModel { backbone, genotype, parameters, text: &features };
+        Ok(tnas_training::generate(&model, &captions, bench.clip_shape(), &how, progress)?)
     }
 }

@@ -1,26 +1,16 @@
-//! Measures as stored figures.
+//! Measures as recorded figures.
 
-use serde_json::{Map, Value, json};
 use tnas_evaluation::{Interval, Measures, Metric, Resampled, ScoredClips, wilson_interval};
+use tnas_record::{Metrics, Spread};
 
-use super::scoring::Scored;
+use crate::recorded;
 
-/// Each metric with its interval, and what its ratios are ratios of.
-pub fn figures(measures: &Measures, scored: &Scored) -> Value {
-    let metrics: Map<String, Value> = measures
-        .iter()
-        .map(|(metric, resampled)| (metric.to_string(), figure(metric, resampled, &scored.seeds)))
-        .collect();
-    json!({
-        "clips": scored.len(),
-        "seeds": scored.seeds.len(),
-        "metrics": metrics,
-        "mean_frame_difference": mean(&scored.seeds, |set| &set.frame_difference),
-        "warp_error": mean(&scored.seeds, |set| &set.warp_error),
-    })
+/// Each metric with its interval.
+pub fn metrics(measures: &Measures, seeds: &[ScoredClips]) -> Metrics {
+    measures.iter().map(|(metric, resampled)| (metric.to_string(), figure(metric, resampled, seeds))).collect()
 }
 
-fn figure(metric: &Metric, resampled: &Resampled, seeds: &[ScoredClips]) -> Value {
+fn figure(metric: &Metric, resampled: &Resampled, seeds: &[ScoredClips]) -> Spread {
     let mut spread = resampled.spread();
     if metric.is_fraction() {
         // Resamples of clips that are all right are all right too.
@@ -31,17 +21,17 @@ fn figure(metric: &Metric, resampled: &Resampled, seeds: &[ScoredClips]) -> Valu
         let Interval { low, high, .. } = wilson_interval(spread.estimate, seeds.first().map_or(0, known));
         (spread.low, spread.high) = (low, high);
     }
-    json!(spread)
+    recorded::spread(spread)
 }
 
 /// Metrics of one set less those of another, paired.
-pub fn difference(one: &Measures, other: &Measures) -> Value {
+pub fn difference(one: &Measures, other: &Measures) -> Metrics {
     let pairs = one.iter().filter_map(|(metric, value)| Some((metric, value, other.get(metric)?)));
-    let of = pairs.map(|(metric, one, other)| (metric.to_string(), json!(one.minus(other).spread())));
-    Value::Object(of.collect())
+    pairs.map(|(metric, one, other)| (metric.to_string(), recorded::spread(one.minus(other).spread()))).collect()
 }
 
-fn mean(seeds: &[ScoredClips], of: impl Fn(&ScoredClips) -> &Vec<f64>) -> f64 {
+/// Mean over the clips of all seeds.
+pub fn mean(seeds: &[ScoredClips], of: impl Fn(&ScoredClips) -> &Vec<f64>) -> f64 {
     let all = || seeds.iter().flat_map(&of);
     all().sum::<f64>() / all().count().max(1) as f64
 }

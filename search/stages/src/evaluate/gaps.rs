@@ -1,7 +1,9 @@
 //! How much of what plain sampling loses in few steps is won back, by kernel MMD.
 
-use serde_json::{Value, json};
 use tnas_evaluation::{Measures, Metric, Resampled};
+use tnas_record::{FewSteps, StudentGain};
+
+use crate::recorded;
 
 /// A gap that is not this many standard errors wide is none to close.
 const ERRORS: f64 = 2.0;
@@ -19,7 +21,7 @@ pub enum Role {
 
 /// For each number of few steps, most first: the gap between the first model in few steps and in many, and the fraction of it
 /// that each student closes, (plain − student) / (plain − many), over paired resamples.
-pub fn gaps(rows: &[(Role, &str, &Measures)]) -> Vec<Value> {
+pub fn gaps(rows: &[(Role, &str, &Measures)]) -> Vec<FewSteps> {
     let distance = |role: Role| {
         rows.iter().find(|(found, ..)| *found == role).and_then(|(_, _, row)| row.get(&Metric::KernelMmd))
     };
@@ -28,18 +30,18 @@ pub fn gaps(rows: &[(Role, &str, &Measures)]) -> Vec<Value> {
         .filter_map(|(role, ..)| if let Role::Plain(steps) = role { Some(*steps) } else { None })
         .collect();
     steps.sort_unstable_by(|a, b| b.cmp(a));
-    let of = |steps: usize| -> Option<Value> {
+    let of = |steps: usize| -> Option<FewSteps> {
         let (many, plain) = (distance(Role::Many)?, distance(Role::Plain(steps))?);
         let gap = plain.minus(many);
         let spread = gap.spread();
         let wide = spread.estimate > ERRORS * spread.standard_error;
-        let students = rows.iter().filter(|(role, ..)| *role == Role::Student(steps));
-        let told = students.filter_map(|(_, name, measures)| {
+        let of_steps = rows.iter().filter(|(role, ..)| *role == Role::Student(steps));
+        let students = of_steps.filter_map(|(_, name, measures)| {
             let won = plain.minus(measures.get(&Metric::KernelMmd)?);
-            let closed = wide.then(|| json!(ratio(&won, &gap).spread()));
-            Some(json!({"arm": name, "won": won.spread(), "closed": closed}))
+            let closed = wide.then(|| recorded::spread(ratio(&won, &gap).spread()));
+            Some(StudentGain { arm: (*name).into(), won: recorded::spread(won.spread()), closed })
         });
-        Some(json!({"steps": steps, "gap": spread, "beyond_2_errors": wide, "students": told.collect::<Vec<_>>()}))
+        Some(FewSteps { steps, gap: recorded::spread(spread), beyond_2_errors: wide, students: students.collect() })
     };
     steps.into_iter().filter_map(of).collect()
 }
@@ -72,12 +74,12 @@ mod tests {
             (Role::Student(1), "other", &half),
         ];
         let found = gaps(&rows);
-        assert_eq!((&found[0]["steps"], &found[1]["steps"]), (&json!(4), &json!(1)));
-        let closed = |row: usize, student: usize| found[row]["students"][student]["closed"]["estimate"].as_f64();
+        assert_eq!((found[0].steps, found[1].steps), (4, 1));
+        let closed = |row: usize, student: usize| found[row].students[student].closed.map(|closed| closed.estimate);
         assert!((closed(0, 0).unwrap() - 1.0).abs() < 1e-9 && (closed(0, 1).unwrap() - 0.5).abs() < 1e-9);
         // No fraction of a gap that may be none.
-        assert_eq!((&found[1]["beyond_2_errors"], closed(1, 0)), (&json!(false), None));
-        assert!(found[1]["students"][0]["won"]["estimate"].as_f64().unwrap() < 0.0);
+        assert_eq!((found[1].beyond_2_errors, closed(1, 0)), (false, None));
+        assert!(found[1].students[0].won.estimate < 0.0);
         assert!(gaps(&rows[1..]).is_empty());
     }
 }

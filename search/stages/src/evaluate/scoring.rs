@@ -3,11 +3,11 @@
 use anyhow::Context;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tnas_clips::mean_frame_difference;
 use tnas_clips::{Clip, ClipError};
 use tnas_evaluation::{BlockMatching, ScoredClips, Whitening, nearest_neighbours, thumbnail, warp_error};
 use tnas_evaluation::{Evaluator, label_value};
+use tnas_record::{EvaluatorIdentity, PublishedEvaluator};
 
 use super::{
     super::evaluator::read_whitening,
@@ -71,13 +71,19 @@ impl<'a> Scorer<'a> {
     }
 
     /// Which evaluator it is.
-    pub fn described(&self) -> anyhow::Result<Value> {
-        let path = self.bench.run.path(crate::evaluator::FILE);
-        let bytes = std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
-        let mut told: Value = serde_json::from_slice(&bytes)?;
-        told["hash"] = json!(self.evaluator_hash);
-        told["features"] = json!(self.features());
-        Ok(told)
+    pub fn identity(&self) -> anyhow::Result<EvaluatorIdentity> {
+        let published: Option<PublishedEvaluator> = self.bench.run.read()?;
+        let published = published.context("failed to name the evaluator: evaluator/evaluator.json is gone")?;
+        Ok(EvaluatorIdentity {
+            hash: self.evaluator_hash.into(),
+            evaluator_sha256: published.evaluator_sha256,
+            training_split_sha256: published.training_split_sha256,
+            training_clips: published.training_clips,
+            features: self.features(),
+            labels: published.labels,
+            network: published.network,
+            settings: published.settings,
+        })
     }
 
     /// Scores of real clips and films.
@@ -141,8 +147,8 @@ impl<'a> Scorer<'a> {
         let (bench, shown) = (self.bench, self.bench.study.samples.shown);
         let captions: Vec<&String> = asked.iter().map(|clip| &clip.caption).collect();
         let labels: Vec<_> = asked.iter().map(|clip| &clip.labels).collect();
-        let how = json!([model.hash, model.steps, model.sampler, model.shift, model.guidance, seed, shown]);
-        let evaluated = json!([self.evaluator_hash, bench.data_key, bench.study.seed]);
+        let how = (&model.hash, model.steps, model.sampler, model.shift, model.guidance, seed, shown);
+        let evaluated = (self.evaluator_hash, &bench.data_key, bench.study.seed);
         let key = bench.run.key(&(super::FORMAT_VERSION, how, evaluated, captions, labels))?;
         let path = bench.run.path(&format!("evaluation/arms/{key}.json"));
         if path.exists() {

@@ -14,16 +14,16 @@ pub fn measure_one() -> anyhow::Result<()> {
 }
 
 fn one(request: &Request) -> anyhow::Result<Outcome> {
-    let (backbone, _) = read_configs(&request.configs)?;
+    let configs = read_configs(&request.configs)?;
     let [batch, frames, height, width, tokens] = request.shape;
     let shape = DenoiserShape { batch, frames, height, width, tokens };
-    let genotype: Genotype = request.genotype.parse()?;
+    let reference = configs.0.denoiser(&Genotype::none(), shape)?;
     let runtime = request.target.open()?;
-    let mut measured = Loaded::new(runtime.as_ref(), &subject(&backbone, request.kind, &genotype, shape)?)?;
+    let mut measured = Loaded::new(runtime.as_ref(), &subject(request, configs, shape)?)?;
     measured.session.run(&measured.inputs)?;
     // Before the reference takes memory too.
     let peak_memory_bytes = peak_memory_bytes();
-    let mut reference = Loaded::new(runtime.as_ref(), &backbone.denoiser(&Genotype::none(), shape)?)?;
+    let mut reference = Loaded::new(runtime.as_ref(), &reference)?;
     let timing = measure(measured.subject(), Some(reference.subject()), &request.policy)?;
     Ok(Outcome::Ran { timing, peak_memory_bytes })
 }
@@ -55,7 +55,8 @@ impl Loaded {
     }
 }
 
-/// Weights of the size that training begins with: no sum overflows, and none is so small that it is slow.
+/// Weights as large as those that training starts from: no sum overflows, and no value is so small (subnormal) that
+/// arithmetic slows down.
 pub fn weights(graph: &Graph) -> WeightMap {
     let mut noise = Noise(2);
     let weights = graph.weights().into_iter().map(|weight| {
@@ -66,11 +67,11 @@ pub fn weights(graph: &Graph) -> WeightMap {
     WeightMap(weights.collect())
 }
 
-/// A linear congruential generator (Knuth, MMIX): what the numbers are does not matter, only that they are the same always.
+/// A linear congruential generator (Knuth, MMIX): the values do not matter, as long as they never change.
 struct Noise(u64);
 
 impl Noise {
-    /// Evenly from −width to width.
+    /// Uniform from −width to width.
     fn values(&mut self, count: usize, width: f32) -> Vec<f32> {
         let mut next = || {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,35 +1,44 @@
 //! Measuring architectures, each in a process of its own.
 
 mod child;
+pub mod runtimes;
 mod target;
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_latency::{MeasurePolicy, MeasurementKind, MeasuringProcess, Outcome, SpaceBlocks};
-use tnas_models::{Backbone, DenoiserShape};
+use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig};
+use tnas_network::open_device;
+use tnas_pipeline::{
+    codec::Codec,
+    model_folder::{self, Pipeline},
+};
 use tnas_space::{Genotype, SearchSpace};
 
 pub use child::{measure_one, weights};
 pub use target::Target;
 
 use crate::workbench::Workbench;
-use tnas_pipeline::model_folder::Pipeline;
 
-/// Asks measuring processes for times of architectures on one target.
+/// Measures architectures on one target, each in a process of its own.
 pub struct Measurer {
     process: MeasuringProcess,
     configs: PathBuf,
+    autoencoder: Option<PathBuf>,
     target: Target,
     shape: DenoiserShape,
     policy: MeasurePolicy,
 }
 
-/// What a measuring process is asked.
+/// Request to a measuring process.
 #[derive(Serialize, Deserialize)]
 struct Request {
     configs: PathBuf,
+    /// Where the decoder comes from.
+    autoencoder: Option<PathBuf>,
     kind: MeasurementKind,
     genotype: String,
     target: Target,
@@ -38,15 +47,15 @@ struct Request {
     policy: MeasurePolicy,
 }
 
-/// What is measured, and on what.
+/// The networks that can be measured: a study's image model with the choices of its search space.
 pub struct Subjects {
     /// Folder of the image model's configs.
     pub configs: PathBuf,
     /// The image model.
     pub model: Pipeline,
-    /// What can be put into it.
+    /// Choices of temporal layers at its slots.
     pub space: SearchSpace,
-    /// One call.
+    /// Shape of one call of the network.
     pub shape: DenoiserShape,
 }
 
@@ -66,13 +75,13 @@ impl Subjects {
         Ok(self.model.backbone.denoiser(genotype, self.shape)?)
     }
 
-    /// What every choice adds at every slot.
+    /// Graph of each choice at each slot.
     pub fn blocks(&self) -> anyhow::Result<SpaceBlocks> {
         space_blocks(&self.model.backbone, &self.space, self.shape)
     }
 }
 
-/// What every choice of a space adds at every slot.
+/// Graph of each choice of a space at each slot.
 pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserShape) -> anyhow::Result<SpaceBlocks> {
     let of_slot = |slot: &tnas_space::SlotChoices| -> anyhow::Result<Vec<Graph>> {
         slot.choices.iter().map(|choice| Ok(backbone.block(&slot.info, choice, shape)?)).collect()
@@ -90,7 +99,7 @@ pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserSha
 }
 
 impl Measurer {
-    /// Measures by the study's settings.
+    /// A measurer of the study's settings.
     pub fn new(bench: &Workbench, subjects: &Subjects, target: &Target) -> anyhow::Result<Self> {
         let policy = bench.study.profile.policy(target.quantity());
         /// Beyond what the policy allows: for starting, and for one run that cannot be stopped.
@@ -99,17 +108,19 @@ impl Measurer {
         Ok(Self {
             process: MeasuringProcess::new(&std::env::current_exe()?, &["measure-one"], target.threads, timeout),
             configs: std::path::absolute(&subjects.configs)?,
+            autoencoder: bench.study.autoencoder.as_ref().map(|of| std::path::absolute(&of.path)).transpose()?,
             target: target.clone(),
             shape: subjects.shape,
             policy,
         })
     }
 
-    /// Measures a network or a block, in a new process: one that dies is a result.
+    /// Measures a network or a block in a new process; a process that dies is a result.
     pub fn measure(&mut self, kind: MeasurementKind, genotype: &Genotype) -> anyhow::Result<Outcome> {
         let DenoiserShape { batch, frames, height, width, tokens } = self.shape;
         let request = Request {
             configs: self.configs.clone(),
+            autoencoder: self.autoencoder.clone(),
             kind,
             genotype: genotype.to_string(),
             target: self.target.clone(),
@@ -120,16 +131,29 @@ impl Measurer {
     }
 }
 
-/// The graph that a request speaks of: of a block, its genotype's one insertion alone.
+/// Graph of a request: the whole network, or of a block its genotype's one insertion alone.
 fn subject(
-    backbone: &Backbone,
-    kind: MeasurementKind,
-    genotype: &Genotype,
+    request: &Request,
+    configs: (Backbone, TextEncoderConfig),
     shape: DenoiserShape,
 ) -> anyhow::Result<Graph> {
-    if kind == MeasurementKind::Whole {
-        return Ok(backbone.denoiser(genotype, shape)?);
-    }
+    let (backbone, text) = configs;
+    Ok(match request.kind {
+        MeasurementKind::Whole => backbone.denoiser(&request.genotype.parse()?, shape)?,
+        MeasurementKind::Block => block(&backbone, &request.genotype.parse()?, shape)?,
+        MeasurementKind::TextEncoder => {
+            let layer = model_folder::text_layer(&request.configs)?;
+            TextEncoder::new(text).with_layer(layer).graph(1, shape.tokens)?
+        }
+        MeasurementKind::Decoder => {
+            let path = request.autoencoder.as_ref();
+            let path = path.context("failed to measure the decoder: the study has no autoencoder")?;
+            Codec::read(path, &open_device("cpu")?)?.autoencoder.decoder(1, shape.height, shape.width)?
+        }
+    })
+}
+
+fn block(backbone: &Backbone, genotype: &Genotype, shape: DenoiserShape) -> anyhow::Result<Graph> {
     let mut insertions = genotype.insertions();
     let (Some((slot, choice)), None) = (insertions.next(), insertions.next()) else {
         anyhow::bail!("failed to measure the block {genotype}: it is not one choice at one slot");

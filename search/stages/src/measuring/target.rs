@@ -1,53 +1,34 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tnas_export::OnnxRuntime;
-use tnas_graph::Runtime;
+use tnas_graph::{Runtime, RuntimeError, RuntimeKind, RuntimeOptions};
 use tnas_latency::{Fingerprint, Quantity};
-use tnas_network::{BurnRuntime, open_device};
 
+use super::runtimes::parse_target;
 use crate::settings::ProfileSettings;
 
-/// A runtime on a device of this machine: `burn`, `burn@gpu`, `burn@cuda:0` or `onnxruntime`, with fixed threads.
+/// A runtime on a device of this machine, with fixed threads: `burn`, `burn@gpu`, `onnxruntime`, …
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    runtime: Kind,
-    device: String,
+    /// As the study names it.
+    name: String,
     /// Threads of the measured process.
     pub threads: usize,
-    /// ONNX Runtime's library, or the Python environment that has it, where it is named.
-    runtime_file: Option<PathBuf>,
+    /// The runtime's library, or the Python environment that has it, where the study names it.
+    library: Option<PathBuf>,
     quantity: Quantity,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Burn,
-    OnnxRuntime,
 }
 
 impl Target {
     /// Reads a study's name of it.
     pub fn new(name: &str, settings: &ProfileSettings) -> anyhow::Result<Self> {
-        let (runtime, device) = name.split_once('@').unwrap_or((name, "cpu"));
-        let runtime = match (runtime, device) {
-            ("burn", _) => Kind::Burn,
-            ("onnxruntime", "cpu") => Kind::OnnxRuntime,
-            ("onnxruntime", _) => anyhow::bail!(
-                "failed to measure by {name}: onnxruntime is measured on the cpu; burn is on cpu, gpu and cuda:N"
-            ),
-            _ => {
-                anyhow::bail!("failed to find runtime {name:?}: there are burn, burn@gpu, burn@cuda:N, onnxruntime")
-            }
-        };
+        let (kind, device) = parse_target(name)?;
         // A graphics card's work takes no processor time.
         let usual = if device == "cpu" { Quantity::Cpu } else { Quantity::Wall };
         Ok(Self {
-            runtime,
-            device: device.into(),
+            name: name.into(),
             threads: settings.threads,
-            runtime_file: settings.onnxruntime.clone(),
+            library: settings.library(kind.name).cloned(),
             quantity: settings.quantity.unwrap_or(usual),
         })
     }
@@ -59,33 +40,35 @@ impl Target {
 
     /// Loads the runtime, in the process that measures.
     pub fn open(&self) -> anyhow::Result<Box<dyn Runtime>> {
-        Ok(match self.runtime {
-            Kind::Burn => Box::new(BurnRuntime::new(&open_device(&self.device)?)),
-            Kind::OnnxRuntime => Box::new(OnnxRuntime::open(self.runtime_file.as_deref(), self.threads)?),
-        })
+        let (kind, options) = self.parts()?;
+        Ok((kind.open)(&options)?)
     }
 
-    /// What its measurements depend on, or `None` where the runtime's library was not named and is not found.
-    pub fn fingerprint(&self) -> anyhow::Result<Option<Fingerprint>> {
-        let (runtime, version) = match self.runtime {
-            // The version of Burn that Cargo.toml pins, and ours: the fused operations are this project's.
-            Kind::Burn => ("burn", concat!("0.22.1, tnas ", env!("CARGO_PKG_VERSION")).to_string()),
-            Kind::OnnxRuntime => match OnnxRuntime::open(self.runtime_file.as_deref(), self.threads) {
-                Ok(runtime) => ("onnxruntime", runtime.version()),
-                Err(error) if self.runtime_file.is_some() => return Err(error.into()),
-                Err(_) => return Ok(None),
-            },
-        };
-        Ok(Some(self.with_version(runtime, &version)))
+    /// What its measurements depend on, or why its library cannot be loaded: an error only where the study names it.
+    pub fn fingerprint(&self) -> anyhow::Result<Result<Fingerprint, RuntimeError>> {
+        let (kind, options) = self.parts()?;
+        match (kind.version)(&options) {
+            Ok(version) => Ok(Ok(self.with_version(&version)?)),
+            Err(error) if self.library.is_some() => Err(error.into()),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
-    /// What its measurements depend on, but for the version of a library that is missing.
-    pub fn unknown_version(&self) -> Fingerprint {
-        self.with_version(if self.runtime == Kind::Burn { "burn" } else { "onnxruntime" }, "")
+    /// Name of its profile's file, the same for every version of the library.
+    pub fn id(&self) -> anyhow::Result<String> {
+        Ok(self.with_version("")?.id())
     }
 
-    fn with_version(&self, runtime: &str, version: &str) -> Fingerprint {
-        let here = Fingerprint::here(runtime, version, self.threads);
-        Fingerprint { device_name: self.device.clone(), ..here }
+    fn parts(&self) -> anyhow::Result<(&'static RuntimeKind, RuntimeOptions)> {
+        let (kind, device) = parse_target(&self.name)?;
+        let options =
+            RuntimeOptions { device: device.into(), threads: self.threads, library: self.library.clone() };
+        Ok((kind, options))
+    }
+
+    fn with_version(&self, version: &str) -> anyhow::Result<Fingerprint> {
+        let (kind, options) = self.parts()?;
+        let here = Fingerprint::here(kind.name, version, self.threads);
+        Ok(Fingerprint { device_name: options.device, precision: kind.precision.into(), ..here })
     }
 }

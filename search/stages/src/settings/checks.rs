@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tnas_network::open_device;
+use tnas_record::{ObjectiveName, Source};
 use tnas_training::SpatialWeights;
 
 use super::{DataKind, Study};
@@ -44,10 +44,11 @@ impl Study {
                 profile.max_noise, profile.repeat_fraction, profile.threads
             ));
         }
+        crate::measuring::runtimes::check(profile).or_else(fail)?;
+        if profile.onnxruntime.is_some() {
+            eprintln!("warning: the setting profile.onnxruntime is now profile.libraries.onnxruntime");
+        }
         for (name, value) in [
-            ("supernet.training.batch", self.supernet.training.batch),
-            ("finetune.batch", self.finetune.batch),
-            ("distill.batch", self.distill.batch),
             ("search.batch", self.search.batch),
             ("search.clips", self.search.clips),
             ("samples.batch", self.samples.batch),
@@ -58,42 +59,17 @@ impl Study {
                 return fail(format!("{name} must not be 0"));
             }
         }
-        for (name, stability) in [
-            ("backbone.training", &self.backbone.training.stability),
-            ("supernet.training", &self.supernet.training.stability),
-            ("finetune", &self.finetune.stability),
-            ("distill", &self.distill.stability),
-        ] {
-            if let Err(message) = stability.check() {
-                return fail(format!("{name}.stability: {message}"));
-            }
-        }
-        self.validate_recipe().or_else(fail)?;
-        for (name, patience) in [
-            ("backbone.training", self.backbone.training.stability.patience),
-            ("distill", self.distill.stability.patience),
-        ] {
-            if patience > 0 {
-                return fail(format!(
-                    "{name}.stability.patience = {patience}: this stage has no held-out loss to stop early by; take it out \
-                     (supernet.training and finetune have one)"
-                ));
-            }
-        }
+        self.validate_recipes().or_else(fail)?;
         if let Err(message) = self.compare.check() {
             return fail(format!("compare.{message}"));
         }
-        if let Err(message) = self.distill.check() {
-            return fail(format!("distill: {message}"));
+        if let Err(error) = self.distill.check() {
+            return fail(error.within("distill").to_string());
         }
         if let Err(message) = self.evaluator.check() {
             return fail(message);
         }
-        if let Some(point) = self.search.reference_point
-            && !point.iter().all(|x| x.is_finite() && *x > 0.0)
-        {
-            return fail(format!("search.reference_point = {point:?} must be a loss and milliseconds above 0"));
-        }
+        self.validate_objectives().or_else(fail)?;
         let sigmas = self.search.limit_sigmas;
         if !(sigmas >= 0.0 && sigmas.is_finite()) {
             return fail(format!("search.limit_sigmas = {sigmas} must be 0 or more"));
@@ -104,38 +80,63 @@ impl Study {
         Ok(())
     }
 
+    /// Checks what is searched, and what is asked of it by name.
+    fn validate_objectives(&self) -> Result<(), String> {
+        let searched = self.search.objectives.set();
+        if let Some((name, limit)) = self.limits.iter().find(|(_, limit)| *limit <= 0.0) {
+            return Err(format!("limits.{name} = {limit} must be above 0"));
+        }
+        if let Some(point) = &self.search.reference_point {
+            let values = point.values();
+            if !point.is_of(&searched) {
+                let names: Vec<&str> = searched.iter().map(|objective| &*objective.name).collect();
+                return Err(format!(
+                    "search.reference_point = {values:?} must have a number for each of search.objectives: {}",
+                    names.join(", ")
+                ));
+            }
+            if let Some((name, x)) = values.iter().find(|(_, x)| **x <= 0.0) {
+                return Err(format!("search.reference_point.{name} = {x} must be above 0"));
+            }
+        }
+        let named = self.winner.bounds.iter().map(|(name, _)| name).chain(self.winner.of);
+        let recorded = |name: &ObjectiveName| {
+            searched.get(name.as_str()).is_some() || name.objective().source == Source::Counted
+        };
+        match named.into_iter().find(|name| !recorded(name)) {
+            Some(name) => Err(format!(
+                "winner asks for {name}, which the search does not look at: add it to search.objectives"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Checks how the stages train.
-    fn validate_recipe(&self) -> Result<(), String> {
-        let (backbone, supernet, finetune) = (&self.backbone.training, &self.supernet.training, &self.finetune);
-        for (name, flow) in [
-            ("backbone.training.flow", &backbone.flow),
-            ("supernet.training.flow", &supernet.flow),
-            ("finetune.flow", &finetune.flow),
-            ("search.flow", &self.search.flow),
-        ] {
-            flow.check().map_err(|message| format!("{name}.{message}"))?;
-        }
-        for (name, accumulate, devices) in [
-            ("backbone.training", backbone.accumulate, &backbone.devices),
-            ("supernet.training", supernet.accumulate, &supernet.devices),
-            ("finetune", finetune.accumulate, &finetune.devices),
-        ] {
-            if !(1..=65_536).contains(&accumulate) {
-                return Err(format!("{name}.accumulate = {accumulate} must be of 1 (no accumulation) to 65536"));
-            }
-            for device in devices {
-                open_device(device).map_err(|error| format!("{name}.devices = {devices:?}: {error}"))?;
+    fn validate_recipes(&self) -> Result<(), String> {
+        let (supernet, finetune) = (&self.supernet, &self.finetune);
+        let recipes = [
+            ("backbone.training", &self.backbone.training),
+            ("supernet.training", &supernet.training),
+            ("finetune.training", &finetune.training),
+            ("distill.training", &self.distill.training),
+        ];
+        for (name, recipe) in recipes {
+            recipe.check().map_err(|error| error.within(name).to_string())?;
+            let patience = recipe.stability.patience;
+            if patience > 0 && matches!(name, "backbone.training" | "distill.training") {
+                return Err(format!(
+                    "{name}.stability.patience = {patience}: this stage has no held-out loss to stop early by; take it out \
+                     (supernet.training and finetune.training have one)"
+                ));
             }
         }
-        for (name, images) in [
-            ("supernet.training", supernet.images),
-            ("finetune", finetune.images),
-            ("distill", self.distill.images),
-        ] {
-            if !(0.0..=1.0).contains(&images) {
-                return Err(format!("{name}.images = {images} must be a fraction of the steps, of 0 to 1"));
-            }
+        if self.backbone.training.images > 0.0 {
+            return Err(format!(
+                "backbone.training.images = {}: the backbone trains on single frames alone; take it out",
+                self.backbone.training.images
+            ));
         }
+        self.search.flow.check().map_err(|error| error.within("search.flow").to_string())?;
         if !(0.0..=1.0).contains(&self.noise.shared) {
             return Err(format!(
                 "noise.shared = {} must be a fraction of the variance, of 0 to 1",
@@ -150,14 +151,12 @@ impl Study {
         }
         let features = supernet.feature_distillation;
         if !(features >= 0.0 && features.is_finite()) {
-            return Err(format!("supernet.training.feature_distillation = {features} must be 0 or more"));
+            return Err(format!("supernet.feature_distillation = {features} must be 0 or more"));
         }
         match supernet.spatial {
-            SpatialWeights::Lora(0) => {
-                Err("supernet.training.spatial.lora = 0 must be at least 1, or \"frozen\"".into())
-            }
+            SpatialWeights::Lora(0) => Err("supernet.spatial.lora = 0 must be at least 1, or \"frozen\"".into()),
             SpatialWeights::Slow(rate) if !(rate > 0.0 && rate.is_finite()) => {
-                Err(format!("supernet.training.spatial.slow = {rate} must be above 0, or \"frozen\""))
+                Err(format!("supernet.spatial.slow = {rate} must be above 0, or \"frozen\""))
             }
             _ if finetune.lora_rank > 0 && finetune.spatial_rate == 0.0 => Err(format!(
                 "finetune.lora_rank = {} with spatial_rate = 0 would train nothing; set spatial_rate to 1",

@@ -10,7 +10,7 @@ use super::EvaluatorSettings;
 
 /// A clip that shows the same less cleanly: moved by a pixel or two, a box of it hidden, frames that differ in noise and
 /// brightness.
-pub(super) fn disturbed(clip: &Clip, settings: &EvaluatorSettings, rng: &mut Stream) -> Clip {
+pub(crate) fn disturbed(clip: &Clip, settings: &EvaluatorSettings, rng: &mut Stream) -> Clip {
     let reach = (clip.height / 16).max(1) as i64;
     let moved = [rng.random_range(-reach..=reach), rng.random_range(-reach..=reach)];
     let hidden = rng.random_bool(settings.hidden.clamp(0.0, 1.0)).then(|| {
@@ -42,15 +42,15 @@ pub(super) fn disturbed(clip: &Clip, settings: &EvaluatorSettings, rng: &mut Str
 }
 
 /// The kind of clips that are out of order.
-pub(super) const OUT_OF_ORDER: usize = 1;
+pub(crate) const OUT_OF_ORDER: usize = 1;
 
 /// What is done to the corrupted clip of this turn.
-pub(super) fn kind_of_corruption(turn: usize, kinds: usize) -> usize {
+pub(crate) fn kind_of_corruption(turn: usize, kinds: usize) -> usize {
     OUT_OF_ORDER + turn % (kinds - 1)
 }
 
 /// Clips by caption.
-pub(super) struct Alike {
+pub(crate) struct Alike {
     /// The caption of each clip, as a number.
     captions: Vec<usize>,
     /// Clips of each.
@@ -88,7 +88,7 @@ impl Alike {
 }
 
 /// A clip as no camera films it: its frames in another order, or one frame all the time.
-pub(super) fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
+pub(crate) fn out_of_order(clip: &Clip, rng: &mut Stream) -> Clip {
     let mut frames: Vec<usize> = (0..clip.frames).collect();
     if rng.random_bool(0.3) {
         frames = vec![rng.random_range(0..clip.frames); clip.frames];

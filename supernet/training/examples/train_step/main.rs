@@ -3,7 +3,7 @@
 //! FOLDER holds a UNet as diffusers saves it (`config.json` and weights). A step is forward, backward and AdamW for a
 //! rectified flow in f32. `--train PART` trains the weights whose published names contain PART, all without it; `--inputs FILE`
 //! takes the batch from a file (x0, noise, t, context). With `--operations` and no folder, single operations are timed instead.
-//! One line of JSON per thing timed; `train_step.py` beside this file runs it by turns with PyTorch.
+//! One line of JSON per thing timed; `train_step.py` beside this file runs it alternating with PyTorch.
 
 mod operations;
 
@@ -15,7 +15,7 @@ use tnas_graph::Graph;
 use tnas_models::{Backbone, DenoiserShape, MotionModel, NameMap, UNetConfig};
 use tnas_network::{Device, Parameter, Parameters, Value, execute, normal_vec, open_device, stream};
 use tnas_space::Genotype;
-use tnas_training::{AdamWSettings, Optimizer, PartLoss, TrainError, TrainSet};
+use tnas_training::{AdamWSettings, Optimizer, TrainError, TrainSet, WeightedLoss};
 use tnas_weights::WeightFiles;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -149,15 +149,13 @@ impl Case {
             Some((*start - rows, rows))
         });
         let batch = &self.batch;
-        let (loss, gradients) = self.set.gradients(parts.collect(), |leaves, (start, count)| {
+        let (loss, gradients) = self.set.gradients(vec![parts.collect()], |leaves, (start, count)| {
             let graph = &graphs[&count];
             let device = leaves.device();
             let (inputs, target) = batch.part(start, count, graph, device);
             let v = execute(graph, leaves, inputs, device)?.remove(0).flat();
             let loss = (v - target).square().mean();
-            let share = count as f64 / rows as f64;
-            let value = f64::from(loss.clone().inner().into_scalar::<f32>()) * share;
-            Ok::<_, TrainError>(PartLoss { loss: loss.mul_scalar(share), value })
+            Ok::<_, TrainError>(WeightedLoss::new(loss, count as f64 / rows as f64))
         })?;
         let norm = Optimizer::norm(self.set.parameters.device(), &gradients);
         self.set.optimizer.step(&mut self.set.parameters, gradients, norm, |_| ADAMW.learning_rate);

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use tnas_graph::Weights;
-use tnas_models::{Backbone, DenoiserShape, UNetConfig};
+use tnas_models::{Backbone, DenoiserShape, TextEncoder, TextEncoderConfig, UNetConfig};
 use tnas_network::{Parameters, merged_weights, normal_vec, open_device, stream};
 use tnas_space::{Genotype, SearchSpace, SpaceFile, SpaceRule};
 use tnas_training::{
-    AdversarialSettings, DistillMethod, FinetuneSettings, FlowSettings, HeldOut, LatentSet, LatentSource,
-    LoopSettings, Observer, ScoreSettings, Student, SupernetSettings, TEMPORAL_PREFIX, TextFeatures, TrainError,
-    TrainSet, finetune, train_student, train_supernet,
+    CaptionTokens, DistillMethod, DistillSettings, FinetuneSettings, FlowSettings, HeldOut, HeldOutSettings,
+    LatentSet, LatentSource, LoopSettings, Observer, ScoreSettings, Student, SupernetSettings, TEMPORAL_PREFIX,
+    TextFeatures, TrainError, TrainSet, TrainedText, TrainingContext, TrainingRecipe, VideoModel, finetune,
+    train_backbone, train_student, train_supernet,
 };
 
 pub struct World {
@@ -50,18 +51,24 @@ impl World {
         self.space.genotype(&self.space.covering()[3])
     }
 
+    /// What its trainers share, without held-out clips.
+    pub fn context<'a>(&'a self, run: &'a LoopSettings, observer: &'a mut dyn Observer) -> TrainingContext<'a> {
+        let Self { backbone, data, text, .. } = self;
+        TrainingContext { backbone, text, data, held_out: None, seed: 5, run, observer }
+    }
+
     /// Fine-tunes all weights of one architecture; returns the averages.
     pub fn finetune(
         &self,
         data: &dyn LatentSource,
         settings: &FinetuneSettings,
-        probe: Option<&HeldOut>,
+        held_out: Option<&HeldOut>,
         run: &LoopSettings,
         observer: &mut dyn Observer,
     ) -> Result<Parameters, TrainError> {
-        let mut set = TrainSet::new(self.parameters.clone(), |_| true, &settings.optimizer, 0.9);
-        let genotype = self.genotype();
-        finetune(&self.backbone, &genotype, &mut set, data, &self.text, probe, settings, 5, run, observer)?;
+        let mut set = TrainSet::new(self.parameters.clone(), |_| true, &settings.training.optimizer, 0.9);
+        let context = TrainingContext { data, held_out, ..self.context(run, observer) };
+        finetune(context, &self.genotype(), &mut set, settings)?;
         Ok(set.averaged())
     }
 
@@ -73,55 +80,115 @@ impl World {
         observer: &mut dyn Observer,
     ) -> Result<Parameters, TrainError> {
         let trains = |name: &str| name.starts_with(TEMPORAL_PREFIX);
-        let mut set = TrainSet::new(self.parameters.clone(), trains, &settings.optimizer, 0.9);
-        let (teacher, probe) = (self.genotype(), self.probe());
-        let Self { backbone, space, data, text, .. } = self;
-        train_supernet(backbone, space, &teacher, &mut set, data, text, &probe, settings, 5, run, observer)?;
+        let mut set = TrainSet::new(self.parameters.clone(), trains, &settings.training.optimizer, 0.9);
+        self.train_supernet(&mut set, settings, run, observer)?;
         Ok(set.averaged())
     }
 
-    /// Trains a student; returns its averages.
-    pub fn adversarial(
+    /// Trains a set as the supernet.
+    pub fn train_supernet(
         &self,
-        settings: &AdversarialSettings,
+        set: &mut TrainSet,
+        settings: &SupernetSettings,
+        run: &LoopSettings,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let held_out = self.held_out();
+        let context = TrainingContext { held_out: Some(&held_out), ..self.context(run, observer) };
+        train_supernet(context, &self.space, &self.genotype(), set, settings)
+    }
+
+    /// Trains a student; returns its averages.
+    pub fn student(
+        &self,
+        settings: &DistillSettings,
         run: &LoopSettings,
         observer: &mut dyn Observer,
     ) -> Result<Parameters, TrainError> {
-        let Self { backbone, data, text, .. } = self;
         let genotype = self.genotype();
-        let shape = DenoiserShape { batch: settings.batch, frames: 3, height: 8, width: 8, tokens: 4 };
+        let batch = settings.training.batch;
+        let shape = DenoiserShape { batch, frames: 3, height: 8, width: 8, tokens: 4 };
         let one = DenoiserShape { batch: 1, ..shape };
-        let teacher = self.parameters.extract(&backbone.denoiser(&genotype, one)?)?;
-        let mut student = Student::new(&teacher, backbone, &genotype, shape, settings, 5)?;
-        train_student(backbone, &genotype, &mut student, data, text, settings, 5, run, observer)?;
+        let teacher = self.parameters.extract(&self.backbone.denoiser(&genotype, one)?)?;
+        let mut student = Student::new(&teacher, &self.backbone, &genotype, shape, settings, 5)?;
+        train_student(self.context(run, observer), &genotype, &mut student, settings)?;
         Ok(student.generator.averaged())
     }
 
-    /// Held-out clips.
-    pub fn probe(&self) -> HeldOut {
-        let flow = FlowSettings::default();
-        HeldOut::new(&self.data, &self.backbone.parameterisation, &self.text, 4, 2, &flow, 5).unwrap()
+    /// Trains an image backbone and a text encoder from nothing; returns the averages.
+    pub fn image_backbone(
+        &self,
+        recipe: &TrainingRecipe,
+        run: &LoopSettings,
+        observer: &mut dyn Observer,
+    ) -> Result<Parameters, TrainError> {
+        let config = r#"{"architectures": ["CLIPTextModel"], "hidden_act": "quick_gelu", "hidden_size": 8,
+            "intermediate_size": 16, "max_position_embeddings": 6, "model_type": "clip_text_model",
+            "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 10}"#;
+        let encoder = TextEncoder::new(TextEncoderConfig::from_json(config).unwrap());
+        let ids = vec![vec![1, 2, 3, 9], vec![1, 9, 0, 0]];
+        let text = TrainedText { encoder, captions: CaptionTokens { length: 4, ids, ends: vec![3, 1] } };
+        let shape = DenoiserShape { batch: 1, frames: 1, height: 8, width: 8, tokens: 4 };
+        let (unet, encoder) = (self.backbone.denoiser(&Genotype::none(), shape)?, text.encoder.graph(1, 4)?);
+        let mut parameters = Parameters::new(self.parameters.device());
+        parameters.init(unet.weights().into_iter().chain(encoder.weights()), 3);
+        let mut set = TrainSet::new(parameters, |_| true, &recipe.optimizer, recipe.ema_decay);
+        let Self { backbone, data, .. } = self;
+        let context = TrainingContext { backbone, text: &text, data, held_out: None, seed: 5, run, observer };
+        train_backbone(context, &mut set, recipe)?;
+        Ok(set.averaged())
     }
+
+    /// Held-out clips at times of a distribution, in batches of half of them.
+    pub fn held_out_by(&self, flow: FlowSettings, clips: usize) -> HeldOut {
+        let settings = HeldOutSettings { clips, batch: clips / 2, flow, seed: 5 };
+        HeldOut::new(&self.data, &self.backbone.parameterisation, &self.text, &settings).unwrap()
+    }
+
+    /// What clips are sampled from: one architecture before training.
+    pub fn model<'a>(&'a self, genotype: &'a Genotype) -> VideoModel<'a> {
+        let Self { backbone, parameters, text, .. } = self;
+        VideoModel { backbone, genotype, parameters, text }
+    }
+
+    /// Held-out clips.
+    pub fn held_out(&self) -> HeldOut {
+        self.held_out_by(FlowSettings::default(), 4)
+    }
+}
+
+/// Settings with a change.
+pub fn with<S: Clone>(settings: &S, change: impl FnOnce(&mut S)) -> S {
+    let mut settings = settings.clone();
+    change(&mut settings);
+    settings
 }
 
 /// Settings of the tiny runs.
 pub fn finetune_settings() -> FinetuneSettings {
-    FinetuneSettings { batch: 2, ..FinetuneSettings::default() }
+    with(&FinetuneSettings::default(), |settings| settings.training.batch = 2)
 }
 
-/// The same for the supernet: its teacher is asked early.
+/// The same for the image backbone.
+pub fn backbone_recipe() -> TrainingRecipe {
+    TrainingRecipe { batch: 3, accumulate: 2, ..TrainingRecipe::backbone() }
+}
+
+/// The same for the supernet: its teacher is compared early.
 pub fn supernet_settings() -> SupernetSettings {
-    SupernetSettings { batch: 2, warmup_steps: 1, teacher_every: 3, ..SupernetSettings::default() }
+    let settings = SupernetSettings { warmup_steps: 1, teacher_every: 3, ..SupernetSettings::default() };
+    with(&settings, |settings| settings.training.batch = 2)
 }
 
-/// The same for the adversarial stage.
-pub fn adversarial_settings() -> AdversarialSettings {
-    AdversarialSettings { batch: 2, head_warmup_steps: 2, ..AdversarialSettings::default() }
+/// The same for adversarial distillation.
+pub fn adversarial_settings() -> DistillSettings {
+    let settings = DistillSettings { head_warmup_steps: 2, ..DistillSettings::default() };
+    with(&settings, |settings| settings.training.batch = 2)
 }
 
-/// The same for distillation by scores, with heads beside them.
-pub fn score_settings() -> AdversarialSettings {
-    AdversarialSettings {
+/// The same for distribution matching, with a discriminator too.
+pub fn score_settings() -> DistillSettings {
+    DistillSettings {
         method: DistillMethod::Dmd2,
         head_updates: 1,
         scores: ScoreSettings { updates: 2, guidance: 2.0, adversarial: 0.1, ..ScoreSettings::default() },

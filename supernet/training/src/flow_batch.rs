@@ -1,96 +1,30 @@
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
-use rand_distr::{Distribution, StandardNormal};
-use serde::{Deserialize, Serialize};
 use tnas_graph::Graph;
 use tnas_network::{Stream, Value, WeightSource, clip_noise};
 use tnas_schedulers::{Parameterisation, interpolate};
 
 use crate::{
-    EMPTY_CAPTION, LatentSource, Shift, TextFeatures, TrainError, Weighting,
-    denoise::{Denoise, by_clip, column, on},
-    train_set::PartLoss,
+    EMPTY_CAPTION, FlowSettings, LatentSource, TextFeatures, TrainError, Weighting,
+    denoise::{Denoise, by_clip, column},
+    micro_batches::part_sizes,
+    weighted_loss::mean_squared,
 };
 
-/// How times are drawn and what the network is told of them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FlowSettings {
-    /// Law of training times.
-    pub time: TimeDistribution,
-    /// Shift towards noise: above 1 for larger samples, or `"auto"`.
-    pub shift: Shift,
-    /// Fraction of clips trained with the empty caption, for guidance; held-out losses keep their captions.
-    pub caption_dropout: f64,
-    /// Weight of a clip's loss by its time.
-    #[serde(skip_serializing_if = "Weighting::is_none")]
-    pub weighting: Weighting,
-}
-
-/// Logit-normal times (Esser et al. 2024, §3.1): t = sigmoid(n), n ~ N(mean, deviation²).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimeDistribution {
-    /// Mean of the logit: above 0 leans to noise.
-    pub mean: f32,
-    /// Its standard deviation.
-    pub deviation: f32,
-}
-
-impl Default for TimeDistribution {
-    fn default() -> Self {
-        Self { mean: 0.0, deviation: 1.0 }
-    }
-}
-
-impl Default for FlowSettings {
-    fn default() -> Self {
-        Self {
-            time: TimeDistribution::default(),
-            shift: Shift::default(),
-            caption_dropout: 0.0,
-            weighting: Weighting::None,
-        }
-    }
-}
-
-impl TimeDistribution {
-    /// Draws a time in (0, 1).
-    pub fn draw(&self, rng: &mut Stream) -> f32 {
-        let n: f32 = StandardNormal.sample(rng);
-        sigmoid(self.mean + self.deviation * n)
-    }
-}
-
-impl FlowSettings {
-    /// Draws a shifted training time for clips `[C, F, H, W]`.
-    pub fn draw(&self, shape: [usize; 4], rng: &mut Stream) -> f32 {
-        self.shift.shift(self.time.draw(rng), shape)
-    }
-
-    /// What is wrong with the settings, if anything.
-    pub fn check(&self) -> Result<(), String> {
-        self.shift.check()?;
-        self.weighting.check()?;
-        if !(0.0..=1.0).contains(&self.caption_dropout) {
-            return Err(format!("caption_dropout = {} must be a fraction, of 0 to 1", self.caption_dropout));
-        }
-        Ok(())
-    }
-}
-
-/// A noised batch on the host. Rows are clips.
+/// Clips with times and noise, on the host: a training batch of a rectified flow. Rows are clips.
+///
+/// `data` and `noise` are `[B, C, F, H, W]`, row-major.
 #[derive(Clone, Debug)]
 pub(crate) struct FlowBatch {
+    /// Caption of each clip, by its index among the text features.
     pub captions: Vec<usize>,
-    /// In the model's range.
+    /// Time of each clip, in the model's range.
     pub times: Vec<f32>,
+    /// x0.
     pub data: Vec<f32>,
+    /// ε.
     pub noise: Vec<f32>,
     /// Weight of each clip's loss; empty where all are 1.
     pub weights: Vec<f32>,
@@ -98,6 +32,7 @@ pub(crate) struct FlowBatch {
     pub given: Vec<bool>,
     /// Shape of the sample `[B, C, F, H, W]`.
     pub shape: [usize; 5],
+    /// The diffusion process.
     pub parameterisation: Arc<Parameterisation>,
 }
 
@@ -112,13 +47,13 @@ impl FlowBatch {
     ) -> Result<Self, TrainError> {
         let indices: Vec<usize> = (0..batch).map(|_| rng.random_range(0..set.captions().len())).collect();
         let times = (0..batch).map(|_| flow.draw(set.shape(), rng)).collect();
-        let mut batch = Self::of(set, parameterisation, &indices, times, rng)?.weighed(flow);
+        let mut batch = Self::of(set, parameterisation, &indices, times, rng)?.weighted(flow);
         batch.drop_captions(flow, rng);
         Ok(batch)
     }
 
-    /// With losses weighed by the times, as the settings say.
-    pub fn weighed(self, flow: &FlowSettings) -> Self {
+    /// With each clip's loss weighted by its time, as the settings say.
+    pub fn weighted(self, flow: &FlowSettings) -> Self {
         let weights = match flow.weighting {
             Weighting::None => Vec::new(),
             weighting => self.times.iter().map(|&t| weighting.of(t)).collect(),
@@ -137,7 +72,7 @@ impl FlowBatch {
         }
     }
 
-    /// These clips at these times of the unit interval, brought into the model's range, with noise from the stream.
+    /// The clips of these indices at these times of the unit interval, brought into the model's range, with noise from the stream.
     pub fn of(
         set: &dyn LatentSource,
         parameterisation: &Arc<Parameterisation>,
@@ -163,28 +98,28 @@ impl FlowBatch {
         })
     }
 
-    /// Noise of these clips' law, drawn anew.
+    /// Fresh noise for these clips, with the fraction that their frames share.
     pub fn fresh_noise(&self, rng: &mut Stream) -> Vec<f32> {
         clips_noise(self.shape, &self.parameterisation, rng)
     }
 
-    /// With the first frame of about this fraction of the clips given, so that a model learns to go on from a picture.
-    pub fn given_first_frames(self, share: f64, rng: impl FnOnce() -> Stream) -> Self {
-        if share == 0.0 {
+    /// With the first frame of about this fraction of the clips given, so that a model learns to animate an image.
+    pub fn given_first_frames(self, fraction: f64, rng: impl FnOnce() -> Stream) -> Self {
+        if fraction == 0.0 {
             return self;
         }
         let mut rng = rng();
-        let given = self.captions.iter().map(|_| rng.random_bool(share.clamp(0.0, 1.0))).collect();
+        let given = self.captions.iter().map(|_| rng.random_bool(fraction.clamp(0.0, 1.0))).collect();
         Self { given, ..self }
     }
 
-    /// The batch's clips in two halves, the first the larger; one alone stays whole.
+    /// The batch in two halves, the first the larger; a single clip stays whole.
     pub fn halves(&self) -> Vec<Self> {
         self.parts(2)
     }
 
-    /// The batch's clips in so many parts, each in halves.
-    pub fn groups(&self, count: usize) -> Vec<Vec<Self>> {
+    /// The batch in `count` micro-batches, each in halves.
+    pub fn micro_batches(&self, count: usize) -> Vec<Vec<Self>> {
         self.parts(count).iter().map(Self::halves).collect()
     }
 
@@ -212,9 +147,9 @@ impl FlowBatch {
         }
     }
 
-    /// This part's rows among a batch's.
-    pub fn share(&self, batch: usize) -> f64 {
-        self.captions.len() as f64 / batch as f64
+    /// These clips as a fraction of a step's.
+    pub fn fraction_of(&self, clips: usize) -> f64 {
+        self.captions.len() as f64 / clips as f64
     }
 
     /// x_t of every clip.
@@ -235,7 +170,7 @@ impl FlowBatch {
         target
     }
 
-    /// Where each channel of the given frames lies.
+    /// Elements of each channel of the given frames.
     fn given_planes(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let [_, channels, frames, height, width] = self.shape;
         let area = height * width;
@@ -251,7 +186,7 @@ impl FlowBatch {
             return mean_squared(a, b);
         }
         let squares = (by_clip(a) - by_clip(b)).square().mean_dim(1); // [B, 1]
-        (squares * column(on(self.weights.clone(), &[self.weights.len()], device))).mean()
+        (squares * column(Value::constant(self.weights.clone(), &[self.weights.len()], device))).mean()
     }
 
     /// The velocity that a denoiser sees in the noised clips.
@@ -265,7 +200,7 @@ impl FlowBatch {
         Ok(self.velocity_and_features(graph, weights, text, device)?.0)
     }
 
-    /// The same, with what else the graph gives.
+    /// The same with the graph's other outputs, its block outputs.
     pub fn velocity_and_features(
         &self,
         graph: &Graph,
@@ -274,9 +209,14 @@ impl FlowBatch {
         device: &Device,
     ) -> Result<(Value, Vec<Value>), TrainError> {
         let context = text.gather_context(&self.captions);
-        let context = on(context, &[self.captions.len(), text.tokens, text.width], device);
+        let context = Value::constant(context, &[self.captions.len(), text.tokens, text.width], device);
         let denoise = Denoise { parameterisation: &self.parameterisation, times: &self.times, device };
-        denoise.velocity_and_features(graph, weights, on(self.noised(), &self.shape, device), vec![context])
+        denoise.velocity_and_features(
+            graph,
+            weights,
+            Value::constant(self.noised(), &self.shape, device),
+            vec![context],
+        )
     }
 
     /// The same with a context that carries gradients.
@@ -288,84 +228,17 @@ impl FlowBatch {
         device: &Device,
     ) -> Result<Value, TrainError> {
         let denoise = Denoise { parameterisation: &self.parameterisation, times: &self.times, device };
-        denoise.velocity(graph, weights, on(self.noised(), &self.shape, device), vec![context])
+        denoise.velocity(graph, weights, Value::constant(self.noised(), &self.shape, device), vec![context])
     }
 }
 
-/// Noise of clips `[B, C, F, H, W]`, each with what its frames share.
+/// Noise of clips `[B, C, F, H, W]`, each with the fraction that its frames share.
 pub(crate) fn clips_noise(
     [batch, clip @ ..]: [usize; 5],
     parameterisation: &Parameterisation,
     rng: &mut Stream,
 ) -> Vec<f32> {
     (0..batch).flat_map(|_| clip_noise(clip, parameterisation.shared_noise(), rng)).collect()
-}
-
-/// Sizes of so many parts of some rows, the larger first; none is empty.
-fn part_sizes(rows: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |part| rows / count + usize::from(part < rows % count)).filter(|&size| size > 0)
-}
-
-/// How the clips of a step are cut: into groups, done one after another or on several devices, and those into halves.
-#[derive(Clone, Debug)]
-pub(crate) struct Cut {
-    /// Clips of a step.
-    pub rows: usize,
-    /// Groups.
-    pub groups: usize,
-    /// Lengths of clips that come.
-    pub frames: Vec<usize>,
-}
-
-impl Cut {
-    /// `accumulate` micro-batches of `batch` clips, each spread over the devices.
-    pub fn new(batch: usize, accumulate: usize, devices: &[String], frames: usize, images: f64) -> Self {
-        let accumulate = accumulate.max(1);
-        let frames = if images > 0.0 && frames > 1 { vec![frames, 1] } else { vec![frames] };
-        Self { rows: batch * accumulate, groups: accumulate * devices.len().max(1), frames }
-    }
-}
-
-/// A network for each half of a batch, by frames and rows.
-pub(crate) struct HalfGraphs(BTreeMap<(usize, usize), Graph>);
-
-impl HalfGraphs {
-    /// `graph` builds it for a number of rows and frames.
-    pub fn new<E>(cut: &Cut, mut graph: impl FnMut(usize, usize) -> Result<Graph, E>) -> Result<Self, E> {
-        let mut graphs = BTreeMap::new();
-        for &frames in &cut.frames {
-            for rows in part_sizes(cut.rows, cut.groups).flat_map(|rows| part_sizes(rows, 2)) {
-                if let Entry::Vacant(slot) = graphs.entry((frames, rows)) {
-                    slot.insert(graph(rows, frames)?);
-                }
-            }
-        }
-        Ok(Self(graphs))
-    }
-
-    /// The one for this half.
-    pub fn of(&self, half: &FlowBatch) -> &Graph {
-        &self.0[&(half.shape[2], half.captions.len())]
-    }
-}
-
-/// A loss that counts for a fraction of its step.
-pub fn part_loss(loss: Tensor<1>, share: f64) -> PartLoss {
-    PartLoss { value: scalar(&loss) * share, loss: loss.mul_scalar(share) }
-}
-
-/// Mean squared difference of two values of one shape.
-pub(crate) fn mean_squared(a: Value, b: Value) -> Tensor<1> {
-    (a.flat() - b.flat()).square().mean()
-}
-
-/// The loss's value.
-pub(crate) fn scalar(loss: &Tensor<1>) -> f64 {
-    f64::from(loss.clone().inner().into_scalar::<f32>())
-}
-
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]
@@ -411,7 +284,7 @@ mod tests {
                     .expect("clips in memory");
             let halves = whole.halves();
             assert!(halves.len() == rows.min(2) && halves.iter().all(|half| half.shape[0] == half.times.len()));
-            assert_eq!(halves.iter().map(|half| half.share(rows)).sum::<f64>(), 1.0);
+            assert_eq!(halves.iter().map(|half| half.fraction_of(rows)).sum::<f64>(), 1.0);
             let joined = |part: fn(&FlowBatch) -> Vec<f32>| halves.iter().flat_map(part).collect::<Vec<_>>();
             assert_eq!(joined(FlowBatch::noised), whole.noised());
             assert_eq!(joined(FlowBatch::target), whole.target());

@@ -2,15 +2,15 @@ use rand::seq::SliceRandom;
 use tnas_network::stream;
 use tnas_space::{Genome, SearchSpace};
 
-/// Draws paths so that over a cycle of steps every choice of a slot is trained equally often (Chu et al. 2021, strict
-/// fairness): a slot with n choices walks through a fresh permutation of them every n steps.
+/// Samples single paths of a supernet with strict fairness (FairNAS, Chu et al. 2021): each slot goes through a fresh permutation
+/// of its n choices every n steps, so that every choice is trained equally often.
 #[derive(Clone, Debug)]
-pub struct FairSampler {
+pub struct PathSampler {
     seed: u64,
     choices: Vec<usize>,
 }
 
-impl FairSampler {
+impl PathSampler {
     /// A sampler over a space.
     pub fn new(space: &SearchSpace, seed: u64) -> Self {
         Self { seed, choices: space.slots().iter().map(|slot| slot.choices.len()).collect() }
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn every_choice_comes_once_a_cycle() {
-        let sampler = FairSampler { seed: 5, choices: vec![3, 4, 1] };
+        let sampler = PathSampler { seed: 5, choices: vec![3, 4, 1] };
         for cycle in 0..4 {
             let mut seen: Vec<u16> = (cycle * 4..cycle * 4 + 4).map(|draw| sampler.path(draw)[1]).collect();
             seen.sort_unstable();

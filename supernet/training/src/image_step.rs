@@ -1,25 +1,25 @@
 use rand::RngExt;
 use tnas_network::{Stream, stream};
 
-use crate::flow_loss::FlowBatch;
+use crate::flow_batch::FlowBatch;
 
-/// Whether a step trains on single frames, and which: images beside videos (Ho et al. 2022, §4), which keep what a frame
-/// looks like while motion is learned. Drawn from a stream of its own, so that the other steps see the clips that they see
-/// without images.
-pub(crate) struct Stills(Option<Stream>);
+/// Whether a step trains on single frames of its clips, and on which: joint training on images and videos (Ho et al. 2022, §4),
+/// which keeps what frames look like while motion is learned. Drawn from a stream of its own, so that the other steps see the
+/// clips that they see without images.
+pub(crate) struct ImageStep(Option<Stream>);
 
-impl Stills {
-    /// `share` of the steps do.
-    pub fn of_step(share: f64, seed: u64, stage: &str, step: u64) -> Self {
-        if share == 0.0 {
+impl ImageStep {
+    /// A fraction of the steps does.
+    pub fn draw(fraction: f64, seed: u64, stage: &str, step: u64) -> Self {
+        if fraction == 0.0 {
             return Self(None);
         }
         let mut rng = stream(seed, &format!("{stage}/images"), step);
-        Self(rng.random_bool(share.clamp(0.0, 1.0)).then_some(rng))
+        Self(rng.random_bool(fraction.clamp(0.0, 1.0)).then_some(rng))
     }
 
-    /// One frame of each clip, with its noise, where the step is one of images.
-    pub fn take(&mut self, batch: FlowBatch) -> FlowBatch {
+    /// One frame of each clip with that frame's noise, where the step is one of images; else the clips as they are.
+    pub fn apply(&mut self, batch: FlowBatch) -> FlowBatch {
         let [rows, channels, frames, height, width] = batch.shape;
         let Some(rng) = &mut self.0 else { return batch };
         if frames == 1 {
@@ -27,13 +27,13 @@ impl Stills {
         }
         let picks: Vec<usize> = (0..rows).map(|_| rng.random_range(0..frames)).collect();
         let area = height * width;
-        let still = |clips: &[f32]| {
+        let picked = |clips: &[f32]| {
             let plane = |row: usize, channel: usize| {
                 &clips[((row * channels + channel) * frames + picks[row]) * area..][..area]
             };
             (0..rows).flat_map(|row| (0..channels).flat_map(move |c| plane(row, c).iter().copied())).collect()
         };
-        let (data, noise) = (still(&batch.data), still(&batch.noise));
+        let (data, noise) = (picked(&batch.data), picked(&batch.noise));
         FlowBatch { data, noise, shape: [rows, channels, 1, height, width], given: Vec::new(), ..batch }
     }
 }
@@ -52,31 +52,31 @@ mod tests {
     }
 
     #[test]
-    fn a_still_is_a_frame_of_its_clip_with_that_frames_noise() {
+    fn an_image_is_a_frame_of_its_clip_with_that_frames_noise() {
         let whole = batch();
-        let still = Stills::of_step(1.0, 3, "test", 0).take(batch());
-        assert_eq!(still.shape, [3, 2, 1, 1, 2]);
+        let image = ImageStep::draw(1.0, 3, "test", 0).apply(batch());
+        assert_eq!(image.shape, [3, 2, 1, 1, 2]);
         for row in 0..3 {
             let of = |data: &[f32], channel: usize| data[(row * 2 + channel) * 2..][..2].to_vec();
             let frame =
                 |data: &[f32], channel: usize, f: usize| data[((row * 2 + channel) * 4 + f) * 2..][..2].to_vec();
-            let f = (0..4).find(|&f| frame(&whole.data, 0, f) == of(&still.data, 0)).unwrap();
+            let f = (0..4).find(|&f| frame(&whole.data, 0, f) == of(&image.data, 0)).unwrap();
             for channel in 0..2 {
-                assert_eq!(frame(&whole.data, channel, f), of(&still.data, channel));
-                assert_eq!(frame(&whole.noise, channel, f), of(&still.noise, channel));
+                assert_eq!(frame(&whole.data, channel, f), of(&image.data, channel));
+                assert_eq!(frame(&whole.noise, channel, f), of(&image.noise, channel));
             }
         }
     }
 
     #[test]
-    fn a_share_of_the_steps_is_images_and_the_rest_is_untouched() {
+    fn a_fraction_of_the_steps_is_images_and_the_rest_is_untouched() {
         let whole = batch();
         let images = (0..400).filter(|&step| {
-            let taken = Stills::of_step(0.25, 3, "test", step).take(batch());
+            let taken = ImageStep::draw(0.25, 3, "test", step).apply(batch());
             taken.shape[2] == 1 || (taken.data != whole.data || taken.noise != whole.noise)
         });
         let count = images.count();
         assert!((70..130).contains(&count), "{count} of 400");
-        assert_eq!(Stills::of_step(0.0, 3, "test", 0).take(batch()).shape[2], 4);
+        assert_eq!(ImageStep::draw(0.0, 3, "test", 0).apply(batch()).shape[2], 4);
     }
 }

@@ -6,7 +6,7 @@ use tnas_models::DenoiserShape;
 use tnas_network::{Parameters, side_by_side, stream};
 use tnas_schedulers::Parameterisation;
 
-use crate::{FlowSettings, LatentSet, LatentSource, TextFeatures, TrainError, flow_loss::FlowBatch};
+use crate::{FlowSettings, LatentSet, LatentSource, TextFeatures, TrainError, flow_batch::FlowBatch};
 
 /// Fixed clips at fixed times with fixed noise, on which every candidate is scored: common random numbers, so that
 /// differences are paired over clips.
@@ -14,6 +14,19 @@ use crate::{FlowSettings, LatentSet, LatentSource, TextFeatures, TrainError, flo
 pub struct HeldOut {
     batches: Vec<FlowBatch>,
     text: TextFeatures,
+}
+
+/// Which held-out clips a loss is taken on.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOutSettings {
+    /// Clips.
+    pub clips: usize,
+    /// Clips of a forward pass.
+    pub batch: usize,
+    /// Distribution and weighting of their times.
+    pub flow: FlowSettings,
+    /// Seed of their noise.
+    pub seed: u64,
 }
 
 /// Loss on the held-out clips.
@@ -52,17 +65,15 @@ pub struct Paired {
 }
 
 impl HeldOut {
-    /// Takes `count` clips (with repetition where there are fewer) in batches. Times are the quantiles of the training
-    /// law's middle, laid over the clips so that every batch sees the whole range.
+    /// Takes clips (with repetition where there are fewer) in batches. Times are quantiles of the training distribution,
+    /// spread over the clips so that every batch covers its whole range.
     pub fn new(
         set: &dyn LatentSource,
         parameterisation: &Arc<Parameterisation>,
         text: &TextFeatures,
-        count: usize,
-        batch: usize,
-        flow: &FlowSettings,
-        seed: u64,
+        settings: &HeldOutSettings,
     ) -> Result<Self, TrainError> {
+        let HeldOutSettings { clips: count, batch, ref flow, seed } = *settings;
         set.check(text.context.len())?;
         let mut rng = stream(seed, "held-out", 0);
         let indices: Vec<usize> = (0..count).map(|i| i % set.captions().len()).collect();
@@ -72,7 +83,7 @@ impl HeldOut {
             .map(|i| quantile(flow, set.shape(), ((i * stride % count) as f64 + 0.5) / count as f64))
             .collect();
         let chunk = |(indices, times): (&[usize], &[f32])| -> Result<FlowBatch, TrainError> {
-            Ok(FlowBatch::of(set, parameterisation, indices, times.to_vec(), &mut rng)?.weighed(flow))
+            Ok(FlowBatch::of(set, parameterisation, indices, times.to_vec(), &mut rng)?.weighted(flow))
         };
         let batches = indices.chunks(batch).zip(times.chunks(batch)).map(chunk).collect::<Result<_, _>>()?;
         Ok(Self { batches, text: text.clone() })
@@ -162,18 +173,16 @@ fn bands(times: &[f64], losses: &[f64]) -> Vec<Band> {
 }
 
 /// Time below which a fraction of training times lies.
-fn quantile(flow: &FlowSettings, shape: [usize; 4], share: f64) -> f32 {
-    let n = normal_quantile(share) as f32;
-    let t = crate::flow_loss::sigmoid(flow.time.mean + flow.time.deviation * n);
-    flow.shift.shift(t, shape)
+fn quantile(flow: &FlowSettings, shape: [usize; 4], fraction: f64) -> f32 {
+    flow.shift.shift(flow.time.at(normal_quantile(fraction) as f32), shape)
 }
 
 /// Quantile of the standard normal by bisection on its distribution function.
-fn normal_quantile(share: f64) -> f64 {
+fn normal_quantile(fraction: f64) -> f64 {
     let (mut low, mut high) = (-8.0f64, 8.0f64);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        if normal_cdf(middle) < share { low = middle } else { high = middle }
+        if normal_cdf(middle) < fraction { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }
@@ -199,13 +208,13 @@ mod tests {
 
     #[test]
     fn quantiles_of_the_normal_distribution() {
-        for (share, x) in [(0.5, 0.0), (0.975, 1.959964), (0.1586553, -1.0), (0.99865, 2.9999)] {
-            assert!((normal_quantile(share) - x).abs() < 1e-3, "{share} {}", normal_quantile(share));
+        for (fraction, x) in [(0.5, 0.0), (0.975, 1.959964), (0.1586553, -1.0), (0.99865, 2.9999)] {
+            assert!((normal_quantile(fraction) - x).abs() < 1e-3, "{fraction} {}", normal_quantile(fraction));
         }
     }
 
     #[test]
-    fn pairing_removes_what_clips_share() {
+    fn pairing_removes_what_clips_have_in_common() {
         let loss = |per_clip: Vec<f64>| HeldOutLoss { mean: 0.0, bands: Vec::new(), per_clip };
         let paired = Paired::new(&loss(vec![1.0, 2.0, 3.0]), &loss(vec![1.1, 2.1, 3.1]));
         assert!((paired.difference + 0.1).abs() < 1e-12 && paired.standard_error < 1e-12);

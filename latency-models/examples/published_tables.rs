@@ -3,7 +3,7 @@
 //!     cargo run --release -p tnas-latency --example published_tables -- FOLDER [CASE..]
 use std::path::Path;
 
-use tnas_latency::bench::{Asked, Operators, Protocol, Report, Table, run};
+use tnas_latency::tables::{Asked, Operators, Protocol, Report, Table, run};
 
 struct Case {
     name: &'static str,
@@ -113,7 +113,7 @@ fn names(list: &str) -> Option<Vec<String>> {
 }
 
 fn show(name: &str, report: &Report, started: std::time::Instant) {
-    let line = |name: &str, b: &tnas_latency::bench::Both| {
+    let line = |name: &str, b: &tnas_latency::tables::Both| {
         println!(
             "{name:30} spearman {:.4} trimmed {:.4}  mape {:.4} trimmed {:.4}  in10 {:.4}  held {:.3}",
             b.all.spearman,

@@ -11,6 +11,8 @@ use crate::{ArchFeatures, KindCost, LatencyError};
 pub struct SpaceBlocks {
     base: ArchFeatures,
     blocks: Vec<Vec<BlockFeatures>>,
+    /// Largest sum of live activations of the network with one choice alone, by slot and choice; empty where not counted.
+    peaks: Vec<Vec<u64>>,
 }
 
 /// What a block does, and on what: two blocks that agree in all of it take equally long.
@@ -43,7 +45,23 @@ impl SpaceBlocks {
     pub fn new(base: &Graph, blocks: &[Vec<Graph>]) -> Self {
         let nothing = vec![0; blocks.len()];
         let of_slot = |choices: &Vec<Graph>| choices.iter().map(BlockFeatures::new).collect();
-        Self { base: ArchFeatures::new("", &nothing, base), blocks: blocks.iter().map(of_slot).collect() }
+        Self {
+            base: ArchFeatures::new("", &nothing, base),
+            blocks: blocks.iter().map(of_slot).collect(),
+            peaks: Vec::new(),
+        }
+    }
+
+    /// The same with the largest sum of live activations, in bytes, of the network with each choice alone, by slot and choice.
+    /// Insertions keep shapes, so a candidate's is the largest of its choices'.
+    pub fn with_peaks(self, peaks: Vec<Vec<u64>>) -> Self {
+        Self { peaks, ..self }
+    }
+
+    /// Largest sum of live activations of a candidate, in bytes; that of the network with empty slots where none was counted.
+    pub fn peak_activation_bytes(&self, choices: &[u16]) -> u64 {
+        let peaks = self.peaks.iter().zip(choices).filter_map(|(row, &choice)| row.get(usize::from(choice)));
+        peaks.copied().fold(self.base.peak_activation_bytes, u64::max)
     }
 
     /// By slot and choice.
@@ -51,8 +69,7 @@ impl SpaceBlocks {
         &self.blocks
     }
 
-    /// Features of a candidate, without its graph. The live activations are those of the network with empty slots: they are
-    /// no sum.
+    /// Features of a candidate, without its graph.
     pub fn features(&self, arch_id: &str, choices: &[u16]) -> Result<ArchFeatures, LatencyError> {
         let mut features = ArchFeatures { arch_id: arch_id.into(), choices: choices.to_vec(), ..self.base.clone() };
         if choices.len() != self.blocks.len() {
@@ -68,6 +85,7 @@ impl SpaceBlocks {
             };
             features.add(block);
         }
+        features.peak_activation_bytes = self.peak_activation_bytes(choices);
         Ok(features)
     }
 

@@ -53,8 +53,8 @@ impl Drift {
         let after = self.points.partition_point(|point| point.order < order);
         match (after.checked_sub(1).map(|before| self.points[before]), self.points.get(after)) {
             (Some(before), Some(after)) => {
-                let share = f64::from(order - before.order) / f64::from(after.order - before.order);
-                before.ratio + share * (after.ratio - before.ratio)
+                let fraction = f64::from(order - before.order) / f64::from(after.order - before.order);
+                before.ratio + fraction * (after.ratio - before.ratio)
             }
             (Some(only), None) => only.ratio,
             (None, Some(only)) => only.ratio,
@@ -67,15 +67,14 @@ impl Drift {
         ms / self.ratio(order)
     }
 
-    /// What its neighbours do not tell of an anchor's time: the median share, over the inner ones.
+    /// Error of an anchor's time as its neighbours predict it: the median fraction, over the inner ones.
     pub fn scatter(&self) -> f64 {
         let inner = self.raw.windows(3).map(|w| (0.5 * (w[0].ratio + w[2].ratio) - w[1].ratio).abs());
         Spread::of(&mut inner.collect::<Vec<_>>()).median_ms
     }
 
-    /// Whether a correction brings times nearer to each other: an anchor's neighbours tell more of it than its usual time
-    /// does.
-    pub fn is_told_by_neighbours(&self) -> bool {
+    /// Whether a correction brings times nearer to each other: an anchor's neighbours predict it better than its usual time.
+    pub fn is_predicted_by_neighbours(&self) -> bool {
         let inner = self.raw.windows(3).map(|w| (w[1].ratio - 1.0).abs());
         const CLEARLY: f64 = 0.7;
         self.scatter() < CLEARLY * Spread::of(&mut inner.collect::<Vec<_>>()).median_ms
@@ -122,10 +121,10 @@ mod tests {
 
     #[test]
     fn jumps_are_no_drift() {
-        assert!(drift(&[1.0, 1.05, 1.1, 1.15, 1.2]).is_told_by_neighbours());
+        assert!(drift(&[1.0, 1.05, 1.1, 1.15, 1.2]).is_predicted_by_neighbours());
         let jumps = drift(&[1.0, 1.1, 0.9, 1.1, 0.9, 1.1]);
-        assert!(!jumps.is_told_by_neighbours() && jumps.scatter() > 0.1);
-        assert!(!drift(&[1.0; 5]).is_told_by_neighbours());
+        assert!(!jumps.is_predicted_by_neighbours() && jumps.scatter() > 0.1);
+        assert!(!drift(&[1.0; 5]).is_predicted_by_neighbours());
     }
 
     #[test]

@@ -23,9 +23,9 @@ pub struct ArchFeatures {
     pub peak_activation_bytes: u64,
     /// The same per kind of operation.
     pub per_kind: BTreeMap<String, KindCost>,
-    /// Milliseconds that other measurements tell of it: its blocks on their own, the same network on other devices.
+    /// Sum of its blocks' milliseconds, each measured on its own, where they were.
     #[serde(default)]
-    pub hints_ms: Vec<f64>,
+    pub blocks_ms: Option<f64>,
 }
 
 /// Work of all operations of one kind.
@@ -61,7 +61,7 @@ impl ArchFeatures {
             parameter_bytes: 4 * total.parameters,
             peak_activation_bytes: total.peak_activation_bytes,
             per_kind,
-            hints_ms: Vec::new(),
+            blocks_ms: None,
         }
     }
 

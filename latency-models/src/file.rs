@@ -25,7 +25,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
 }
 
-/// Refuses another layout before its fields are looked at, so that the reader is told of the version and not of a field.
+/// Refuses another layout before its fields are looked at, so that the error names the version and not a field.
 pub(crate) fn check_version(json: &[u8], known: RangeInclusive<u32>) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Version {

@@ -25,23 +25,21 @@
 
 mod accuracy;
 mod baseline;
-pub mod bench;
 mod blocks;
 mod busy;
+mod candidate_model;
 mod candidates;
 mod child;
 mod clock;
+mod core;
 mod correlation;
 mod device_model;
 mod drift;
 mod error;
-mod factor;
 mod features;
 mod file;
 mod fingerprint;
-mod hints;
-mod kernel;
-mod likeness;
+mod graph_encoder;
 mod measure;
 mod measurement;
 mod memory;
@@ -50,31 +48,35 @@ mod noise;
 mod peak_memory;
 mod plan;
 mod predictor;
-mod prior;
 mod profile;
 mod remote_profile;
-mod residual;
+mod similarity;
+mod transfer;
 mod uncertainty;
+
+/// Published tables of latencies: a harness beside the library.
+#[path = "../tables/mod.rs"]
+pub mod tables;
 
 pub use accuracy::Accuracy;
 pub use baseline::{MacsFit, OneHotFit};
 pub use blocks::{BlockFeatures, SpaceBlocks};
 pub use busy::load_of_others;
+pub use candidate_model::{CandidateCost, CandidateModel};
 pub use candidates::CandidatePredictor;
 pub use child::{MeasuringProcess, serve};
 pub use correlation::{kendall, spearman};
-pub use device_model::{DeviceModel, ToldPredictor};
+pub use device_model::DeviceModel;
 pub use drift::{Drift, DriftPoint};
 pub use error::LatencyError;
 pub use features::{ArchFeatures, KindCost};
 pub use fingerprint::{Fingerprint, slug};
-pub use hints::{Hints, LEAST_AGREEMENT, Source};
 pub use measure::{MeasurePolicy, ReferenceTiming, Spread, Subject, Timing, measure};
 pub use measurement::{Measurement, MeasurementKind, Outcome, Quantity};
 pub use memory::MemoryPredictor;
 pub use peak_memory::{peak_memory_bytes, reset_peak_memory};
 pub use plan::{Plan, PlanSettings, PlannedRun, most_telling, plan};
 pub use predictor::{FitSettings, LatencyPredictor, Prediction};
-pub use prior::RooflinePrior;
 pub use profile::{Profile, Quality, Sample};
 pub use remote_profile::{RemoteProfile, Role, TableRow};
+pub use transfer::{Related, SourceAgreement, SourceDevice, TransferPredictor};

@@ -56,7 +56,7 @@ pub struct Timing {
     /// Whether the warm-up ended because the times had settled, and not because it took too long.
     #[serde(default)]
     pub steady: bool,
-    /// Processor time of the process, where it was told.
+    /// Processor time of the process, where it is known.
     pub cpu: Option<Spread>,
     /// Wall time.
     pub wall: Spread,

@@ -127,7 +127,7 @@ impl Outcome {
         }
     }
 
-    /// The peak memory, if it ran and the system told.
+    /// The peak memory, if it ran and the system reports it.
     pub fn peak_memory_bytes(&self) -> Option<u64> {
         match self {
             Outcome::Ran { peak_memory_bytes, .. } => *peak_memory_bytes,

@@ -41,7 +41,7 @@ pub struct PlanSettings {
     pub test: usize,
     /// An anchor comes after so many runs.
     pub anchor_every: usize,
-    /// This share is measured twice …
+    /// This fraction is measured twice …
     pub repeat_fraction: f64,
     /// … but so many at least.
     pub min_repeats: usize,
@@ -59,7 +59,7 @@ const LEAST_SEEN: u32 = 2;
 /// Picks from distinct candidates: the cheapest and the dearest, then what shows every choice twice, then always the one
 /// of which the others tell least.
 ///
-/// Fewer candidates than asked for are shared out in proportion. `rng` alone decides what is free.
+/// Where there are fewer candidates than asked for, both parts shrink in proportion. `rng` alone decides what is free.
 pub fn plan(
     candidates: &[Vec<u16>],
     choices_per_slot: &[usize],
@@ -75,7 +75,7 @@ pub fn plan(
     let mut pool: Vec<usize> = (0..candidates.len()).filter(|index| !extremes.contains(index)).collect();
     pool.shuffle(rng);
     // The test comes first, so that it is a fair draw and not what coverage left over.
-    let (train_count, test_count) = shares(candidates.len(), settings);
+    let (train_count, test_count) = train_and_test(candidates.len(), settings);
     let test = pool.split_off(pool.len() - test_count);
     let (train, seen) = pick(candidates, choices_per_slot, &extremes, pool, train_count);
     let anchor = by_cost.iter().copied().filter(|index| train.contains(index)).nth(train.len() / 2);
@@ -128,7 +128,7 @@ fn pick(
 }
 
 /// Numbers of train and test, both reduced where there are not enough candidates; the extremes are train.
-fn shares(available: usize, settings: &PlanSettings) -> (usize, usize) {
+fn train_and_test(available: usize, settings: &PlanSettings) -> (usize, usize) {
     let wanted = settings.train + settings.test;
     if wanted <= available {
         return (settings.train, settings.test);

@@ -1,17 +1,48 @@
+use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArchFeatures, LatencyError, RooflinePrior, SpaceBlocks, prior::MOST_HINTS, residual::Residual};
+use crate::{
+    ArchFeatures, LatencyError, SourceDevice, SpaceBlocks,
+    core::{Amplitudes, Encoding, Guess, Linear, Measured, Model, Priors, similar_from},
+    correlation::spearman,
+    graph_encoder,
+    similarity::BlockSimilarity,
+};
 
-/// Latency of an architecture, learned from measured ones: a roofline prior on counted work, a table of (slot, choice)
-/// shrunk to it, a Gaussian process for what slots do together, and an interval that held on data left out.
+/// Latency of an architecture, learned from measured ones by one Gaussian process: a roofline prior on counted work, a table of
+/// (slot, choice) whose entries learn from similar blocks and from other devices, interactions, and intervals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Learned", into = "Learned")]
+pub struct LatencyPredictor {
+    learned: Learned,
+    pub(crate) model: Model,
+}
+
+/// What the rest is computed from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LatencyPredictor {
-    prior: RooflinePrior,
-    residual: Residual,
-    /// Half the interval's width, in deviations.
-    interval_sigmas: f64,
+struct Learned {
+    encoding: Encoding,
+    similarity: Option<BlockSimilarity>,
+    /// Other devices that agree, as functions of the encoded numbers.
+    sources: Vec<Source>,
+    /// `[rows][features]`, and milliseconds of each row.
+    rows: Vec<Vec<f64>>,
+    latency_ms: Vec<f64>,
+    amplitudes: Amplitudes,
+    /// Noise of each row over the usual: above 1 for outliers.
+    inflation: Vec<f64>,
     coverage: f64,
+}
+
+/// A device that is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    mean_ms: f64,
+    weights: Vec<f64>,
+    /// Spearman's correlation with what was measured on the target.
+    agreement: f64,
 }
 
 /// A predicted latency.
@@ -19,7 +50,7 @@ pub struct LatencyPredictor {
 pub struct Prediction {
     /// Expected milliseconds.
     pub mean_ms: f64,
-    /// Deviation of a measurement from it.
+    /// Standard deviation of a measurement from it, in milliseconds.
     pub sigma_ms: f64,
     /// Lower end of the interval.
     pub low_ms: f64,
@@ -33,21 +64,16 @@ pub struct Prediction {
 pub struct FitSettings {
     /// Fraction of new architectures whose measurement the interval should hold.
     pub coverage: f64,
-    /// Parts of the data that are left out in turn to find the interval.
-    pub folds: usize,
 }
 
 impl Default for FitSettings {
     fn default() -> Self {
-        Self { coverage: 0.9, folds: 10 }
+        Self { coverage: 0.9 }
     }
 }
 
 /// Fewer teach nothing.
 const LEAST_ROWS: usize = 4;
-
-/// A prior that says less is not believed: a fraction of the measured mean.
-const LEAST_SCALE: f64 = 0.05;
 
 impl LatencyPredictor {
     /// Learns from measured architectures of which only the choices and the work are known.
@@ -59,130 +85,200 @@ impl LatencyPredictor {
         Self::fit_in(None, features, latency_ms, settings)
     }
 
-    /// Learns from measured architectures of a space whose blocks are known: what alike blocks take tells of each other.
+    /// Learns from measured architectures of a space whose blocks are known: similar blocks inform each other.
     pub fn fit_in(
         blocks: Option<&SpaceBlocks>,
         features: &[ArchFeatures],
         latency_ms: &[f64],
         settings: &FitSettings,
     ) -> Result<Self, LatencyError> {
+        Ok(Self::transfer(blocks, &[], features, latency_ms, settings)?.0)
+    }
+
+    /// The same with other devices; their agreement with what was measured, in the order given.
+    pub(crate) fn transfer(
+        blocks: Option<&SpaceBlocks>,
+        sources: &[SourceDevice],
+        features: &[ArchFeatures],
+        latency_ms: &[f64],
+        settings: &FitSettings,
+    ) -> Result<(Self, Vec<f64>), LatencyError> {
         check(features, latency_ms)?;
         settings.check()?;
-        let all: Vec<usize> = (0..features.len()).collect();
-        let singular = || LatencyError::Fit(format!("no kernel of {} rows could be inverted", features.len()));
-        let rows = Rows::new(features, latency_ms, &all);
-        let residual = Residual::fit(rows.choices, rows.scale_ms, rows.residual_ms, blocks).ok_or_else(singular)?;
-        let fitted = Self { prior: rows.prior, residual, interval_sigmas: 0.0, coverage: settings.coverage };
-        let scores = fitted.held_out_scores(features, latency_ms, settings.folds).ok_or_else(singular)?;
-        Ok(Self { interval_sigmas: conformal_quantile(scores, settings.coverage), ..fitted })
+        let all: Vec<&ArchFeatures> = sources.iter().flat_map(|source| &source.features).chain(features).collect();
+        let encoding = graph_encoder::encoding(blocks, &all).map_err(LatencyError::Fit)?;
+        let alone = Learned {
+            encoding,
+            similarity: blocks.map(BlockSimilarity::new),
+            sources: Vec::new(),
+            rows: features.iter().map(graph_encoder::row).collect(),
+            latency_ms: latency_ms.to_vec(),
+            amplitudes: Amplitudes { kernels: Vec::new(), noise: 0.0 },
+            inflation: Vec::new(),
+            coverage: settings.coverage,
+        };
+        let known = sources.iter().map(|source| alone.source(source)).collect::<Result<Vec<Source>, _>>()?;
+        let agreement: Vec<f64> = known.iter().map(|source| source.agreement).collect();
+        let similar = agreement.iter().any(|&agreement| agreement >= similar_from(features.len()));
+        let learned = Learned { sources: if similar { known } else { Vec::new() }, ..alone };
+        Ok((learned.search()?, agreement))
     }
 
     /// Predicts one architecture.
     pub fn predict(&self, features: &ArchFeatures) -> Prediction {
-        let prior_ms = self.prior.predict_ms(features);
-        let mean_ms = self.above_zero(prior_ms + self.residual.mean_ms(&features.choices), prior_ms);
-        let sigma_ms = self.residual.sigma_ms(&features.choices, prior_ms);
-        let half = self.interval_sigmas * sigma_ms;
-        Prediction { mean_ms, sigma_ms, low_ms: (mean_ms - half).max(0.0), high_ms: mean_ms + half }
+        let x = self.learned.encoding.encode(&[graph_encoder::row(features)]);
+        Prediction::from(self.model.predict(&x, None)[0])
     }
 
-    /// The expected milliseconds alone: a hundred times faster than with their deviation.
+    /// The expected milliseconds alone.
     pub fn mean_ms(&self, features: &ArchFeatures) -> f64 {
-        let prior_ms = self.prior.predict_ms(features);
-        self.above_zero(prior_ms + self.residual.mean_ms(&features.choices), prior_ms)
+        let x = self.learned.encoding.encode(&[graph_encoder::row(features)]);
+        self.model.mean_ms(&x, None)[0]
     }
 
-    /// What slots add together, beyond the sum of what they add alone.
-    pub(crate) fn interactions_ms(&self, choices: &[u16]) -> f64 {
-        self.residual.interactions_ms(choices)
-    }
-
-    /// Speeds of the device.
-    pub fn prior(&self) -> &RooflinePrior {
-        &self.prior
-    }
-
-    /// Milliseconds that each choice at each slot takes beyond its counted work.
-    pub fn table(&self) -> &[Vec<f64>] {
-        self.residual.table()
+    /// Choices of each slot that it describes.
+    pub fn choices(&self) -> Vec<usize> {
+        self.learned.encoding.choices_by_slot()
     }
 
     /// Architectures that it learned from.
     pub fn trained_on(&self) -> usize {
-        self.residual.rows()
+        self.learned.rows.len()
     }
 
-    /// Slots that it speaks of.
+    /// Slots that it describes.
     pub fn slots(&self) -> usize {
-        self.residual.slots()
+        self.learned.encoding.slots()
     }
 
     /// Fraction of measurements that its intervals should hold.
     pub fn coverage(&self) -> f64 {
-        self.coverage
+        self.learned.coverage
     }
 
-    /// Far from the data a sum of corrections can pass below zero; no latency does.
-    pub(crate) fn above_zero(&self, mean_ms: f64, prior_ms: f64) -> f64 {
-        mean_ms.max(LEAST_SCALE * prior_ms)
+    /// Whether other devices are in its prior.
+    pub(crate) fn has_sources(&self) -> bool {
+        !self.learned.sources.is_empty()
     }
 
-    /// |error|/σ of each row by a predictor that did not see its fold; the kernel is kept.
-    fn held_out_scores(&self, features: &[ArchFeatures], latency_ms: &[f64], folds: usize) -> Option<Vec<f64>> {
-        let folds = folds.min(features.len());
-        let mut scores = Vec::new();
-        for fold in 0..folds {
-            let (out, kept): (Vec<usize>, Vec<usize>) = (0..features.len()).partition(|row| row % folds == fold);
-            let rows = Rows::new(features, latency_ms, &kept);
-            let residual = self.residual.refit(rows.choices, rows.scale_ms, rows.residual_ms)?;
-            let (interval_sigmas, coverage) = (self.interval_sigmas, self.coverage);
-            let without = Self { prior: rows.prior, residual, interval_sigmas, coverage };
-            scores.extend(out.into_iter().map(|row| {
-                let prediction = without.predict(&features[row]);
-                (latency_ms[row] - prediction.mean_ms).abs() / prediction.sigma_ms
-            }));
+    pub(crate) fn encoding(&self) -> &Encoding {
+        &self.learned.encoding
+    }
+
+    /// Genomes of the rows that it learned from.
+    pub(crate) fn genomes(&self) -> Vec<Vec<u16>> {
+        let slots = self.slots();
+        self.learned.rows.iter().map(|row| row[..slots].iter().map(|&choice| choice as u16).collect()).collect()
+    }
+}
+
+impl PartialEq for LatencyPredictor {
+    fn eq(&self, other: &Self) -> bool {
+        self.learned == other.learned
+    }
+}
+
+impl Learned {
+    fn priors(&self, rows: &[Vec<f64>]) -> Option<Priors> {
+        let x = self.encoding.encode(rows);
+        let sources: Vec<Linear> = self.sources.iter().map(Source::linear).collect();
+        // One that disagrees says nothing of this device.
+        let agreement: Vec<f64> = self.sources.iter().map(|source| source.agreement.max(0.05)).collect();
+        let mut priors = match sources.is_empty() {
+            true => Priors::alone(&self.encoding, &x),
+            false => Priors::from_sources(&self.encoding, &sources, &agreement)?,
+        };
+        if let Some(similarity) = &self.similarity {
+            priors.parts.extend(similarity.parts(&self.encoding, &x));
         }
-        Some(scores)
+        Some(priors)
+    }
+
+    fn measured<'a>(&self, rows: &[Vec<f64>], latency_ms: &'a [f64]) -> Measured<'a> {
+        let x = self.encoding.encode(rows);
+        Measured { x, latency_ms, base: None, effect: None, coverage: self.coverage }
+    }
+
+    fn search(self) -> Result<LatencyPredictor, LatencyError> {
+        let singular = || LatencyError::Fit(format!("no kernel of {} rows could be inverted", self.rows.len()));
+        let priors = self.priors(&self.rows).ok_or_else(singular)?;
+        let measured = self.measured(&self.rows, &self.latency_ms);
+        let model = Model::fit(&self.encoding, priors, &measured).ok_or_else(singular)?;
+        let (amplitudes, inflation) = (model.process.settings.clone(), model.process.inflation.clone());
+        Ok(LatencyPredictor { learned: Self { amplitudes, inflation, ..self }, model })
+    }
+
+    /// What is learned of another device alone.
+    fn source(&self, source: &SourceDevice) -> Result<Source, LatencyError> {
+        check(&source.features, &source.latency_ms)?;
+        let rows: Vec<Vec<f64>> = source.features.iter().map(graph_encoder::row).collect();
+        let singular = || LatencyError::Fit(format!("no kernel of {} could be inverted", source.device));
+        let priors = self.priors(&rows).ok_or_else(singular)?;
+        let measured = self.measured(&rows, &source.latency_ms);
+        let model = Model::fit(&self.encoding, priors, &measured).ok_or_else(singular)?;
+        let predicted = model.mean_ms(&self.encoding.encode(&self.rows), None);
+        Ok(Source {
+            mean_ms: model.unit_ms * (1.0 + model.constant),
+            weights: model.weights.iter().map(|weight| weight * model.unit_ms).collect(),
+            agreement: spearman(&predicted, &self.latency_ms),
+        })
     }
 }
 
-/// Some rows of the data with the prior that they give.
-struct Rows {
-    prior: RooflinePrior,
-    choices: Vec<Vec<u16>>,
-    scale_ms: Vec<f64>,
-    residual_ms: Vec<f64>,
+impl Source {
+    fn linear(&self) -> Linear {
+        Linear { mean_ms: self.mean_ms, weights: DVector::from_column_slice(&self.weights) }
+    }
 }
 
-impl Rows {
-    fn new(features: &[ArchFeatures], latency_ms: &[f64], indices: &[usize]) -> Self {
-        let features: Vec<&ArchFeatures> = indices.iter().map(|&index| &features[index]).collect();
-        let latency_ms: Vec<f64> = indices.iter().map(|&index| latency_ms[index]).collect();
-        let prior = RooflinePrior::fit(&features, &latency_ms);
-        let expected: Vec<f64> = features.iter().map(|features| prior.predict_ms(features)).collect();
-        let least = LEAST_SCALE * latency_ms.iter().sum::<f64>() / latency_ms.len() as f64;
-        Self {
-            prior,
-            choices: features.iter().map(|features| features.choices.clone()).collect(),
-            scale_ms: expected.iter().map(|ms| ms.max(least)).collect(),
-            residual_ms: latency_ms.iter().zip(&expected).map(|(ms, expected)| ms - expected).collect(),
+impl From<LatencyPredictor> for Learned {
+    fn from(predictor: LatencyPredictor) -> Self {
+        predictor.learned
+    }
+}
+
+impl TryFrom<Learned> for LatencyPredictor {
+    type Error = String;
+
+    fn try_from(learned: Learned) -> Result<Self, String> {
+        let (n, width) = (learned.rows.len(), learned.encoding.features());
+        if n < LEAST_ROWS || learned.latency_ms.len() != n || learned.inflation.len() != n {
+            let lengths = (n, learned.latency_ms.len(), learned.inflation.len());
+            return Err(format!("rows, latencies and inflations are {lengths:?} in number"));
         }
+        if let Some(row) = learned.rows.iter().find(|row| row.len() != width) {
+            return Err(format!("a row has {} features, the encoding has {width}", row.len()));
+        }
+        let positive = |x: &f64| x.is_finite() && *x > 0.0;
+        let numbers = learned.amplitudes.kernels.iter().chain(&learned.latency_ms).chain(&learned.inflation);
+        let sound = numbers.chain([&learned.amplitudes.noise]).all(positive)
+            && learned.rows.iter().flatten().all(|x| x.is_finite())
+            && learned.encoding.is_sound()
+            && learned.sources.iter().all(|s| s.weights.len() == learned.encoding.width() && positive(&s.mean_ms))
+            && learned.similarity.as_ref().is_none_or(|s| s.slots() == learned.encoding.slots());
+        if !sound {
+            return Err("numbers that no fit gives".into());
+        }
+        let singular = || "its kernel cannot be inverted".to_string();
+        let priors = learned.priors(&learned.rows).ok_or_else(singular)?;
+        let measured = learned.measured(&learned.rows, &learned.latency_ms);
+        let (amplitudes, inflation) = (&learned.amplitudes, &learned.inflation);
+        let model = Model::condition(&learned.encoding, priors, &measured, amplitudes, inflation);
+        Ok(Self { model: model.ok_or_else(singular)?, learned })
     }
 }
 
-/// The ⌈(n+1)·coverage⌉-th smallest score (Vovk et al. 2005; for folds Barber et al. 2021, CV+).
-fn conformal_quantile(mut scores: Vec<f64>, coverage: f64) -> f64 {
-    scores.sort_by(f64::total_cmp);
-    let rank = ((scores.len() + 1) as f64 * coverage).ceil() as usize;
-    scores[rank.clamp(1, scores.len()) - 1]
+impl From<Guess> for Prediction {
+    fn from(guess: Guess) -> Self {
+        let Guess { mean_ms, sigma_ms, low_ms, high_ms } = guess;
+        Self { mean_ms, sigma_ms, low_ms, high_ms }
+    }
 }
 
 impl FitSettings {
     fn check(&self) -> Result<(), LatencyError> {
-        if !(self.coverage > 0.0 && self.coverage < 1.0) || self.folds < 2 {
-            let message =
-                format!("coverage = {} must be inside 0 to 1, folds = {} at least 2", self.coverage, self.folds);
-            return Err(LatencyError::Fit(message));
+        if !(self.coverage > 0.0 && self.coverage < 1.0) {
+            return Err(LatencyError::Fit(format!("coverage = {} must be inside 0 to 1", self.coverage)));
         }
         Ok(())
     }
@@ -201,15 +297,16 @@ pub(crate) fn check(features: &[ArchFeatures], latency_ms: &[f64]) -> Result<(),
             format!("architecture {} has {} slots, the first has {slots}", other.arch_id, other.choices.len());
         return fail(message);
     }
-    let hints = features[0].hints_ms.len();
-    let sound =
-        |f: &ArchFeatures| f.hints_ms.len() == hints && f.hints_ms.iter().all(|x| x.is_finite() && *x >= 0.0);
+    let known = features[0].blocks_ms.is_some();
+    let sound = |f: &ArchFeatures| {
+        f.blocks_ms.is_some() == known && f.blocks_ms.is_none_or(|ms| ms.is_finite() && ms >= 0.0)
+    };
     if let Some(other) = features.iter().find(|f| !sound(f)) {
-        let (id, found) = (&other.arch_id, &other.hints_ms);
-        return fail(format!("architecture {id} has hints {found:?}, the first has {hints} of them"));
-    }
-    if hints > MOST_HINTS {
-        return fail(format!("{hints} other measurements to learn from; at most {MOST_HINTS}"));
+        let (id, found) = (&other.arch_id, other.blocks_ms);
+        return fail(format!(
+            "architecture {id} has blocks of {found:?} ms, the first has {:?}",
+            features[0].blocks_ms
+        ));
     }
     match features.iter().zip(latency_ms).find(|(_, ms)| !(ms.is_finite() && **ms > 0.0)) {
         Some((features, ms)) => fail(format!("a latency of {ms} ms, of architecture {}", features.arch_id)),

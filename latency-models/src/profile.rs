@@ -38,11 +38,11 @@ pub struct Quality {
     pub noise_floor: Option<f64>,
     /// Change of the anchors from the fastest to the slowest, in per cent, as they were measured.
     pub raw_drift_percent: f64,
-    /// The same, told by the reference that ran by turns with them.
+    /// The same, relative to the reference that ran alternating with them.
     pub drift_percent: f64,
-    /// What neighbouring anchors do not tell of an anchor: a drift that no correction reaches.
+    /// Error of an anchor as neighbouring anchors predict it: a drift that no correction reaches.
     pub scatter: f64,
-    /// Fraction of wall time that went to others, in the slow runs of one-threaded measurements; 0 where it cannot be told.
+    /// Fraction of wall time that went to others, in the slow runs of one-threaded measurements; 0 where it is unknown.
     pub taken_by_others: f64,
 }
 
@@ -216,11 +216,11 @@ impl Profile {
         }
         let mut found: Vec<_> = by_arch.into_values().collect();
         found.sort_by_key(|(_, order, _)| *order);
-        let told = |(sample, _, mut times): (Sample, u32, Vec<f64>)| Sample {
+        let median = |(sample, _, mut times): (Sample, u32, Vec<f64>)| Sample {
             latency_ms: Spread::of(&mut times).median_ms,
             ..sample
         };
-        Ok(found.into_iter().map(told).collect())
+        Ok(found.into_iter().map(median).collect())
     }
 
     /// Milliseconds of each block that was measured on its own, by its genotype.
@@ -258,7 +258,7 @@ impl Profile {
         noise_floor(&self.repeats())
     }
 
-    /// How the device changed meanwhile, beyond what the reference tells.
+    /// How the device changed meanwhile, beyond what the reference shows.
     pub fn drift(&self) -> Drift {
         let usual = self.usual_reference_ms();
         Drift::new(&self.measurements, |m| m.timing()?.reported_ms(self.quantity, usual))
@@ -330,7 +330,7 @@ impl Profile {
     }
 }
 
-/// How a profile's times are told: at the device's usual speed.
+/// A profile's times at the device's usual speed.
 struct Times {
     quantity: Quantity,
     usual_reference_ms: Option<f64>,
@@ -344,7 +344,7 @@ impl Times {
         Self {
             quantity: profile.quantity,
             usual_reference_ms: profile.usual_reference_ms(),
-            drift: drift.is_told_by_neighbours().then_some(drift),
+            drift: drift.is_predicted_by_neighbours().then_some(drift),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// A device on which this program cannot run: models go there, and a table of times comes back.
 ///
-/// A folder holds both: `device.toml` tells what the times depend on, `plan.csv` has a line for each measurement, in the
+/// A folder holds both: `device.toml` says what the times depend on, `plan.csv` has a line for each measurement, in the
 /// order in which they are to be made.
 #[derive(Clone, Debug)]
 pub struct RemoteProfile {
@@ -213,8 +213,8 @@ impl TableRow {
     fn outcome(&self) -> Result<Option<Outcome>, String> {
         match self.latency_ms.to_ascii_lowercase().as_str() {
             "" => return Ok(None),
-            "oom" => return Ok(Some(Outcome::OutOfMemory { reason: "told by the table".into() })),
-            "failed" => return Ok(Some(Outcome::Crashed { reason: "told by the table".into() })),
+            "oom" => return Ok(Some(Outcome::OutOfMemory { reason: "reported by the table".into() })),
+            "failed" => return Ok(Some(Outcome::Crashed { reason: "reported by the table".into() })),
             _ => {}
         }
         let median_ms = number("latency_ms", &self.latency_ms)?;

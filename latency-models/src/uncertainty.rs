@@ -1,5 +1,3 @@
-use crate::kernel::{Kernel, Shape, distance};
-
 /// How little is known of each candidate once others are measured: the posterior variance of a Gaussian process, which
 /// does not depend on what is measured. Greedy choice of the largest is a pivoted Cholesky factorisation (Harbrecht et
 /// al. 2012).
@@ -14,12 +12,28 @@ pub(crate) struct Uncertainty<'a> {
     by_distance: Vec<f64>,
 }
 
-/// A usual device: mostly a table, some interactions, in units of the noise.
-const USUAL: Kernel = Kernel { table: 12.0, pairs: 5.0, shape: Shape::Pairs, alike: 0.0 };
+/// Deviations of a usual device: mostly a table of (slot, choice), some interactions of pairs, in units of the noise.
+const TABLE: f64 = 12.0;
+const PAIRS: f64 = 5.0;
+
+/// Kernel of that device for each number of different slots.
+fn by_distance(slots: usize) -> Vec<f64> {
+    let of = |different: usize| {
+        let fraction = different as f64 / slots.max(1) as f64;
+        let table = TABLE.powi(2) / slots.max(1) as f64 * (slots - different) as f64;
+        table + PAIRS.powi(2) * (1.0 - fraction).powi(2)
+    };
+    (0..=slots).map(of).collect()
+}
+
+/// Number of slots with different choices.
+pub(crate) fn distance(a: &[u16], b: &[u16]) -> usize {
+    a.iter().zip(b).filter(|(a, b)| a != b).count()
+}
 
 impl<'a> Uncertainty<'a> {
     pub(crate) fn new(candidates: &'a [Vec<u16>], pool: &[usize]) -> Self {
-        let by_distance = USUAL.by_distance(candidates.first().map_or(0, Vec::len));
+        let by_distance = by_distance(candidates.first().map_or(0, Vec::len));
         Self {
             candidates,
             pool: pool.to_vec(),

@@ -2,8 +2,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tnas_graph::{Dtype, Graph, GraphBuilder, Init, ValueId};
 use tnas_latency::{
-    Accuracy, ArchFeatures, CandidatePredictor, FitSettings, Hints, LatencyPredictor, SpaceBlocks, ToldPredictor,
-    most_telling,
+    Accuracy, ArchFeatures, CandidatePredictor, FitSettings, LatencyPredictor, Related, SourceDevice, SpaceBlocks,
+    TransferPredictor, most_telling,
 };
 
 /// Six slots at two widths; a choice is a number of hidden channels, 0 none.
@@ -78,20 +78,21 @@ fn a_genome_is_predicted_as_its_features_are() {
         device_ms(genome) * if genome[0] == genome[1] { 1.1 } else { 1.0 } + 0.01 * (i % 3) as f64
     };
     let y: Vec<f64> = train.iter().enumerate().map(noisy).collect();
-    let source = LatencyPredictor::fit_in(Some(&space), &x, &times(&train), &FitSettings::default()).unwrap();
+    let source = SourceDevice { device: "other".into(), features: x.clone(), latency_ms: times(&train) };
     let blocks_ms: Vec<Vec<f64>> =
         (0..WIDTHS.len()).map(|_| HIDDEN.iter().map(|&hidden| 0.02 * hidden as f64).collect()).collect();
-    for (blocks_ms, sources) in [
-        (Vec::new(), Vec::new()),
-        (blocks_ms.clone(), Vec::new()),
-        (blocks_ms, vec![("other".to_string(), source)]),
-    ] {
-        let hints = Hints::similar(blocks_ms, sources, &x, &y);
-        let model = ToldPredictor::fit(hints, Some(&space), &x, &y, &FitSettings::default()).unwrap();
+    for (blocks_ms, sources) in
+        [(Vec::new(), Vec::new()), (blocks_ms.clone(), Vec::new()), (blocks_ms, vec![source])]
+    {
+        let related = Related { blocks: Some(&space), blocks_ms: &blocks_ms, sources: &sources };
+        let model = TransferPredictor::fit(related, &x, &y, &FitSettings::default()).unwrap();
+        assert_eq!(model.sources.len(), sources.len());
         let fast = CandidatePredictor::new(&model, &space);
         for (genome, f) in draw(100, 5, 4).iter().zip(features(&space, &draw(100, 5, 4))) {
+            let prediction = model.predict(&f);
             assert!((fast.mean_ms(genome) - model.mean_ms(&f)).abs() < 1e-9);
-            assert!((model.predict(&f).mean_ms - model.mean_ms(&f)).abs() < 1e-9);
+            assert!((prediction.mean_ms - model.mean_ms(&f)).abs() < 1e-9);
+            assert!((fast.sigma_ms(genome) / prediction.sigma_ms - 1.0).abs() < 1e-6);
         }
     }
 }
@@ -100,22 +101,28 @@ fn a_genome_is_predicted_as_its_features_are() {
 fn a_source_that_agrees_is_learned_from_and_one_that_does_not_is_left_out() {
     let space = space();
     let (train, many, test) = (draw(8, 5, 5), draw(120, 5, 6), draw(200, 5, 7));
-    let fit = |genomes: &[Vec<u16>], y: &[f64]| {
-        LatencyPredictor::fit(&features(&space, genomes), y, &FitSettings::default()).unwrap()
+    let source = |device: &str, of: fn(f64) -> f64| SourceDevice {
+        device: device.into(),
+        features: features(&space, &many),
+        latency_ms: times(&many).into_iter().map(of).collect(),
     };
-    let like: Vec<f64> = many.iter().map(|genome| 1.0 + 2.0 * device_ms(genome)).collect();
-    let unlike: Vec<f64> = many.iter().map(|genome| 30.0 - device_ms(genome)).collect();
-    let candidates = vec![("unlike".to_string(), fit(&many, &unlike)), ("like".to_string(), fit(&many, &like))];
+    let (like, unlike) = (source("like", |ms| 1.0 + 2.0 * ms), source("unlike", |ms| 30.0 - ms));
     let (x, y, test_x) = (features(&space, &train), times(&train), features(&space, &test));
-    let hints = Hints::similar(Vec::new(), candidates, &x, &y);
-    assert_eq!(hints.sources.iter().map(|source| source.device.as_str()).collect::<Vec<_>>(), ["like"]);
-    let mape = |hints: Hints| {
-        let model = ToldPredictor::fit(hints, None, &x, &y, &FitSettings::default()).unwrap();
+    let fit = |sources: &[SourceDevice]| {
+        let related = Related { sources, ..Related::default() };
+        TransferPredictor::fit(related, &x, &y, &FitSettings::default()).unwrap()
+    };
+    let mape = |model: &TransferPredictor| {
         let predicted: Vec<f64> = test_x.iter().map(|f| model.mean_ms(f)).collect();
         Accuracy::new(&times(&test), &predicted).mape
     };
-    let (told, alone) = (mape(hints), mape(Hints::default()));
-    assert!(told < 0.5 * alone, "{told} against {alone}");
+    let (alone, transferred) = (fit(&[]), fit(&[unlike.clone(), like]));
+    assert_eq!(transferred.sources[0].device, "like");
+    assert!(transferred.sources[1].agreement < 0.0);
+    assert!(mape(&transferred) < 0.5 * mape(&alone), "{} against {}", mape(&transferred), mape(&alone));
+    // Where no device agrees, nothing is learned from any.
+    let refused = fit(&[unlike]);
+    assert!(refused.sources.is_empty() && (mape(&refused) - mape(&alone)).abs() < 0.02);
 }
 
 #[test]

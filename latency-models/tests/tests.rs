@@ -1,8 +1,6 @@
 //! Promises of the crate, one module each.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-/// Tables of published measurements: learning, transfer, refusals, golden figures.
-mod bench;
 /// A process that measures: answers, and every way to die.
 #[cfg(unix)]
 mod child;
@@ -14,6 +12,8 @@ mod plan;
 mod predictor;
 /// Recorded measurements: resume, hostile files, noise and drift.
 mod profile;
+/// Tables of published measurements: learning, transfer, refusals, golden figures.
+mod tables;
 
 /// A device measured elsewhere: what is filled into a table is a profile, or an error that names the cell.
 mod remote_profile;

@@ -1,11 +1,11 @@
-//! `tnas latency bench`: learners of latency against published measurements.
+//! `tnas latency bench`: the latency predictor on published measurements.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use tnas_latency::bench::{Asked, Both, Figures, Operators, Protocol, PublishedFigure, Report, Table, learn, run};
+use tnas_latency::tables::{Asked, Both, Figures, Operators, Protocol, PublishedFigure, Report, Table, learn, run};
 
 /// A table of latencies and who learns from whom.
 #[derive(Args, Clone)]
@@ -140,7 +140,7 @@ fn heading(wide: usize) {
 }
 
 fn held(figures: &Figures) -> String {
-    figures.coverage_90.map_or_else(|| "–".to_string(), |share| format!("{:.1} %", 100.0 * share))
+    figures.coverage_90.map_or_else(|| "–".to_string(), |fraction| format!("{:.1} %", 100.0 * fraction))
 }
 
 fn to_json(table: &Table, protocol: &Protocol, report: &Report) -> anyhow::Result<Value> {
@@ -182,9 +182,8 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
         if let Some(known) = &device.drift_known {
             line("  drift known", known, wide);
         }
-        if device.similar_source.is_some_and(|share| share < 1.0) {
-            let share = 100.0 * device.similar_source.unwrap_or(0.0);
-            println!("  no similar source in {:.0} % of the seeds: learned alone there", 100.0 - share);
+        if let Some(fraction) = device.similar_source.filter(|&fraction| fraction < 1.0) {
+            println!("  no similar source in {:.0} % of the seeds: learned alone there", 100.0 * (1.0 - fraction));
         }
     }
     line("mean", &report.mean, wide);
@@ -222,8 +221,8 @@ fn line(name: &str, both: &Both, wide: usize) {
     );
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
 }
 
 /// What others report, of the devices that were predicted.

@@ -16,7 +16,7 @@ use args::{
 use clap::Parser;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tnas_latency::bench::BenchError;
+use tnas_latency::tables::TableError;
 use tnas_pipeline::{check, import};
 use tnas_stages::{
     self as stages, Interrupted, failure::chain, measuring, progress, run::Run, settings::Study,
@@ -51,7 +51,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let settings = |e: &(dyn std::error::Error + 'static)| {
         e.is::<SettingsError>()
             || e.is::<tnas_network::DeviceError>()
-            || matches!(e.downcast_ref(), Some(BenchError::Protocol(_) | BenchError::Card { .. }))
+            || matches!(e.downcast_ref(), Some(TableError::Protocol(_) | TableError::Card { .. }))
     };
     if error.chain().any(settings) {
         return 2;
@@ -69,7 +69,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 e.downcast_ref(),
                 Some(TrainError::NoLabel { .. } | TrainError::UnknownLabelValue { .. } | TrainError::Data(_))
             )
-            || matches!(e.downcast_ref(), Some(BenchError::Table { .. } | BenchError::Learn { .. }))
+            || matches!(e.downcast_ref(), Some(TableError::Table { .. } | TableError::Learn { .. }))
     };
     if error.chain().any(data) { 3 } else { 1 }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_latency::{CandidatePredictor, DeviceModel};
 use tnas_models::{Backbone, DenoiserShape};
-use tnas_space::{Choice, Genome, Genotype, SearchSpace, SlotChoices};
+use tnas_space::{Choice, Genome, Genotype, SearchSpace};
 
 use tnas_pipeline::space_file::{read_backbone, read_space};
 
@@ -65,10 +65,9 @@ impl Latency {
     ) -> anyhow::Result<Self> {
         const PASSES: usize = 8;
         let model = DeviceModel::read(path)?;
-        let (table, slots) = (model.latency.predictor.table(), space.slots());
-        let other = |(row, slot): (&Vec<f64>, &SlotChoices)| row.len() > slot.choices.len();
+        let choices: Vec<usize> = space.slots().iter().map(|slot| slot.choices.len()).collect();
         anyhow::ensure!(
-            table.len() <= slots.len() && !table.iter().zip(slots).any(other),
+            model.latency.predictor.choices() == choices,
             "failed to use {}: it was learned on another search space",
             path.display()
         );

@@ -5,7 +5,7 @@ mod standing;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use tnas_graph::Cost;
+use tnas_latency::CandidateCost;
 use tnas_network::stream;
 use tnas_record::{Comparison, ContenderRow, ObjectiveSet, Verdicts};
 use tnas_space::{Choice, Genome, Genotype, SearchSpace, SpaceError};
@@ -106,7 +106,7 @@ struct Arm {
     name: String,
     genotype: Genotype,
     /// Work of the whole network.
-    cost: Cost,
+    cost: CandidateCost,
     random: bool,
 }
 
@@ -115,7 +115,7 @@ fn arms(bench: &Workbench, subjects: &Subjects, winner: &Genotype) -> anyhow::Re
     let sizes = Sizes::new(subjects)?;
     let size = sizes.of(&space.genome(winner)?);
     let arm = |name: &str, genotype: Genotype| -> anyhow::Result<Arm> {
-        let cost = tnas_graph::cost(&subjects.graph(&genotype)?);
+        let cost = tnas_graph::cost(&subjects.graph(&genotype)?).into();
         Ok(Arm { name: name.into(), genotype, cost, random: false })
     };
     let mut arms = vec![arm("winner", winner.clone())?, arm("none", Genotype::none())?];

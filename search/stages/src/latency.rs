@@ -6,8 +6,8 @@ use anyhow::Context;
 use rand::seq::SliceRandom;
 use tnas_graph::Graph;
 use tnas_latency::{
-    Accuracy, ArchFeatures, DeviceModel, FitSettings, Hints, LatencyPredictor, MacsFit, MemoryPredictor, OneHotFit,
-    Prediction, Profile, SpaceBlocks, ToldPredictor, most_telling,
+    Accuracy, ArchFeatures, CandidateModel, DeviceModel, FitSettings, MacsFit, MemoryPredictor, OneHotFit,
+    Prediction, Profile, Related, SourceDevice, SpaceBlocks, TransferPredictor, most_telling,
 };
 use tnas_network::stream;
 use tnas_record::{LatencyPoint, LatencySummary};
@@ -57,7 +57,7 @@ impl Stage for Latency {
         // What is used afterwards learns from every measurement that may be used.
         let all = if settings.measurements.is_some() { train.clone() } else { (0..data.samples()).collect() };
         let fitted = data.fit(&sources, &all)?;
-        if !sources.is_empty() && fitted.hints.sources.is_empty() {
+        if !sources.is_empty() && fitted.sources.is_empty() {
             eprintln!("{:>16} no similar source: no other device agrees with what was measured", "latency");
         }
         let model = DeviceModel {
@@ -80,7 +80,7 @@ impl Stage for Latency {
             coverage_90: tried.accuracy.and_then(|accuracy| accuracy.coverage),
             noise_floor: profile.noise_floor(),
             memory: model.memory.as_ref().map(recorded::memory),
-            sources: model.latency.hints.sources.iter().map(recorded::similar_device).collect(),
+            sources: model.latency.sources.iter().map(recorded::similar_device).collect(),
             held_out_points: tried.points,
         })
     }
@@ -102,8 +102,8 @@ pub struct Data {
     blocks_ms: Vec<Vec<f64>>,
 }
 
-/// Devices with what was learned of them.
-pub type Sources = Vec<(String, LatencyPredictor)>;
+/// Other devices on which architectures of the space were measured.
+pub type Sources = Vec<SourceDevice>;
 
 impl Data {
     /// A profile's architectures, at the device's usual speed.
@@ -162,30 +162,26 @@ impl Data {
         most_telling(&choices, work, count).into_iter().map(|position| of[position]).collect()
     }
 
-    /// What is learned of other devices, from their profiles.
+    /// Other devices' measurements, from their profiles.
     pub fn sources(&self, paths: &[PathBuf]) -> anyhow::Result<Sources> {
         paths.iter().map(|path| self.source(path)).collect()
     }
 
-    fn source(&self, path: &Path) -> anyhow::Result<(String, LatencyPredictor)> {
+    fn source(&self, path: &Path) -> anyhow::Result<SourceDevice> {
         let profile = Profile::read(path)?;
         let (mut features, mut latency_ms) = (Vec::new(), Vec::new());
         for sample in profile.samples()? {
             features.push(self.features_of(&sample.genotype)?);
             latency_ms.push(sample.latency_ms);
         }
-        let settings = FitSettings::default();
-        let predictor = LatencyPredictor::fit_in(Some(&self.blocks), &features, &latency_ms, &settings)
-            .with_context(|| format!("failed to learn from {}", path.display()))?;
-        Ok((profile.fingerprint.describe(), predictor))
+        Ok(SourceDevice { device: profile.fingerprint.describe(), features, latency_ms })
     }
 
     /// Learns from some of the architectures.
-    pub fn fit(&self, sources: &Sources, rows: &[usize]) -> anyhow::Result<ToldPredictor> {
+    pub fn fit(&self, sources: &Sources, rows: &[usize]) -> anyhow::Result<TransferPredictor> {
         let (features, latency_ms) = self.pick(rows);
-        let hints = Hints::similar(self.blocks_ms.clone(), sources.clone(), &features, &latency_ms);
-        let settings = FitSettings::default();
-        Ok(ToldPredictor::fit(hints, Some(&self.blocks), &features, &latency_ms, &settings)?)
+        let related = Related { blocks: Some(&self.blocks), blocks_ms: &self.blocks_ms, sources };
+        Ok(TransferPredictor::fit(related, &features, &latency_ms, &FitSettings::default())?)
     }
 
     fn pick(&self, rows: &[usize]) -> (Vec<ArchFeatures>, Vec<f64>) {
@@ -290,20 +286,14 @@ impl Predictor {
         &self.device
     }
 
-    /// Expected milliseconds of a candidate.
+    /// Expected milliseconds of a graph.
     pub fn latency_ms(&self, genome: &[u16], graph: &Graph) -> f64 {
         self.model.latency.mean_ms(&ArchFeatures::new("", genome, graph))
     }
 
-    /// Standard deviation of that.
-    pub fn sigma_ms(&self, genome: &[u16], graph: &Graph) -> f64 {
-        self.model.latency.predict(&ArchFeatures::new("", genome, graph)).sigma_ms
-    }
-
-    /// The process's expected peak memory, where peaks were measured.
-    pub fn process_memory_bytes(&self, genome: &[u16], graph: &Graph) -> Option<u64> {
-        let memory = self.model.memory.as_ref()?;
-        Some(memory.predicted_peak_bytes(&ArchFeatures::new("", genome, graph)))
+    /// What it predicts of a space's genomes, without their graphs.
+    pub fn candidates(&self, blocks: SpaceBlocks) -> CandidateModel {
+        CandidateModel::new(&self.model, blocks)
     }
 
     /// What was seen not to fit the device.

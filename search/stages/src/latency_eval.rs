@@ -87,7 +87,7 @@ impl Stage for LatencyEval<'_> {
             macs_fit: tried.macs_fit.as_ref().map(recorded::accuracy),
             one_hot_fit: tried.one_hot_fit.as_ref().map(recorded::accuracy),
             sources_offered: sources.len(),
-            sources: fitted.hints.sources.iter().map(recorded::similar_device).collect(),
+            sources: fitted.sources.iter().map(recorded::similar_device).collect(),
             learning_curve: curve(&data, &sources, &train, &test)?,
             splits: splits(bench, &data, &sources, (train.len(), test.len()), splits_wanted)?,
             points: tried.points,

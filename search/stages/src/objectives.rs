@@ -1,7 +1,7 @@
 //! How the known objectives are computed.
 
 use anyhow::Context;
-use tnas_graph::{Cost, Graph};
+use tnas_latency::{CandidateCost, CandidateModel};
 
 use super::{latency::Predictor, pipeline_times::PipelineTimes};
 
@@ -21,15 +21,15 @@ const COMPUTATIONS: &[Computation] = &[
 ];
 
 fn latency_ms(candidate: &Candidate) -> Option<f64> {
-    Some(candidate.target.latency_ms(candidate.genome, &candidate.graph))
+    Some(candidate.model.mean_ms(candidate.genome))
 }
 
 fn latency_sigma_ms(candidate: &Candidate) -> f64 {
-    candidate.target.sigma_ms(candidate.genome, &candidate.graph)
+    candidate.model.sigma_ms(candidate.genome)
 }
 
 fn process_memory_bytes(candidate: &Candidate) -> Option<f64> {
-    candidate.target.process_memory_bytes(candidate.genome, &candidate.graph).map(|bytes| bytes as f64)
+    candidate.model.process_memory_bytes(candidate.genome).map(|bytes| bytes as f64)
 }
 
 fn clip_ms(candidate: &Candidate) -> Option<f64> {
@@ -45,10 +45,10 @@ fn clip_sigma_ms(candidate: &Candidate) -> f64 {
 pub struct Candidate<'a> {
     /// Index of each slot's choice.
     pub genome: &'a [u16],
-    /// The denoiser, for one call on one clip.
-    pub graph: Graph,
-    /// Its work.
-    pub cost: Cost,
+    /// Counted cost of the denoiser, for one call on one clip.
+    pub cost: CandidateCost,
+    /// What is predicted of genomes without their graphs.
+    pub model: &'a CandidateModel,
     /// Predictors of the target device.
     pub target: &'a Predictor,
     /// Times of the rest of the pipeline, where an objective or a limit is of the whole clip.
@@ -83,7 +83,7 @@ pub enum Value {
     /// Mean held-out loss through the supernet; only of candidates that keep the limits.
     HeldOutLoss,
     /// Counted on the graph.
-    Counted(fn(&Cost) -> u64),
+    Counted(fn(&CandidateCost) -> u64),
     /// By a model fitted on the profile of the target.
     Predicted {
         /// The expected value; none where the profile lacks what it takes.

@@ -2,7 +2,7 @@
 
 use tnas_evaluation::{Interval, Memorisation, Spread};
 use tnas_evolution::StopReason;
-use tnas_latency::{Accuracy, MemoryPredictor, Quantity, Source};
+use tnas_latency::{Accuracy, MemoryPredictor, Quantity, SourceAgreement};
 use tnas_models::EvaluatorNetwork;
 use tnas_schedulers::Sampler;
 use tnas_training::{Band, LoadTimes};
@@ -28,7 +28,7 @@ pub fn memory(model: &MemoryPredictor) -> tnas_record::MemoryModel {
 }
 
 /// A device that was learned from.
-pub fn similar_device(source: &Source) -> tnas_record::SimilarDevice {
+pub fn similar_device(source: &SourceAgreement) -> tnas_record::SimilarDevice {
     tnas_record::SimilarDevice { device: source.device.clone(), agreement: source.agreement }
 }
 

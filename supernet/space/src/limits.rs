@@ -52,8 +52,9 @@ impl Limits {
     }
 }
 
-/// Descends slot by slot from the space's baseline towards the least violation, and for each quantity alone.
-/// Exact where every quantity is a sum over slots; bounded to a few passes always.
+/// Descends slot by slot towards the least violation, from the space's baseline and from the least of each limited quantity.
+/// The least of one quantity is exact where it is a sum or a maximum over slots. Bounded to a few passes always, so that a
+/// space of any size takes as many calls of `values` as it has choices, times a small number.
 ///
 /// `values` gives a genome's limited quantities in the limits' order.
 pub fn verdict<E>(
@@ -61,19 +62,26 @@ pub fn verdict<E>(
     limits: &Limits,
     mut values: impl FnMut(&[u16]) -> Result<Vec<f64>, E>,
 ) -> Result<Verdict, E> {
-    let start = space.baseline();
-    let nearest = descend(space, start.clone(), |genome| Ok(limits.violation(&values(genome)?)))?;
-    let found = values(&nearest)?;
-    if limits.violation(&found) == 0.0 {
-        return Ok(Verdict::Feasible(nearest));
-    }
-    let mut least = BTreeMap::new();
-    for (place, (limit, value)) in limits.iter().zip(found).enumerate() {
-        if value > limit.most {
-            let best = descend(space, start.clone(), |genome| Ok(values(genome)?[place]))?;
-            least.insert(limit.name.clone(), (values(&best)?[place], limit.most));
+    let first = space.baseline();
+    let mut nearest = descend(space, first.clone(), |genome| Ok(limits.violation(&values(genome)?)))?;
+    let mut violation = limits.violation(&values(&nearest)?);
+    let mut least = Vec::new();
+    let quantities = if violation > 0.0 { limits.iter().count() } else { 0 };
+    for place in 0..quantities {
+        let of_quantity = descend(space, first.clone(), |genome| Ok(values(genome)?[place]))?;
+        least.push(values(&of_quantity)?[place]);
+        let found = descend(space, of_quantity, |genome| Ok(limits.violation(&values(genome)?)))?;
+        let smaller = limits.violation(&values(&found)?);
+        if smaller < violation {
+            (nearest, violation) = (found, smaller);
         }
     }
+    if violation == 0.0 {
+        return Ok(Verdict::Feasible(nearest));
+    }
+    let found = limits.iter().zip(values(&nearest)?).zip(least);
+    let overstepped = found.filter(|((limit, value), _)| *value > limit.most);
+    let least = overstepped.map(|((limit, _), least)| (limit.name.clone(), (least, limit.most))).collect();
     Ok(Verdict::Infeasible { nearest, least })
 }
 

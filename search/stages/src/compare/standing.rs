@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tnas_evolution::Objectives;
-use tnas_graph::Cost;
+use tnas_latency::CandidateCost;
 use tnas_record::{MeasuredRange, Objective, ObjectiveSet};
 use tnas_training::{HeldOutLoss, Paired};
 
@@ -19,7 +19,7 @@ pub(super) type Ranges = BTreeMap<String, MeasuredRange>;
 #[derive(Clone, Copy)]
 pub(super) struct Compared<'a> {
     /// Work of its whole network.
-    pub cost: &'a Cost,
+    pub cost: &'a CandidateCost,
     /// Held-out loss of its trained model.
     pub loss: &'a HeldOutLoss,
     /// Its measured objectives.
@@ -58,7 +58,7 @@ pub(super) fn standing(objectives: &ObjectiveSet, winner: &Compared, other: &Com
                 // One clip has no error: no difference is known to be beyond it.
                 paired.standard_error.map_or(0, |error| sign(paired.difference, SIGMAS * error))
             }
-            Value::Counted(count) => sign(count(&winner.cost) as f64 - count(&other.cost) as f64, 0.0),
+            Value::Counted(count) => sign(count(winner.cost) as f64 - count(other.cost) as f64, 0.0),
             Value::Predicted { .. } => {
                 let of = |one: &Compared| one.measured.get(&*objective.name).copied();
                 of(winner).zip(of(other)).map_or(0, |(winner, other)| against(&winner, &other))

@@ -87,7 +87,15 @@ pub fn space_blocks(backbone: &Backbone, space: &SearchSpace, shape: DenoiserSha
         slot.choices.iter().map(|choice| Ok(backbone.block(&slot.info, choice, shape)?)).collect()
     };
     let blocks = space.slots().iter().map(of_slot).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(SpaceBlocks::new(&backbone.denoiser(&Genotype::none(), shape)?, &blocks))
+    let peaks = space.slots().iter().map(|slot| {
+        let alone = |choice: &tnas_space::Choice| -> anyhow::Result<u64> {
+            let genotype = Genotype::new([(slot.info.slot.clone(), choice.clone())]);
+            Ok(tnas_graph::peak_activation_bytes(&backbone.denoiser(&genotype, shape)?))
+        };
+        slot.choices.iter().map(alone).collect()
+    });
+    let peaks = peaks.collect::<anyhow::Result<Vec<Vec<u64>>>>()?;
+    Ok(SpaceBlocks::new(&backbone.denoiser(&Genotype::none(), shape)?, &blocks).with_peaks(peaks))
 }
 
 impl Measurer {

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde_json::{Map, Value as Json};
 use tnas_evolution::Evaluation;
+use tnas_latency::CandidateModel;
 use tnas_network::Parameters;
 use tnas_record::{OBJECTIVES, Objective, ObjectiveSet, ObjectiveValues, Source};
 use tnas_space::{Genome, Genotype, Limits, SearchSpace, Verdict, verdict};
@@ -12,6 +13,7 @@ use tnas_training::{HeldOut, HeldOutLoss};
 use crate::workbench::{ImageModel, Workbench};
 use crate::{
     latency::Predictor,
+    measuring::space_blocks,
     objectives::{Candidate, Computation, Value},
     pipeline_times::PipelineTimes,
     supernet::{held_out, read_supernet},
@@ -26,6 +28,7 @@ pub struct Scorer<'a> {
     supernet: Parameters,
     held_out: HeldOut,
     predictor: Predictor,
+    candidates: CandidateModel,
     pub(super) pipeline: Option<PipelineTimes>,
     /// On what is known before a candidate is scored.
     limits: Bounds,
@@ -53,6 +56,8 @@ impl<'a> Scorer<'a> {
         let space = bench.space(&model.pipeline.backbone)?;
         let held_out = held_out(bench, &model, &latents, bench.study.search.clips)?;
         let (supernet, predictor) = (read_supernet(bench)?, Predictor::read(bench)?);
+        let shape = bench.denoiser_shape(1, model.features.tokens);
+        let candidates = predictor.candidates(space_blocks(&model.pipeline.backbone, &space, shape)?);
         let objectives = bench.study.search.objectives.set();
         let bounds = |scored: bool| Bounds::new(bench, &predictor, |source| (source == Source::Scored) == scored);
         let (limits, scored_limits) = (bounds(false)?, bounds(true)?);
@@ -64,6 +69,7 @@ impl<'a> Scorer<'a> {
             supernet,
             held_out,
             predictor,
+            candidates,
             pipeline,
             limits,
             scored_limits,
@@ -103,23 +109,21 @@ impl<'a> Scorer<'a> {
         Ok(scores)
     }
 
-    fn candidate<'b>(&'b self, genome: &'b [u16]) -> anyhow::Result<Candidate<'b>> {
-        let shape = self.bench.denoiser_shape(1, self.model.features.tokens);
-        let graph = self.model.pipeline.backbone.denoiser(&self.space.genotype(genome), shape)?;
-        let cost = tnas_graph::cost(&graph);
-        Ok(Candidate { genome, graph, cost, target: &self.predictor, pipeline: self.pipeline })
+    fn candidate<'b>(&'b self, genome: &'b [u16]) -> Candidate<'b> {
+        let (model, target) = (&self.candidates, &self.predictor);
+        Candidate { genome, cost: model.cost(genome), model, target, pipeline: self.pipeline }
     }
 
     /// What is expected of a genome's objectives, as far as it is known before it is scored.
     pub(super) fn expected(&self, genome: &[u16]) -> anyhow::Result<ObjectiveValues> {
-        estimates(&self.candidate(genome)?, self.objectives.iter())
+        estimates(&self.candidate(genome), self.objectives.iter())
     }
 
     /// The evaluation of a candidate, and its line in the store. Beyond the limits a candidate only has to come nearer to them:
     /// it is not scored.
     pub(super) fn score(&self, genome: &Genome, place: Place) -> anyhow::Result<(Evaluation, CandidateRecord)> {
         let genotype = self.space.genotype(genome);
-        let candidate = self.candidate(genome)?;
+        let candidate = self.candidate(genome);
         let mut objectives = estimates(&candidate, self.objectives.iter())?;
         let mut violation = self.limits.violation(&self.limited(&candidate)?);
         if violation == 0.0 {
@@ -163,14 +167,14 @@ impl<'a> Scorer<'a> {
     /// An error where the profile of the target lacks what an objective or a limit takes.
     fn refuse_unknown_values(&self) -> anyhow::Result<()> {
         let baseline = self.space.baseline();
-        let candidate = self.candidate(&baseline)?;
+        let candidate = self.candidate(&baseline);
         estimates(&candidate, self.objectives.iter())?;
         self.limits.oriented(|name| estimate(Computation::of(name)?, &candidate, name)).map(|_| ())
     }
 
     /// An error where no architecture of the space keeps the limits, with the nearest.
     pub(super) fn refuse_impossible_limits(&self) -> anyhow::Result<()> {
-        let limited = |genome: &[u16]| self.limited(&self.candidate(genome)?);
+        let limited = |genome: &[u16]| self.limited(&self.candidate(genome));
         match verdict(&self.space, &self.limits.limits, limited)? {
             Verdict::Feasible(_) => Ok(()),
             Verdict::Infeasible { nearest, least } => anyhow::bail!(

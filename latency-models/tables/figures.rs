@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::model::Guess;
 use crate::{Accuracy, Prediction};
 
 /// How well a device's test rows are predicted; shares and errors as fractions of 1.
@@ -25,15 +24,8 @@ pub struct Figures {
 
 impl Figures {
     /// Of predictions with intervals.
-    pub(crate) fn of_guesses(measured: &[f64], guesses: &[Guess]) -> Self {
-        let prediction = |guess: &Guess| Prediction {
-            mean_ms: guess.mean_ms,
-            sigma_ms: 0.5 * (guess.high_ms - guess.low_ms),
-            low_ms: guess.low_ms,
-            high_ms: guess.high_ms,
-        };
-        let predictions: Vec<Prediction> = guesses.iter().map(prediction).collect();
-        Self::from(Accuracy::of_predictions(measured, &predictions))
+    pub(crate) fn of_predictions(measured: &[f64], predictions: &[Prediction]) -> Self {
+        Self::from(Accuracy::of_predictions(measured, predictions))
     }
 
     /// Of predictions without.

@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tnas_latency::bench::{Asked, BenchError, Operators, Protocol, Report, Table, TablePredictor, learn, run};
+use tnas_latency::tables::{Asked, Operators, Protocol, Report, Table, TableError, TablePredictor, learn, run};
 
 /// A folder with a table and what describes it.
 struct Made {
@@ -31,7 +31,7 @@ impl Made {
         self.folder.path().join("table.csv")
     }
 
-    fn read(&self) -> Result<Table, BenchError> {
+    fn read(&self) -> Result<Table, TableError> {
         Table::read(&self.path())
     }
 

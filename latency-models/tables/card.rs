@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::BenchError;
+use super::{TableError, network::Network};
 
 /// What the columns of a table mean: a small TOML beside the file, or one that is known for a published set.
 ///
@@ -39,6 +39,8 @@ pub struct Card {
     pub gate: Vec<Gate>,
     /// A cell whose edges are the slots.
     pub cell: Option<Cell>,
+    /// What stands in the slots, so that the work of each choice can be counted.
+    pub network: Option<Network>,
     /// Who learns from whom: `published` is what runs when nothing is asked for.
     pub protocols: BTreeMap<String, ProtocolCard>,
     /// Figures of others.
@@ -109,16 +111,16 @@ const KNOWN: &[(&str, &str)] = &[
 
 impl Card {
     /// The card of a table: `name.toml` beside `name.csv`, else the known set that has its columns.
-    pub fn of(table: &Path, header: &[String]) -> Result<Self, BenchError> {
+    pub fn of(table: &Path, header: &[String]) -> Result<Self, TableError> {
         let beside = table.with_extension("toml");
         if beside.exists() {
-            let fail = |message: String| BenchError::Card { path: beside.clone(), message };
+            let fail = |message: String| TableError::Card { path: beside.clone(), message };
             let text = std::fs::read_to_string(&beside).map_err(|error| fail(error.to_string()))?;
             return Self::parse(&text).map_err(fail);
         }
         for (name, text) in KNOWN {
             let path = PathBuf::from(format!("{name} (built in)"));
-            let card = Self::parse(text).map_err(|message| BenchError::Card { path, message })?;
+            let card = Self::parse(text).map_err(|message| TableError::Card { path, message })?;
             if card.recognise.iter().all(|column| header.contains(column)) {
                 return card.with_op_codes(table);
             }
@@ -128,7 +130,7 @@ impl Card {
              devices = [..]",
             shortened(header)
         );
-        Err(BenchError::Card { path: beside, message })
+        Err(TableError::Card { path: beside, message })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -140,12 +142,12 @@ impl Card {
     }
 
     /// Published tables may number their operations otherwise.
-    fn with_op_codes(mut self, table: &Path) -> Result<Self, BenchError> {
+    fn with_op_codes(mut self, table: &Path) -> Result<Self, TableError> {
         let path = table.with_file_name("meta.json");
         let Some(cell) = &mut self.cell else { return Ok(self) };
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(self) };
         let meta: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| BenchError::Card { path, message: error.to_string() })?;
+            serde_json::from_str(&text).map_err(|error| TableError::Card { path, message: error.to_string() })?;
         cell.none = meta["op_codes"]["none"].as_i64().unwrap_or(cell.none);
         Ok(self)
     }

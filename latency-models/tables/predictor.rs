@@ -3,7 +3,8 @@ use std::path::Path;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::{BenchError, encoding::Encoding};
+use super::{TableError, drift::DriftModel};
+use crate::core::{Encoding, LEAST_LEVEL, LENGTHS, Level, Model, median};
 
 /// What remains of a learned device when no interval of its own is asked for: fast, and a file.
 ///
@@ -11,7 +12,7 @@ use super::{BenchError, encoding::Encoding};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TablePredictor {
-    /// 1.
+    /// 2.
     pub format_version: u32,
     /// Device that it speaks of.
     pub device: String,
@@ -49,7 +50,35 @@ pub(crate) struct NearRows {
 
 impl TablePredictor {
     /// Only this version can be read.
-    pub const FORMAT_VERSION: u32 = 1;
+    pub const FORMAT_VERSION: u32 = 2;
+
+    /// What predicts without intervals of its own.
+    pub(crate) fn of(device: &str, encoding: &Encoding, fitted: &DriftModel) -> Self {
+        let model = &fitted.model;
+        let sum = |constant: f64, weights: &DVector<f64>| {
+            let (centre, weights) = encoding.folded(weights.as_slice());
+            Sum { constant: constant + centre, weights }
+        };
+        let level = match &model.level {
+            Level::Prior => sum(0.0, &model.priors.parts[0].root.column(0).clone_owned()),
+            Level::Fitted { constant, weights } => sum(*constant, weights),
+        };
+        let places =
+            fitted.drift.as_ref().map_or_else(|| vec![0; model.scale.len()], |drift| drift.rows().to_vec());
+        let widths = fitted.predict(&model.learned, &places);
+        let relative: Vec<f64> = widths.iter().map(|guess| guess.high_ms / guess.mean_ms - 1.0).collect();
+        Self {
+            format_version: Self::FORMAT_VERSION,
+            device: device.into(),
+            relative_interval: median(&relative),
+            unit_ms: model.unit_ms,
+            floor_ms: model.floor_ms,
+            encoding: encoding.clone(),
+            relative: sum(model.constant, &model.weights),
+            drift: fitted.drift.as_ref().map(|drift| (drift.now(), level)),
+            near: NearRows::of_model(model),
+        }
+    }
 
     /// Milliseconds of rows of feature values.
     pub fn predict_ms(&self, rows: &[Vec<f64>]) -> Vec<f64> {
@@ -61,7 +90,7 @@ impl TablePredictor {
         let mut relative: Vec<f64> = rows.iter().map(|row| 1.0 + self.relative.of(&self.encoding, row)).collect();
         if let Some((share, level)) = &self.drift {
             for (relative, row) in relative.iter_mut().zip(rows) {
-                *relative += share * (1.0 + level.of(&self.encoding, row)).max(super::model::LEAST_LEVEL);
+                *relative += share * (1.0 + level.of(&self.encoding, row)).max(LEAST_LEVEL);
             }
         }
         if let Some(near) = &self.near {
@@ -72,19 +101,23 @@ impl TablePredictor {
     }
 
     /// Writes it: the same measurements and seed give the same bytes.
-    pub fn save(&self, path: &Path) -> Result<(), BenchError> {
-        let fail = |message: String| BenchError::Write { path: path.to_path_buf(), message };
+    pub fn save(&self, path: &Path) -> Result<(), TableError> {
+        let fail = |message: String| TableError::Write { path: path.to_path_buf(), message };
         let text = serde_json::to_string(self).map_err(|error| fail(error.to_string()))?;
         std::fs::write(path, text + "\n").map_err(|error| fail(error.to_string()))
     }
 
     /// Reads what [`Self::save`] wrote.
-    pub fn read(path: &Path) -> Result<Self, BenchError> {
-        let fail = |message: String| BenchError::Card { path: path.to_path_buf(), message };
+    pub fn read(path: &Path) -> Result<Self, TableError> {
+        let fail = |message: String| TableError::Card { path: path.to_path_buf(), message };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let read: Self = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
         if read.format_version != Self::FORMAT_VERSION {
-            return Err(fail(format!("format_version = {}; 1 is known", read.format_version)));
+            return Err(fail(format!(
+                "format_version = {}; {} is known",
+                read.format_version,
+                Self::FORMAT_VERSION
+            )));
         }
         read.check().map_err(fail)?;
         Ok(read)
@@ -111,6 +144,18 @@ impl Sum {
 }
 
 impl NearRows {
+    fn of_model(model: &Model) -> Option<Self> {
+        let near = &model.near;
+        let rows = model.learned.select_columns(&near.columns);
+        let rows = rows.row_iter().map(|row| row.iter().copied().collect::<Vec<f64>>());
+        (!near.amplitudes.is_empty()).then(|| Self {
+            columns: near.columns.clone(),
+            shrink: near.shrink,
+            curves: near.amplitudes.iter().copied().zip(LENGTHS).collect(),
+            rows: rows.zip(near.weights.iter().copied()).collect(),
+        })
+    }
+
     fn of(&self, encoding: &Encoding, rows: &[Vec<f64>]) -> DVector<f64> {
         let columns = self.columns.len();
         let encoded = encoding.encode_some(rows, &self.columns);

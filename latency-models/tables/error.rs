@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Why a table cannot be read, or a protocol not run on it. Each completes the phrase "failed to …".
 #[derive(Debug, Error)]
-pub enum BenchError {
+pub enum TableError {
     /// A table of latencies cannot be used.
     #[error("use table {path}, line {line}: {message}")]
     Table {

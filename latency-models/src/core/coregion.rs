@@ -1,6 +1,9 @@
 use nalgebra::{DMatrix, DVector};
 
-use super::encoding::{Column, Encoding, Group};
+use super::{
+    encoding::Encoding,
+    layout::{Column, Group},
+};
 
 /// How devices differ in their tables of (slot, choice): a matrix-normal distribution (Dawid 1981), whose covariance is one
 /// of slots times one of choices. So a choice measured in one slot tells of the same choice in others.

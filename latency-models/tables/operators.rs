@@ -9,16 +9,15 @@ use std::{
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 
 use super::{
-    Asked, BenchError, Report, Rows,
+    Asked, Report, Rows, TableError,
     figures::{Both, DeviceFigures, Figures, trimmed},
-    model::Guess,
+    operation::{CLASSES, GraphicsCard, LEAST_ROWS, Operation, read_operations, read_published},
     run::means,
-    source::pick,
     trees::{Growth, Trees},
 };
+use crate::{Prediction, core::pick};
 
 /// Files of operations to learn from and to predict, and what the cards are.
 pub struct Operators {
@@ -29,40 +28,6 @@ pub struct Operators {
     /// Mean absolute relative error that others report, in hundredths, by learner, then `in` or `out`, then class.
     pub published: BTreeMap<String, BTreeMap<String, f64>>,
 }
-
-/// A row.
-#[derive(Clone, Debug, Deserialize)]
-struct Operation {
-    op: String,
-    device: String,
-    latency_ms: f64,
-    #[serde(rename = "B")]
-    b: f64,
-    #[serde(rename = "M")]
-    m: Option<f64>,
-    #[serde(rename = "N")]
-    n: Option<f64>,
-    #[serde(rename = "K_or_H")]
-    k: f64,
-}
-
-/// What a maker says of a card.
-#[derive(Clone, Debug, Deserialize)]
-struct GraphicsCard {
-    #[serde(rename = "Mem_Bw")]
-    gigabytes_per_second: f64,
-    #[serde(rename = "Num_Sm")]
-    processors: f64,
-    #[serde(rename = "Core_Per_SM")]
-    cores: f64,
-    #[serde(rename = "Freq")]
-    megahertz: f64,
-    #[serde(rename = "L2Cache")]
-    cache_megabytes: f64,
-}
-
-/// Kinds of operation that are learned together, as NeuSight reports them.
-const CLASSES: [&str; 5] = ["BMM", "FC", "EW", "Softmax", "LN"];
 
 /// What is learned of a class.
 struct Learned {
@@ -78,10 +43,8 @@ type Classes = BTreeMap<&'static str, Learned>;
 const GROWTH: Growth = Growth { trees: 250, depth: 6, rate: 0.12 };
 /// Fraction of the rows, the largest one in so many, whose errors give the intervals.
 const CALIBRATION: usize = 10;
-/// Rows of a class from which cards that are left out are told: errors need no more.
+/// Rows of a class that errors of left-out cards are estimated from; they need no more.
 const MOST_WITHOUT_CARD: usize = 6000;
-/// Learning rows of a class, at least.
-const LEAST_ROWS: usize = 2 * CALIBRATION;
 /// Measurements of a card from which what they say of it counts as much as nothing.
 const OFFSET_SHRINKAGE: f64 = 4.0;
 
@@ -92,9 +55,9 @@ impl Operators {
     }
 
     /// Reads them.
-    pub fn read(folder: &Path) -> Result<Self, BenchError> {
+    pub fn read(folder: &Path) -> Result<Self, TableError> {
         let path = folder.join("device_configs.json");
-        let fail = |message: String| BenchError::Card { path: path.clone(), message };
+        let fail = |message: String| TableError::Card { path: path.clone(), message };
         let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
         let cards = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
         Ok(Self {
@@ -115,7 +78,7 @@ impl Operators {
     }
 
     /// Learns and predicts. With nothing asked for, every card of the test file from all of the training file.
-    pub fn run(&self, asked: &Asked) -> Result<Report, BenchError> {
+    pub fn run(&self, asked: &Asked) -> Result<Report, TableError> {
         let own = asked.targets.is_some() || asked.measurements.is_some();
         let sources = match &asked.sources {
             Some(names) => names.clone(),
@@ -134,7 +97,7 @@ impl Operators {
         if asked.seeds == 0 || !(0.0..0.5).contains(&asked.trim) {
             let message =
                 format!("seeds = {}, trim = {}: at least 1, from 0 to below 0.5", asked.seeds, asked.trim);
-            return Err(BenchError::Protocol(message));
+            return Err(TableError::Protocol(message));
         }
         let train = rows_of(&asked.train_rows, &self.train)?;
         let test = rows_of(&asked.test_rows, &self.test)?;
@@ -148,7 +111,7 @@ impl Operators {
             let own = if sources.contains(target) { Vec::new() } else { own };
             let test: Vec<&Operation> = test.iter().copied().filter(|op| op.device == *target).collect();
             if test.is_empty() {
-                return Err(BenchError::Protocol(format!("no test row of {target}")));
+                return Err(TableError::Protocol(format!("no test row of {target}")));
             }
             let mut trials = Vec::new();
             let count = asked.measurements.unwrap_or(if learned.is_none() { own.len() } else { 0 }).min(own.len());
@@ -175,11 +138,11 @@ impl Operators {
         Ok(means(devices, predicted as f64 / f64::max(seconds, 1e-9), fit_seconds))
     }
 
-    fn card(&self, name: &str) -> Result<&GraphicsCard, BenchError> {
+    fn card(&self, name: &str) -> Result<&GraphicsCard, TableError> {
         self.cards.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.cards.keys().map(String::as_str).collect();
             let folder = self.folder.display();
-            BenchError::Protocol(format!(
+            TableError::Protocol(format!(
                 "device {name} is not in {folder}/device_configs.json: {}",
                 names.join(", ")
             ))
@@ -187,7 +150,7 @@ impl Operators {
     }
 
     /// A learner per class, and the size of its errors on rows held out.
-    fn learn(&self, rows: &[&Operation]) -> Result<Classes, BenchError> {
+    fn learn(&self, rows: &[&Operation]) -> Result<Classes, TableError> {
         let mut learned = BTreeMap::new();
         for class in CLASSES {
             let of: Vec<&Operation> = rows.iter().copied().filter(|op| op.class() == class).collect();
@@ -195,7 +158,7 @@ impl Operators {
                 continue;
             }
             let encoded = of.iter().map(|op| self.encode(op)).collect::<Result<Vec<_>, _>>()?;
-            // What is predicted tends to be larger than what is learned from, so the largest tell the size of errors.
+            // What is predicted tends to be larger than what is learned from, so the largest give the size of errors.
             let mut order: Vec<usize> = (0..of.len()).collect();
             order.sort_by(|&a, &b| encoded[a].1.total_cmp(&encoded[b].1));
             let (smaller, largest) = order.split_at(of.len() - of.len() / CALIBRATION);
@@ -219,7 +182,7 @@ impl Operators {
     }
 
     /// What the baseline says.
-    fn lines(&self, model: &Classes, test: &[&Operation]) -> Result<Vec<f64>, BenchError> {
+    fn lines(&self, model: &Classes, test: &[&Operation]) -> Result<Vec<f64>, TableError> {
         let ms = |op: &&Operation| {
             let (constant, slope) = self.class(model, op)?.line;
             Ok(constant + slope * self.encode(op)?.1)
@@ -227,8 +190,8 @@ impl Operators {
         test.iter().map(ms).collect()
     }
 
-    fn class<'a>(&self, model: &'a Classes, op: &Operation) -> Result<&'a Learned, BenchError> {
-        model.get(op.class()).ok_or_else(|| BenchError::Learn {
+    fn class<'a>(&self, model: &'a Classes, op: &Operation) -> Result<&'a Learned, TableError> {
+        model.get(op.class()).ok_or_else(|| TableError::Learn {
             device: op.device.clone(),
             message: format!("too few training rows of {}", op.class()),
         })
@@ -239,9 +202,9 @@ impl Operators {
         model: &Classes,
         measured: &[&Operation],
         test: &[&Operation],
-    ) -> Result<Vec<Guess>, BenchError> {
+    ) -> Result<Vec<Prediction>, TableError> {
         let mut offsets: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-        let relative = |op: &Operation| -> Result<(f64, f64, f64), BenchError> {
+        let relative = |op: &Operation| -> Result<(f64, f64, f64), TableError> {
             let learned = self.class(model, op)?;
             let (columns, roofline_ms) = self.encode(op)?;
             Ok((learned.trees.predict(&columns), roofline_ms, learned.width))
@@ -256,13 +219,14 @@ impl Operators {
             let (log, roofline_ms, width) = relative(op)?;
             let offset = offsets.get(op.class()).map_or(0.0, |(sum, count)| sum / (count + OFFSET_SHRINKAGE));
             let mean_ms = roofline_ms * (log + offset).exp();
-            guesses.push(Guess { mean_ms, low_ms: mean_ms * (-width).exp(), high_ms: mean_ms * width.exp() });
+            let (low_ms, high_ms) = (mean_ms * (-width).exp(), mean_ms * width.exp());
+            guesses.push(Prediction { mean_ms, sigma_ms: 0.5 * (high_ms - low_ms), low_ms, high_ms });
         }
         Ok(guesses)
     }
 
     /// Numbers for the trees, and the roofline's milliseconds.
-    fn encode(&self, op: &Operation) -> Result<(Vec<f64>, f64), BenchError> {
+    fn encode(&self, op: &Operation) -> Result<(Vec<f64>, f64), TableError> {
         let card = self.card(&op.device)?;
         let (flops, bytes, tiles) = op.work();
         // Two operations a cycle and core, as makers count them.
@@ -288,11 +252,11 @@ impl Operators {
         Ok((columns, roofline_ms))
     }
 
-    fn figures(&self, test: &[&Operation], guesses: &[Guess], lines: &[f64], trim: f64) -> Trial {
+    fn figures(&self, test: &[&Operation], guesses: &[Prediction], lines: &[f64], trim: f64) -> Trial {
         let measured: Vec<f64> = test.iter().map(|op| op.latency_ms).collect();
         let of = |rows: &[usize]| {
-            let some: Vec<Guess> = rows.iter().map(|&row| guesses[row]).collect();
-            Figures::of_guesses(&pick(&measured, rows), &some)
+            let some: Vec<Prediction> = rows.iter().map(|&row| guesses[row]).collect();
+            Figures::of_predictions(&pick(&measured, rows), &some)
         };
         let all: Vec<usize> = (0..test.len()).collect();
         let kept = trimmed(&measured, trim);
@@ -368,35 +332,7 @@ fn line(of: &[&Operation], encoded: &[(Vec<f64>, f64)]) -> (f64, f64) {
     ((u1 * vv - v1 * uv) / determinant, (uu * v1 - uv * u1) / determinant)
 }
 
-impl Operation {
-    fn class(&self) -> &'static str {
-        match self.op.as_str() {
-            "bmm" => "BMM",
-            "linear" => "FC",
-            "softmax" => "Softmax",
-            "ln" => "LN",
-            _ => "EW",
-        }
-    }
-
-    /// Floating-point operations, bytes of f32 read and written, tiles of 128 × 128.
-    fn work(&self) -> (f64, f64, f64) {
-        let (b, k) = (self.b, self.k);
-        if let (Some(m), Some(n)) = (self.m, self.n) {
-            let tiles = b * (m / 128.0).ceil() * (n / 128.0).ceil();
-            // A linear layer's weights are read once for all of the batch.
-            let weights = if self.class() == "FC" { n * k } else { b * n * k };
-            return (2.0 * b * m * n * k, 4.0 * (b * m * k + weights + b * m * n), tiles);
-        }
-        let touched = match self.op.as_str() {
-            "add" | "mul" | "div" | "pow" => 3.0,
-            _ => 2.0,
-        };
-        (5.0 * b * k, 4.0 * touched * b * k, (b * k / 16384.0).ceil())
-    }
-}
-
-fn rows_of<'a>(asked: &Option<String>, all: &'a [Operation]) -> Result<Vec<&'a Operation>, BenchError> {
+fn rows_of<'a>(asked: &Option<String>, all: &'a [Operation]) -> Result<Vec<&'a Operation>, TableError> {
     let Some(text) = asked else { return Ok(all.iter().collect()) };
     Ok(Rows::parse(text)?.within(0..all.len())?.into_iter().map(|row| &all[row]).collect())
 }
@@ -411,42 +347,6 @@ fn device_figures(trials: &[Trial], measurements: usize, test_rows: usize) -> De
     let operators = trials.first().map(|trial| trial.classes.keys().map(class).collect()).unwrap_or_default();
     let ours = both(|trial| trial.ours);
     DeviceFigures { ours, linear_fit, measurements, test_rows, operators, ..DeviceFigures::default() }
-}
-
-fn read_operations(path: &Path) -> Result<Vec<Operation>, BenchError> {
-    let fail = |line: usize, message: String| BenchError::Table { path: path.to_path_buf(), line, message };
-    let mut reader = csv::Reader::from_path(path).map_err(|error| fail(0, error.to_string()))?;
-    let mut operations = Vec::new();
-    for (index, row) in reader.deserialize().enumerate() {
-        let row: Operation = row.map_err(|error| fail(index + 2, error.to_string()))?;
-        let sizes = [Some(row.latency_ms), Some(row.b), row.m, row.n, Some(row.k)];
-        if let Some(bad) = sizes.into_iter().flatten().find(|size| !(size.is_finite() && *size > 0.0)) {
-            return Err(fail(index + 2, format!("{bad} is no size and no latency; both are above 0")));
-        }
-        operations.push(row);
-    }
-    if operations.len() < LEAST_ROWS {
-        return Err(fail(0, format!("{} rows; at least {LEAST_ROWS} are needed", operations.len())));
-    }
-    Ok(operations)
-}
-
-/// Figures of others, where they are there: two lines of headings, then learners.
-fn read_published(path: &Path) -> BTreeMap<String, BTreeMap<String, f64>> {
-    let mut published = BTreeMap::new();
-    let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(path);
-    let Ok(mut reader) = reader else { return published };
-    for record in reader.records().filter_map(Result::ok).skip(2) {
-        let mut figures = BTreeMap::new();
-        for (index, value) in record.iter().skip(1).enumerate() {
-            let place = if index < CLASSES.len() { "in" } else { "out" };
-            if let (Some(class), Ok(value)) = (CLASSES.get(index % CLASSES.len()), value.parse::<f64>()) {
-                figures.insert(format!("{place}/{class}"), value / 100.0);
-            }
-        }
-        published.insert(record.get(0).unwrap_or_default().to_string(), figures);
-    }
-    published
 }
 
 #[cfg(test)]

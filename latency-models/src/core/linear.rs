@@ -1,6 +1,6 @@
 use nalgebra::{DMatrix, DVector};
 
-use super::encoding::{Column, Group};
+use super::layout::{Column, Group};
 
 /// Linear in the numbers of a row: what is learned of a device with many measurements.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +20,9 @@ pub(crate) fn fit(x: &DMatrix<f64>, columns: &[Column], devices: &[Vec<f64>]) ->
     let (kept, held): (Vec<usize>, Vec<usize>) = (0..x.nrows()).partition(|row| row % FOLD > 0);
     let has_pairs = columns.iter().any(|column| is_pair(column.group));
     let pair_ridges = if has_pairs { &PAIR_RIDGES[..] } else { &PAIR_RIDGES[..1] };
-    let ridges: Vec<(f64, f64)> =
-        RIDGES.iter().flat_map(|&alone| pair_ridges.iter().map(move |&pair| (alone, pair))).collect();
+    let ridge = |alone: f64, pair: f64| Ridges { alone, work: alone, pair };
+    let ridges: Vec<Ridges> =
+        RIDGES.iter().flat_map(|&alone| pair_ridges.iter().map(move |&pair| ridge(alone, pair))).collect();
     let (kept_x, held_x) = (x.select_rows(&kept), x.select_rows(&held));
     let trial = Normal::new(&kept_x, devices.iter().map(|ms| pick(ms, &kept)).collect());
     let mut best = vec![(f64::INFINITY, ridges[0]); devices.len()];
@@ -59,7 +60,9 @@ pub(crate) fn baseline(x: &DMatrix<f64>, columns: &[Column], latency_ms: &[f64])
     // Where pairs and structure cost so much, they are not there.
     const NEVER: f64 = 1e12;
     const RIDGE: f64 = 1e-3;
-    Normal::new(x, vec![latency_ms.to_vec()]).solve(columns, (RIDGE, NEVER))?.pop()
+    Normal::new(x, vec![latency_ms.to_vec()])
+        .solve(columns, Ridges { alone: RIDGE, work: NEVER, pair: NEVER })?
+        .pop()
 }
 
 pub(crate) fn pick(values: &[f64], rows: &[usize]) -> Vec<f64> {
@@ -68,6 +71,24 @@ pub(crate) fn pick(values: &[f64], rows: &[usize]) -> Vec<f64> {
 
 fn is_pair(group: Group) -> bool {
     matches!(group, Group::Live | Group::Pair)
+}
+
+/// Ridges of each kind of number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ridges {
+    alone: f64,
+    work: f64,
+    pair: f64,
+}
+
+impl Ridges {
+    fn of(self, group: Group) -> f64 {
+        match group {
+            Group::Table | Group::Amount => self.alone,
+            Group::Work => self.work,
+            Group::Live | Group::Pair => self.pair,
+        }
+    }
 }
 
 /// Normal equations, for any ridge.
@@ -89,10 +110,10 @@ impl Normal {
         Self { gram, moments: x.tr_mul(&y), x_mean, y_mean }
     }
 
-    fn solve(&self, columns: &[Column], (alone, pair): (f64, f64)) -> Option<Vec<Linear>> {
+    fn solve(&self, columns: &[Column], ridges: Ridges) -> Option<Vec<Linear>> {
         let mut gram = self.gram.clone();
         for (j, column) in columns.iter().enumerate() {
-            gram[(j, j)] += if is_pair(column.group) { pair } else { alone };
+            gram[(j, j)] += ridges.of(column.group);
         }
         let weights = gram.cholesky()?.solve(&self.moments);
         let linear = |device: usize| {

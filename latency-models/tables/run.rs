@@ -5,16 +5,17 @@ use nalgebra::DMatrix;
 use serde::Serialize;
 
 use super::{
-    BenchError, Protocol, Table, TablePredictor,
-    choose::choose,
-    encoding::Encoding,
+    Protocol, Table, TableError, TablePredictor,
+    drift::{COVERAGE, DriftModel, TableRows},
+    encoder::encoding,
     figures::{Both, DeviceFigures, Figures, trimmed},
-    model::{Guess, Measured, Model},
-    priors::Priors,
-    source::{self, Linear, pick},
     table::Device,
 };
-use crate::correlation::spearman;
+use crate::{
+    Prediction,
+    core::{Encoding, Guess, Linear, Priors, baseline, choose, fit_linear, pick, similar_from},
+    correlation::spearman,
+};
 
 /// What a protocol gave.
 #[derive(Clone, Debug, Serialize)]
@@ -38,19 +39,11 @@ pub struct Report {
     pub fit_seconds: f64,
 }
 
-/// A source counts as similar from this Spearman with the measured rows on: what chance gives one in twenty times, and never
-/// less than 0.3.
-fn similar_from(measurements: usize) -> f64 {
-    const LEAST: f64 = 0.3;
-    const ONE_IN_TWENTY: f64 = 1.645;
-    (ONE_IN_TWENTY / (measurements.max(2) as f64 - 1.0).sqrt()).max(LEAST)
-}
-
 /// Rows from which a process learns in reasonable time.
 const MOST_LEARNED: usize = 1400;
 
 /// Runs a protocol.
-pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, BenchError> {
+pub fn run(table: &Table, protocol: &Protocol) -> Result<Report, TableError> {
     let mut bench = Bench::new(table, protocol)?;
     let mut devices = BTreeMap::new();
     for target in &protocol.targets {
@@ -82,12 +75,12 @@ pub(crate) fn means(
 }
 
 /// The predictor of a target that one seed gives, by a protocol.
-pub fn learn(table: &Table, protocol: &Protocol, target: &str, seed: u64) -> Result<TablePredictor, BenchError> {
+pub fn learn(table: &Table, protocol: &Protocol, target: &str, seed: u64) -> Result<TablePredictor, TableError> {
     let bench = Bench::new(table, protocol)?;
     let (name, device) = table.device(target)?;
     let train = protocol.train.of(device)?;
     let rows = bench.choose(&train, protocol.measurements.unwrap_or(train.len()), seed)?;
-    Ok(bench.learn(name, device, &rows)?.0.into_predictor(name, &bench.encoding))
+    Ok(TablePredictor::of(name, &bench.encoding, &bench.learn(name, device, &rows)?.0))
 }
 
 struct Bench<'a> {
@@ -110,7 +103,7 @@ struct Trial {
 }
 
 impl<'a> Bench<'a> {
-    fn new(table: &'a Table, protocol: &'a Protocol) -> Result<Self, BenchError> {
+    fn new(table: &'a Table, protocol: &'a Protocol) -> Result<Self, TableError> {
         let names = if protocol.sources.is_empty() { &protocol.targets } else { &protocol.sources };
         let mut rows = Vec::new();
         for name in names {
@@ -118,16 +111,16 @@ impl<'a> Bench<'a> {
         }
         rows.sort_unstable();
         rows.dedup();
-        let encoding = Encoding::new(table, &rows)?;
+        let encoding = encoding(table, &values(table, &rows))?;
         let sources = learn_sources(table, protocol, &encoding)?;
         let (fit_seconds, predict_seconds) = (0.0, 0.0);
         Ok(Self { table, protocol, encoding, sources, fit_seconds, fits: 0, predict_seconds, predicted: 0 })
     }
 
-    fn device(&mut self, name: &str) -> Result<DeviceFigures, BenchError> {
+    fn device(&mut self, name: &str) -> Result<DeviceFigures, TableError> {
         let (_, device) = self.table.device(name)?;
         let (train, test) = (self.protocol.train.of(device)?, self.protocol.test.of(device)?);
-        let test_x = self.encoding.encode(&self.table.features, &test);
+        let test_x = self.encoding.encode(&values(&self.table, &test));
         let count = self.protocol.measurements.unwrap_or(train.len());
         let mut trials: Vec<(Vec<usize>, Trial)> = Vec::new();
         let mut by_seed = Vec::new();
@@ -168,8 +161,8 @@ impl<'a> Bench<'a> {
     }
 
     /// The rows of a target that are measured.
-    fn choose(&self, train: &[usize], count: usize, seed: u64) -> Result<Vec<usize>, BenchError> {
-        let encode = |rows: &[usize]| self.encoding.encode(&self.table.features, rows);
+    fn choose(&self, train: &[usize], count: usize, seed: u64) -> Result<Vec<usize>, TableError> {
+        let encode = |rows: &[usize]| self.encoding.encode(&values(&self.table, &rows));
         let priors = if self.sources.is_empty() {
             let every: Vec<usize> = train.iter().step_by(train.len().div_ceil(500)).copied().collect();
             Priors::alone(&self.encoding, &encode(&every))
@@ -186,20 +179,20 @@ impl<'a> Bench<'a> {
         device: &Device,
         rows: &[usize],
         test: (&[usize], &DMatrix<f64>),
-    ) -> Result<Trial, BenchError> {
+    ) -> Result<Trial, TableError> {
         let started = Instant::now();
         let (model, agreement) = self.learn(name, device, rows)?;
         self.fit_seconds += started.elapsed().as_secs_f64();
         self.fits += 1;
-        let guesses = model.predict(test.1, test.0);
-        let predictor = model.into_predictor(name, &self.encoding);
+        let guesses = predictions(model.predict(test.1, test.0));
+        let predictor = TablePredictor::of(name, &self.encoding, &model);
         let candidates = values(self.table, test.0);
         // Processor time: how busy the machine is says nothing of the predictor.
         let started = ProcessTime::now();
         self.predicted += predictor.predict_ms(&candidates).len();
         self.predict_seconds += started.elapsed().as_secs_f64();
-        let x = self.encoding.encode(&self.table.features, rows);
-        let linear = source::baseline(&x, self.encoding.columns(), &latency(device, rows));
+        let x = self.encoding.encode(&values(&self.table, &rows));
+        let linear = baseline(&x, self.encoding.columns(), &latency(device, rows));
         let linear = linear.ok_or_else(|| singular(name))?.predict(test.1);
         Ok(Trial {
             ours: self.both(device, test.0, &guesses),
@@ -210,8 +203,8 @@ impl<'a> Bench<'a> {
     }
 
     /// A model of a target, and how each source agrees with what was measured.
-    fn learn(&self, name: &str, device: &Device, rows: &[usize]) -> Result<(Model, Vec<f64>), BenchError> {
-        let x = self.encoding.encode(&self.table.features, rows);
+    fn learn(&self, name: &str, device: &Device, rows: &[usize]) -> Result<(DriftModel, Vec<f64>), TableError> {
+        let x = self.encoding.encode(&values(&self.table, &rows));
         let latency_ms = latency(device, rows);
         let agreement: Vec<f64> =
             self.sources.iter().map(|source| spearman(source.predict(&x).as_slice(), &latency_ms)).collect();
@@ -223,11 +216,11 @@ impl<'a> Bench<'a> {
             Priors::alone(&self.encoding, &x)
         };
         let model = if rows.len() > MOST_LEARNED {
-            self.of_many(priors, &x, rows, &latency_ms)
+            self.of_many(&priors, &x, rows, &latency_ms)
         } else {
             let in_order = self.table.card.in_order;
-            let measured = Measured { x, rows, latency_ms: &latency_ms, in_order, base: None };
-            Model::fit(&self.encoding, priors, &measured)
+            let rows = TableRows { x, rows, latency_ms: &latency_ms, in_order, base: None };
+            DriftModel::fit(&self.encoding, &priors, &rows)
         };
         let model = model.ok_or_else(|| singular(name))?;
         Ok((model, agreement))
@@ -235,7 +228,7 @@ impl<'a> Bench<'a> {
 
     /// Of many rows. What they leave of themselves is less than what they leave of others: a model without every fifth of them
     /// (without the last fifth, where the device drifts) tells how wide intervals are.
-    fn of_many(&self, priors: Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
+    fn of_many(&self, priors: &Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<DriftModel> {
         const FOLD: usize = 5;
         let n = rows.len();
         let in_order = self.table.card.in_order;
@@ -247,19 +240,23 @@ impl<'a> Bench<'a> {
         };
         let (kept_x, kept_rows, kept_ms) = of(&kept);
         let (held_x, held_rows, held_ms) = of(&held);
-        let trial = self.thinned(priors.clone(), &kept_x, &kept_rows, &kept_ms)?;
+        let trial = self.thinned(priors, &kept_x, &kept_rows, &kept_ms)?;
         let trial = trial.calibrated(&held_x, &held_rows, &held_ms);
         Some(self.thinned(priors, x, rows, latency_ms)?.with_width_of(&trial))
     }
 
     /// A linear fit to all rows, and a process on what it leaves at every so many.
-    fn thinned(&self, priors: Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<Model> {
-        let base = source::fit(x, self.encoding.columns(), &[latency_ms.to_vec()])?.pop();
+    fn thinned(&self, priors: &Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<DriftModel> {
+        let base = fit_linear(x, self.encoding.columns(), &[latency_ms.to_vec()])?.pop();
         let some: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(MOST_LEARNED)).collect();
         let (places, latency_ms) = (some.iter().map(|&i| rows[i]).collect::<Vec<_>>(), pick(latency_ms, &some));
         let in_order = self.table.card.in_order;
         let x = x.select_rows(&some);
-        Model::fit(&self.encoding, priors, &Measured { x, rows: &places, latency_ms: &latency_ms, in_order, base })
+        DriftModel::fit(
+            &self.encoding,
+            priors,
+            &TableRows { x, rows: &places, latency_ms: &latency_ms, in_order, base },
+        )
     }
 
     /// From all training rows, without sources: what the noise of the table leaves to reach.
@@ -270,12 +267,12 @@ impl<'a> Bench<'a> {
         train: &[usize],
         test: (&[usize], &DMatrix<f64>),
         count: usize,
-    ) -> Result<Option<Both>, BenchError> {
+    ) -> Result<Option<Both>, TableError> {
         if count >= train.len() {
             return Ok(None);
         }
-        let x = self.encoding.encode(&self.table.features, train);
-        let fits = source::fit(&x, self.encoding.columns(), &[latency(device, train)]);
+        let x = self.encoding.encode(&values(&self.table, &train));
+        let fits = fit_linear(&x, self.encoding.columns(), &[latency(device, train)]);
         let fit = fits.and_then(|mut fits| fits.pop()).ok_or_else(|| singular(name))?;
         Ok(Some(self.both_of_means(device, test.0, fit.predict(test.1).as_slice())))
     }
@@ -287,7 +284,7 @@ impl<'a> Bench<'a> {
         device: &Device,
         train: &[usize],
         test: &[usize],
-    ) -> Result<Option<Both>, BenchError> {
+    ) -> Result<Option<Both>, TableError> {
         // The nearest rows tell the speed; so many are soon learned from.
         const MOST: usize = 1600;
         if !self.table.card.in_order || test.len() >= MOST {
@@ -296,24 +293,24 @@ impl<'a> Bench<'a> {
         let mut rows = train[train.len().saturating_sub(MOST - test.len())..].to_vec();
         rows.extend(test);
         rows.sort_unstable();
-        let x = self.encoding.encode(&self.table.features, &rows);
+        let x = self.encoding.encode(&values(&self.table, &rows));
         let latency_ms = latency(device, &rows);
         let priors = Priors::alone(&self.encoding, &x);
-        let measured = Measured { x, rows: &rows, latency_ms: &latency_ms, in_order: true, base: None };
-        let model = Model::fit(&self.encoding, priors, &measured).ok_or_else(|| singular(name))?;
-        let guesses = model.left_out(&latency_ms);
-        let of_test: Vec<Guess> =
+        let measured = TableRows { x, rows: &rows, latency_ms: &latency_ms, in_order: true, base: None };
+        let fitted = DriftModel::fit(&self.encoding, &priors, &measured).ok_or_else(|| singular(name))?;
+        let guesses = predictions(fitted.model.left_out(&latency_ms, COVERAGE));
+        let of_test: Vec<Prediction> =
             test.iter().filter_map(|row| Some(guesses[rows.binary_search(row).ok()?])).collect();
         Ok(Some(self.both(device, test, &of_test)))
     }
 
-    fn both(&self, device: &Device, test: &[usize], guesses: &[Guess]) -> Both {
+    fn both(&self, device: &Device, test: &[usize], guesses: &[Prediction]) -> Both {
         let measured = latency(device, test);
         let kept = trimmed(&measured, self.protocol.trim);
-        let some: Vec<Guess> = kept.iter().map(|&index| guesses[index]).collect();
+        let some: Vec<Prediction> = kept.iter().map(|&index| guesses[index]).collect();
         Both {
-            all: Figures::of_guesses(&measured, guesses),
-            trimmed: Figures::of_guesses(&pick(&measured, &kept), &some),
+            all: Figures::of_predictions(&measured, guesses),
+            trimmed: Figures::of_predictions(&pick(&measured, &kept), &some),
         }
     }
 
@@ -327,7 +324,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Result<Vec<Linear>, BenchError> {
+fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Result<Vec<Linear>, TableError> {
     // Devices of one file measured the same rows, and share the work.
     let mut by_rows: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for (index, name) in protocol.sources.iter().enumerate() {
@@ -335,10 +332,10 @@ fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Res
     }
     let mut sources: Vec<Option<Linear>> = vec![None; protocol.sources.len()];
     for (rows, indices) in &by_rows {
-        let x = encoding.encode(&table.features, rows);
+        let x = encoding.encode(&values(table, &rows));
         let device = |&index: &usize| Ok(latency(table.device(&protocol.sources[index])?.1, rows));
-        let devices = indices.iter().map(device).collect::<Result<Vec<_>, BenchError>>()?;
-        let fits = source::fit(&x, encoding.columns(), &devices).ok_or_else(|| singular("the sources"))?;
+        let devices = indices.iter().map(device).collect::<Result<Vec<_>, TableError>>()?;
+        let fits = fit_linear(&x, encoding.columns(), &devices).ok_or_else(|| singular("the sources"))?;
         indices.iter().zip(fits).for_each(|(&index, fit)| sources[index] = Some(fit));
     }
     Ok(sources.into_iter().flatten().collect())
@@ -349,11 +346,15 @@ pub(crate) fn values(table: &Table, rows: &[usize]) -> Vec<Vec<f64>> {
     rows.iter().map(|&row| table.features.iter().map(|feature| feature.values[row]).collect()).collect()
 }
 
+fn predictions(guesses: Vec<Guess>) -> Vec<Prediction> {
+    guesses.into_iter().map(Prediction::from).collect()
+}
+
 fn latency(device: &Device, rows: &[usize]) -> Vec<f64> {
     rows.iter().map(|&row| device.latency_ms[row - device.rows.start]).collect()
 }
 
-fn singular(device: &str) -> BenchError {
+fn singular(device: &str) -> TableError {
     let message = "its covariance cannot be inverted; are all of its latencies or rows the same?".into();
-    BenchError::Learn { device: device.into(), message }
+    TableError::Learn { device: device.into(), message }
 }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::{
-    BenchError,
+    TableError,
     table::{Device, Table},
 };
 
@@ -50,20 +50,20 @@ const LEAST_MEASUREMENTS: usize = 5;
 
 impl Protocol {
     /// What was asked for: with no devices and no count, the card's protocol; without sources, each target alone.
-    pub fn new(table: &Table, asked: &Asked) -> Result<Self, BenchError> {
+    pub fn new(table: &Table, asked: &Asked) -> Result<Self, TableError> {
         let own = asked.sources.is_some() || asked.targets.is_some() || asked.measurements.is_some();
         let name = asked.protocol.as_deref().unwrap_or("published");
         let card = table.card.protocols.get(name);
         if let (Some(name), None) = (&asked.protocol, card) {
             let names: Vec<&str> = table.card.protocols.keys().map(String::as_str).collect();
-            return Err(BenchError::Protocol(format!("no protocol {name}; there are {}", names.join(", "))));
+            return Err(TableError::Protocol(format!("no protocol {name}; there are {}", names.join(", "))));
         }
         let card = card.cloned().unwrap_or_default();
         let take_card = !own || asked.protocol.is_some();
         // A published protocol is run as far as its devices are in the table.
         let present =
             |names: &[String]| names.iter().filter(|name| table.devices.contains_key(*name)).cloned().collect();
-        let names = |asked: &Option<Vec<String>>, card: &[String]| -> Result<Vec<String>, BenchError> {
+        let names = |asked: &Option<Vec<String>>, card: &[String]| -> Result<Vec<String>, TableError> {
             match asked {
                 Some(names) => names.iter().map(|name| Ok(table.device(name)?.0.to_string())).collect(),
                 None if take_card => Ok(present(card)),
@@ -91,8 +91,8 @@ impl Protocol {
         Ok(protocol)
     }
 
-    fn check(&self, table: &Table) -> Result<(), BenchError> {
-        let fail = |message: String| Err(BenchError::Protocol(message));
+    fn check(&self, table: &Table) -> Result<(), TableError> {
+        let fail = |message: String| Err(TableError::Protocol(message));
         if self.targets.is_empty() {
             return fail("no target is left; every device is a source".into());
         }
@@ -149,9 +149,9 @@ enum Edge {
 }
 
 impl Rows {
-    pub(crate) fn parse(text: &str) -> Result<Self, BenchError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TableError> {
         let fail =
-            || BenchError::Protocol(format!("rows '{text}' are no range; write 0..4000, 80%.. or 0..10,20..30"));
+            || TableError::Protocol(format!("rows '{text}' are no range; write 0..4000, 80%.. or 0..10,20..30"));
         let edge = |text: &str, open: Edge| match text.trim() {
             "" => Some(open),
             share if share.ends_with('%') => share.trim_end_matches('%').parse().ok().map(Edge::Share),
@@ -166,12 +166,12 @@ impl Rows {
     }
 
     /// Rows of the table, ascending.
-    pub(crate) fn of(&self, device: &Device) -> Result<Vec<usize>, BenchError> {
+    pub(crate) fn of(&self, device: &Device) -> Result<Vec<usize>, TableError> {
         self.within(device.rows.clone())
     }
 
     /// Rows of a file that stands at some place, ascending.
-    pub(crate) fn within(&self, file: Range<usize>) -> Result<Vec<usize>, BenchError> {
+    pub(crate) fn within(&self, file: Range<usize>) -> Result<Vec<usize>, TableError> {
         let count = file.len();
         let at = |edge: Edge| match edge {
             Edge::Row(row) => row,
@@ -183,7 +183,7 @@ impl Rows {
             let range: Range<usize> = at(from)..at(to);
             if range.is_empty() || range.end > count {
                 let message = format!("rows '{}' of a table with rows 0..{count}", self.text);
-                return Err(BenchError::Protocol(message));
+                return Err(TableError::Protocol(message));
             }
             rows.extend(range.map(|row| row + file.start));
         }

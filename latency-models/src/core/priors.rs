@@ -2,19 +2,22 @@ use nalgebra::{DMatrix, DVector};
 
 use super::{
     coregion::Coregion,
-    encoding::{Column, Encoding, Group},
-    source::Linear,
+    encoding::Encoding,
+    layout::{Column, Group},
+    linear::Linear,
 };
 
-/// What is believed of a device before it is measured: its latency, relative to a typical one, is a sum of random
+/// Prior distribution of a device that is not measured yet: its latency, relative to a typical one, is a sum of random
 /// functions that are linear in the numbers of a row.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Priors {
     pub(crate) parts: Vec<Part>,
+    /// Whether the first one is the mean of other devices.
+    pub(crate) begins_with_mean: bool,
 }
 
 /// One random function.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// `[numbers of a row, q]`: the function is a row's numbers times this, times q normal numbers.
     pub(crate) root: DMatrix<f64>,
@@ -23,7 +26,7 @@ pub(crate) struct Part {
 }
 
 impl Priors {
-    /// Like other devices: their mean, how they differ, how their tables of (slot, choice) differ, and how else.
+    /// From other devices: their mean, their deviations from it, the covariance of their tables of (slot, choice), and of all else.
     ///
     /// Sources count by `agreement`.
     pub(crate) fn from_sources(encoding: &Encoding, sources: &[Linear], agreement: &[f64]) -> Option<Self> {
@@ -43,18 +46,19 @@ impl Priors {
             parts.extend(table_part(encoding, &deviations));
             parts.extend(other_part(encoding, &deviations));
         } else {
-            // How devices differ cannot be told from one: as far as its own weights are from 0.
+            // One device does not show how devices differ: as far as its own weights are from 0.
             parts.extend(table_part(encoding, &relative).map(|part| Part { expected: 0.1, ..part }));
             parts.extend(other_part(encoding, &relative).map(|part| Part { expected: 0.02, ..part }));
         }
-        Some(Self { parts })
+        parts.extend(work_part(encoding));
+        Some(Self { parts, begins_with_mean: true })
     }
 
     /// Nothing but that few numbers matter less than pairs of them, at `rows` (encoded).
     pub(crate) fn alone(encoding: &Encoding, rows: &DMatrix<f64>) -> Self {
         let groups: [(&[Group], f64); 4] =
             [(&[Group::Table], 0.05), (&[Group::Amount], 0.05), (&[Group::Live], 0.01), (&[Group::Pair], 0.003)];
-        let mut parts = Vec::new();
+        let mut parts: Vec<Part> = work_part(encoding).into_iter().collect();
         for (kinds, expected) in groups {
             let mut root = selection(encoding, |column| kinds.contains(&column.group));
             if root.ncols() == 0 {
@@ -65,7 +69,7 @@ impl Priors {
             root /= size.max(1e-12).sqrt();
             parts.push(Part { root, expected });
         }
-        Self { parts }
+        Self { parts, begins_with_mean: false }
     }
 
     /// Encoded rows as numbers whose products are the expected covariance, a constant among them.
@@ -94,6 +98,12 @@ fn selection(encoding: &Encoding, takes: impl Fn(&Column) -> bool) -> DMatrix<f6
     root
 }
 
+/// The roofline (Williams et al. 2009): each kind of counted work at a speed of its own, as a fraction of the whole latency.
+fn work_part(encoding: &Encoding) -> Option<Part> {
+    let root = selection(encoding, |column| column.group == Group::Work);
+    (root.ncols() > 0).then_some(Part { root, expected: 0.05 })
+}
+
 fn table_part(encoding: &Encoding, deviations: &[DVector<f64>]) -> Option<Part> {
     let columns: Vec<&Column> = encoding.columns().iter().filter(|column| column.group == Group::Table).collect();
     if columns.is_empty() {
@@ -106,7 +116,7 @@ fn table_part(encoding: &Encoding, deviations: &[DVector<f64>]) -> Option<Part> 
 
 /// Everything but the table, each number with the variance that devices have there.
 fn other_part(encoding: &Encoding, deviations: &[DVector<f64>]) -> Option<Part> {
-    let place = selection(encoding, |column| column.group != Group::Table);
+    let place = selection(encoding, |column| !matches!(column.group, Group::Table | Group::Work));
     if place.ncols() == 0 {
         return None;
     }
@@ -118,4 +128,12 @@ fn other_part(encoding: &Encoding, deviations: &[DVector<f64>]) -> Option<Part> 
         of.iter().for_each(|&j| root[(j, j)] = (0.5 * (variance(j) + mean)).sqrt());
     }
     Some(Part { root: root * place, expected: 0.1 })
+}
+
+/// A source counts as similar from this Spearman with the measured rows on: what chance gives one in twenty times, and never
+/// less than 0.3.
+pub(crate) fn similar_from(measurements: usize) -> f64 {
+    const LEAST: f64 = 0.3;
+    const ONE_IN_TWENTY: f64 = 1.645;
+    (ONE_IN_TWENTY / (measurements.max(2) as f64 - 1.0).sqrt()).max(LEAST)
 }

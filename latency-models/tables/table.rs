@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::{
-    BenchError,
+    TableError,
     card::{Card, fits},
 };
 
@@ -49,7 +49,7 @@ const LEAST_ROWS: usize = 8;
 
 impl Table {
     /// Reads a CSV file, or a folder of them with the same columns: each file is then measured on devices of its own.
-    pub fn read(path: &Path) -> Result<Self, BenchError> {
+    pub fn read(path: &Path) -> Result<Self, TableError> {
         let files = files(path)?;
         let mut parts = files.iter().map(|file| read_file(file));
         let mut table = match parts.next() {
@@ -67,11 +67,11 @@ impl Table {
     }
 
     /// A device's name in the table, and its latencies.
-    pub fn device(&self, name: &str) -> Result<(&str, &Device), BenchError> {
+    pub fn device(&self, name: &str) -> Result<(&str, &Device), TableError> {
         let found = self.devices.get_key_value(name).or_else(|| self.devices.get_key_value(stem_of(name)));
         found.map(|(name, device)| (name.as_str(), device)).ok_or_else(|| {
             let names: Vec<&str> = self.devices.keys().map(String::as_str).collect();
-            BenchError::Protocol(format!(
+            TableError::Protocol(format!(
                 "device {name} is not in {}; it has {}",
                 self.path.display(),
                 names.join(", ")
@@ -79,7 +79,7 @@ impl Table {
         })
     }
 
-    fn append(&mut self, other: Self, file: &Path) -> Result<(), BenchError> {
+    fn append(&mut self, other: Self, file: &Path) -> Result<(), TableError> {
         let columns = |table: &Self| table.features.iter().map(|f| f.name.clone()).collect::<Vec<_>>();
         if columns(self) != columns(&other) {
             let message = format!("features {:?}, the first file has {:?}", columns(&other), columns(self));
@@ -111,7 +111,7 @@ fn stem_of(name: &str) -> &str {
     name.strip_suffix("_all").unwrap_or(name)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, BenchError> {
+fn files(path: &Path) -> Result<Vec<PathBuf>, TableError> {
     if !path.is_dir() {
         return Ok(vec![path.to_path_buf()]);
     }
@@ -122,12 +122,12 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, BenchError> {
     Ok(files)
 }
 
-fn whole(path: &Path, message: String) -> BenchError {
-    BenchError::Table { path: path.to_path_buf(), line: 0, message }
+fn whole(path: &Path, message: String) -> TableError {
+    TableError::Table { path: path.to_path_buf(), line: 0, message }
 }
 
-fn read_file(path: &Path) -> Result<Table, BenchError> {
-    let fail = |line: usize, message: String| BenchError::Table { path: path.to_path_buf(), line, message };
+fn read_file(path: &Path) -> Result<Table, TableError> {
+    let fail = |line: usize, message: String| TableError::Table { path: path.to_path_buf(), line, message };
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_path(path)

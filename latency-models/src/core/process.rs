@@ -1,25 +1,27 @@
 use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
 
-use crate::factor::factor;
+use super::factor::factor;
 
 /// A Gaussian process whose kernel is a sum of given ones, each with an amplitude of its own.
 ///
 /// Row i is seen with deviation `noise · scale[i]`: errors of measurement grow with what is measured.
+#[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) settings: Amplitudes,
     /// Cholesky factor of K.
     lower: DMatrix<f64>,
     /// Inverse of the Cholesky factor of K.
-    whitening: DMatrix<f64>,
+    pub(crate) whitening: DMatrix<f64>,
     /// K⁻¹·y.
     pub(crate) alpha: DVector<f64>,
     /// Rows that the likelihood takes for outliers have a noise larger by this.
     pub(crate) inflation: Vec<f64>,
 }
 
-/// How far off a row is predicted by some others.
+/// Error of a row that some others predict.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Missed {
+pub(crate) struct HeldOutError {
     pub(crate) row: usize,
     pub(crate) error: f64,
     /// What the process expects of it.
@@ -29,7 +31,8 @@ pub(crate) struct Missed {
 }
 
 /// What the likelihood picks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Amplitudes {
     /// Variance of each kernel.
     pub(crate) kernels: Vec<f64>,
@@ -65,12 +68,9 @@ impl Process {
         for _ in 0..ROBUST_ROUNDS {
             let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
             settings = search(&part, &part_y, &deviations, expected, settings)?;
-            let deviations: Vec<f64> = scale.iter().zip(&inflation).map(|(s, i)| s * i.sqrt()).collect();
-            let (lower, whitening) = factor(&covariance(kernels, &settings, &deviations))?;
-            let alpha = whitening.tr_mul(&(&whitening * y));
-            let fitted = Self { settings: settings.clone(), lower, whitening, alpha, inflation: inflation.clone() };
-            for (inflation, missed) in inflation.iter_mut().zip(fitted.left_out()) {
-                let z = missed.error / missed.deviation;
+            let fitted = Self::condition(kernels, y, scale, &settings, &inflation)?;
+            for (inflation, row) in inflation.iter_mut().zip(fitted.left_out()) {
+                let z = row.error / row.deviation;
                 *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
             }
             process = Some(fitted);
@@ -78,26 +78,40 @@ impl Process {
         process
     }
 
+    /// Learns `y` with amplitudes and outliers that are known.
+    pub(crate) fn condition(
+        kernels: &[DMatrix<f64>],
+        y: &DVector<f64>,
+        scale: &[f64],
+        settings: &Amplitudes,
+        inflation: &[f64],
+    ) -> Option<Self> {
+        let deviations: Vec<f64> = scale.iter().zip(inflation).map(|(s, i)| s * i.sqrt()).collect();
+        let (lower, whitening) = factor(&covariance(kernels, settings, &deviations))?;
+        let alpha = whitening.tr_mul(&(&whitening * y));
+        Some(Self { settings: settings.clone(), lower, whitening, alpha, inflation: inflation.to_vec() })
+    }
+
     /// Each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
-    pub(crate) fn left_out(&self) -> Vec<Missed> {
+    pub(crate) fn left_out(&self) -> Vec<HeldOutError> {
         let precision = self.whitening.column_iter().map(|column| column.norm_squared());
         let rows = self.alpha.iter().zip(precision).enumerate();
-        rows.map(|(row, (alpha, precision))| self.missed(row, alpha / precision, precision.sqrt().recip()))
+        rows.map(|(row, (alpha, precision))| self.held_out(row, alpha / precision, precision.sqrt().recip()))
             .collect()
     }
 
     /// Each row from a start on, as far as `ahead` rows ahead, when only those before the start predict it.
-    pub(crate) fn rows_ahead(&self, start: usize, ahead: usize) -> Vec<Missed> {
+    pub(crate) fn rows_ahead(&self, start: usize, ahead: usize) -> Vec<HeldOutError> {
         // K = L·Lᵀ: rows from some place on, given those before it, have errors L_bb·(L⁻¹y)_b and covariance L_bb·L_bbᵀ.
         let end = (start + ahead).min(self.alpha.len());
         let below = self.lower.view((start, start), (end - start, self.alpha.len() - start));
         let whitened = self.lower.columns(start, self.alpha.len() - start).tr_mul(&self.alpha);
         let errors = below * whitened;
-        (start..end).map(|row| self.missed(row, errors[row - start], below.row(row - start).norm())).collect()
+        (start..end).map(|row| self.held_out(row, errors[row - start], below.row(row - start).norm())).collect()
     }
 
-    fn missed(&self, row: usize, error: f64, deviation: f64) -> Missed {
-        Missed { row, error, deviation, usual: deviation / self.inflation[row].sqrt() }
+    fn held_out(&self, row: usize, error: f64, deviation: f64) -> HeldOutError {
+        HeldOutError { row, error, deviation, usual: deviation / self.inflation[row].sqrt() }
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
@@ -201,12 +215,12 @@ mod tests {
     #[test]
     fn a_row_left_out_is_predicted_by_all_others() {
         let (process, whole, y) = process();
-        for missed in process.left_out() {
-            let row = missed.row;
+        for held_out in process.left_out() {
+            let row = held_out.row;
             let others: Vec<usize> = (0..y.len()).filter(|&other| other != row).collect();
             let (mean, variance) = given(&whole, &y, row, &others);
-            assert!((y[row] - mean - missed.error).abs() < 1e-9, "{row}");
-            assert!((variance.sqrt() - missed.deviation).abs() < 1e-9, "{row}");
+            assert!((y[row] - mean - held_out.error).abs() < 1e-9, "{row}");
+            assert!((variance.sqrt() - held_out.deviation).abs() < 1e-9, "{row}");
         }
     }
 
@@ -215,9 +229,9 @@ mod tests {
         let (process, whole, y) = process();
         for (start, rows) in [(10, 10..14), (28, 28..30)] {
             let earlier: Vec<usize> = (0..start).collect();
-            let missed = process.rows_ahead(start, 4);
-            assert_eq!(missed.iter().map(|missed| missed.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
-            for Missed { row, error, deviation, .. } in missed {
+            let ahead = process.rows_ahead(start, 4);
+            assert_eq!(ahead.iter().map(|row| row.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+            for HeldOutError { row, error, deviation, .. } in ahead {
                 let (mean, variance) = given(&whole, &y, row, &earlier);
                 assert!(
                     (y[row] - mean - error).abs() < 1e-9 && (variance.sqrt() - deviation).abs() < 1e-9,

@@ -65,7 +65,7 @@ fn a_byte_of_an_input_makes_it_stale_and_its_time_does_not() -> Result {
 fn a_setting_a_version_or_a_further_input_makes_it_stale() -> Result {
     let folder = tempfile::tempdir()?;
     let (run, clips) = finished(folder.path())?;
-    assert_eq!(reason(&run, &clips, 65)?, "search.population was 64 and is 65");
+    assert_eq!(reason(&run, &clips, 65)?, "search.population was 64, is 65");
     let told = |stage: Stage| Ok::<_, StudyError>(run.stale_reason(&stage)?.map(|reason| reason.to_string()));
     let again = || stage(&run, &clips, 64);
     assert_eq!(told(again()?.format_version(2))?.as_deref(), Some("it is version 2 now and was version 1"));

@@ -1,6 +1,7 @@
 //! Runs the predictor on every published case and prints one line per case.
 //!
 //!     cargo run --release -p tnas-latency --example published_tables -- FOLDER [CASE..]
+#![allow(clippy::unwrap_used, reason = "a harness that cannot go on stops")]
 use std::path::Path;
 
 use tnas_latency::tables::{Asked, Operators, Protocol, Report, Table, run};

@@ -120,7 +120,7 @@ impl<'a> Bench<'a> {
     fn device(&mut self, name: &str) -> Result<DeviceFigures, TableError> {
         let (_, device) = self.table.device(name)?;
         let (train, test) = (self.protocol.train.of(device)?, self.protocol.test.of(device)?);
-        let test_x = self.encoding.encode(&values(&self.table, &test));
+        let test_x = self.encoding.encode(&values(self.table, &test));
         let count = self.protocol.measurements.unwrap_or(train.len());
         let mut trials: Vec<(Vec<usize>, Trial)> = Vec::new();
         let mut by_seed = Vec::new();
@@ -162,7 +162,7 @@ impl<'a> Bench<'a> {
 
     /// The rows of a target that are measured.
     fn choose(&self, train: &[usize], count: usize, seed: u64) -> Result<Vec<usize>, TableError> {
-        let encode = |rows: &[usize]| self.encoding.encode(&values(&self.table, &rows));
+        let encode = |rows: &[usize]| self.encoding.encode(&values(self.table, rows));
         let priors = if self.sources.is_empty() {
             let every: Vec<usize> = train.iter().step_by(train.len().div_ceil(500)).copied().collect();
             Priors::alone(&self.encoding, &encode(&every))
@@ -191,7 +191,7 @@ impl<'a> Bench<'a> {
         let started = ProcessTime::now();
         self.predicted += predictor.predict_ms(&candidates).len();
         self.predict_seconds += started.elapsed().as_secs_f64();
-        let x = self.encoding.encode(&values(&self.table, &rows));
+        let x = self.encoding.encode(&values(self.table, rows));
         let linear = baseline(&x, self.encoding.columns(), &latency(device, rows));
         let linear = linear.ok_or_else(|| singular(name))?.predict(test.1);
         Ok(Trial {
@@ -204,7 +204,7 @@ impl<'a> Bench<'a> {
 
     /// A model of a target, and how each source agrees with what was measured.
     fn learn(&self, name: &str, device: &Device, rows: &[usize]) -> Result<(DriftModel, Vec<f64>), TableError> {
-        let x = self.encoding.encode(&values(&self.table, &rows));
+        let x = self.encoding.encode(&values(self.table, rows));
         let latency_ms = latency(device, rows);
         let agreement: Vec<f64> =
             self.sources.iter().map(|source| spearman(source.predict(&x).as_slice(), &latency_ms)).collect();
@@ -271,7 +271,7 @@ impl<'a> Bench<'a> {
         if count >= train.len() {
             return Ok(None);
         }
-        let x = self.encoding.encode(&values(&self.table, &train));
+        let x = self.encoding.encode(&values(self.table, train));
         let fits = fit_linear(&x, self.encoding.columns(), &[latency(device, train)]);
         let fit = fits.and_then(|mut fits| fits.pop()).ok_or_else(|| singular(name))?;
         Ok(Some(self.both_of_means(device, test.0, fit.predict(test.1).as_slice())))
@@ -293,7 +293,7 @@ impl<'a> Bench<'a> {
         let mut rows = train[train.len().saturating_sub(MOST - test.len())..].to_vec();
         rows.extend(test);
         rows.sort_unstable();
-        let x = self.encoding.encode(&values(&self.table, &rows));
+        let x = self.encoding.encode(&values(self.table, &rows));
         let latency_ms = latency(device, &rows);
         let priors = Priors::alone(&self.encoding, &x);
         let measured = TableRows { x, rows: &rows, latency_ms: &latency_ms, in_order: true, base: None };
@@ -332,7 +332,7 @@ fn learn_sources(table: &Table, protocol: &Protocol, encoding: &Encoding) -> Res
     }
     let mut sources: Vec<Option<Linear>> = vec![None; protocol.sources.len()];
     for (rows, indices) in &by_rows {
-        let x = encoding.encode(&values(table, &rows));
+        let x = encoding.encode(&values(table, rows));
         let device = |&index: &usize| Ok(latency(table.device(&protocol.sources[index])?.1, rows));
         let devices = indices.iter().map(device).collect::<Result<Vec<_>, TableError>>()?;
         let fits = fit_linear(&x, encoding.columns(), &devices).ok_or_else(|| singular("the sources"))?;

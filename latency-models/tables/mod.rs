@@ -1,7 +1,7 @@
 //! The latency predictor on tables of published measurements, and transfer between their devices.
 //!
-//! A [`Table`] is read with what its [`Card`] says of the columns; a [`Protocol`] names devices and rows; [`run`] learns each
-//! target from few of its rows and from other devices, and gives a [`Report`].
+//! A `Table` is read with what its `Card` says of the columns; a `Protocol` names devices and rows; `run` learns each
+//! target from few of its rows and from other devices, and gives a `Report`.
 
 mod card;
 mod drift;

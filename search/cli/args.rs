@@ -70,6 +70,12 @@ pub enum Command {
     Export(StudyArgs),
     /// Draw what the stages recorded.
     Report(StudyArgs),
+    /// Write the JSON Schemas of the files of a run that other programs read.
+    Schemas {
+        /// Folder for the schemas.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Measures one architecture; started by `profile` in a process of its own.
     #[command(hide = true)]
     MeasureOne,

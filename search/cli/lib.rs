@@ -6,7 +6,7 @@ mod model;
 mod print;
 mod space;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use args::{
@@ -77,6 +77,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 fn go(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::MeasureOne => return measuring::measure_one(),
+        Command::Schemas { out } => return write_schemas(&out),
         Command::Report(args) => {
             let (study, _, run) = open(&args)?;
             return finish(&args, "report", &stages::report::report(&run, &study)?);
@@ -176,8 +177,20 @@ fn go(cli: Cli) -> anyhow::Result<()> {
                 Ok(found)
             })
         }
-        Command::Report(_) | Command::MeasureOne => Ok(()),
+        Command::Report(_) | Command::Schemas { .. } | Command::MeasureOne => Ok(()),
     }
+}
+
+/// Writes every schema into a folder.
+fn write_schemas(out: &Path) -> anyhow::Result<()> {
+    for (name, schema) in tnas_record::schemas() {
+        let path = out.join(name);
+        let text = serde_json::to_string_pretty(&schema)? + "\n";
+        tnas_weights::write_atomic(&path, text.as_bytes())
+            .with_context(|| format!("failed to write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    Ok(())
 }
 
 /// Imports a published motion model, and prints what it is.

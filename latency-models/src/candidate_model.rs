@@ -1,3 +1,5 @@
+use tnas_graph::Cost;
+
 use crate::{ArchFeatures, CandidatePredictor, DeviceModel, MemoryPredictor, SpaceBlocks};
 
 /// What a device model says of a space's genomes, without building their graphs: latency, its uncertainty, counted cost and
@@ -21,6 +23,13 @@ pub struct CandidateCost {
     pub macs: u64,
     /// Largest sum of live activations, in bytes of f32.
     pub peak_activation_bytes: u64,
+}
+
+impl From<&Cost> for CandidateCost {
+    fn from(cost: &Cost) -> Self {
+        let &Cost { parameters, macs, peak_activation_bytes, .. } = cost;
+        Self { parameters, macs, peak_activation_bytes }
+    }
 }
 
 impl CandidateModel {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tnas_evolution::Objectives;
 use tnas_graph::Cost;
+use tnas_latency::CandidateCost;
 use tnas_record::{MeasuredRange, Objective, ObjectiveSet};
 use tnas_training::{HeldOutLoss, Paired};
 
@@ -57,7 +58,10 @@ pub(super) fn standing(objectives: &ObjectiveSet, winner: &Compared, other: &Com
                 let paired = Paired::new(winner.loss, other.loss);
                 sign(paired.difference, SIGMAS * paired.standard_error)
             }
-            Value::Counted(count) => sign(count(&winner.cost) as f64 - count(&other.cost) as f64, 0.0),
+            Value::Counted(count) => {
+                let counted = |cost: &Cost| count(&CandidateCost::from(cost)) as f64;
+                sign(counted(winner.cost) - counted(other.cost), 0.0)
+            }
             Value::Predicted { .. } => {
                 let of = |one: &Compared| one.measured.get(&*objective.name).copied();
                 of(winner).zip(of(other)).map_or(0, |(winner, other)| against(&winner, &other))

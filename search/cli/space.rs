@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tnas_graph::{Cost, cost};
 use tnas_latency::{CandidatePredictor, DeviceModel};
 use tnas_models::{Backbone, DenoiserShape};
-use tnas_space::{Choice, Genome, Genotype, SearchSpace, SlotChoices};
+use tnas_space::{Choice, Genome, Genotype, SearchSpace};
 
 use tnas_pipeline::space_file::{read_backbone, read_space};
 

@@ -33,7 +33,7 @@ fn a_zero_ends_an_embedding_of_odd_width() {
             let graph = g.finish(&[("y", y)]).unwrap();
             assert_eq!(graph.shape(y), [times.len(), channels]);
             let input = HostTensor::f32(&[times.len()], times.to_vec());
-            let session = BurnRuntime::new(&device).load(&graph, &WeightMap::new());
+            let session = BurnRuntime::new(&device).load(&graph, &WeightMap::default());
             let found = session.unwrap().run(&[input]).unwrap().remove(0);
             let expected = oracle(&times, channels, flip, f64::from(shift)).into_iter().map(|x| x as f32).collect();
             let expected = HostTensor::f32(&[times.len(), channels], expected);

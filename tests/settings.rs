@@ -118,38 +118,38 @@ fn a_value_that_cannot_be_is_pointed_at_in_the_file() {
         ("name = \"smoke\"", "name = \"a/b\"", ":2:1: ", "name = \"a/b\" must be a plain folder name"),
         ("size = 16", "size = 4", ":9:1: ", "data.size = 4 must be at least 8"),
         ("kind = \"shapes\"", "kind = \"videofolder\"", ":6:2: ", "data.path is missing"),
-        ("population = 8", "population = 7", ":27:1: ", "search.population = 7 must be even"),
-        ("compared_clips = 16", "compared_clips = 0", ":32:1: ", "search.compared_clips = 0 must be at least 1"),
-        ("held_out = 8", "samples = 3\nheld_out = 8", ":22:1: ", "profile.samples = 3 must be at least 2 more"),
+        ("population = 8", "population = 7", ":30:1: ", "search.population = 7 must be even"),
+        ("compared_clips = 16", "compared_clips = 0", ":35:1: ", "search.compared_clips = 0 must be at least 1"),
+        ("held_out = 8", "samples = 3\nheld_out = 8", ":25:1: ", "profile.samples = 3 must be at least 2 more"),
         (
-            "shown = 2",
-            "shown = 2\n[limits]\nlatency_ms = -1.0",
-            ":50:1: ",
-            "limits.latency_ms = -1 must be above 0",
+            "[samples]\n",
+            "[limits]\nlatency_ms = -1.0\n\n[samples]\n",
+            ":54:1: ",
+            "limits.latency_ms = -1 must be above",
+        ),
+        ("steps = 12", "steps = 12\ndevices = [\"cpu\", \"abacus\"]", ":21:", "abacus"),
+        (
+            "[finetune.training]\n",
+            "[finetune.training]\nflow.shift = 0.0\n",
+            ":38:6: ",
+            "finetune.training.flow.shift = 0 must be above 0",
         ),
         (
-            "warmup_steps = 4",
-            "warmup_steps = 4\ndevices = [\"cpu\", \"abacus\"]",
-            ":19:19: ",
-            "supernet.training.devices.1 = \"abacus\"",
-        ),
-        ("[finetune]\n", "[finetune]\nflow.shift = 0.0\n", ":35:6: ", "finetune.flow.shift = 0 must be above 0"),
-        (
-            "[distill]\n",
-            "[distill]\nstability = { patience = 2 }\n",
-            ":39:15: ",
-            "distill.stability.patience = 2: this stage has no held-out loss",
+            "[distill.training]\n",
+            "[distill.training]\nstability = { patience = 2 }\n",
+            ":45:15: ",
+            "distill.training.stability.patience = 2: this stage has no held-out loss",
         ),
         (
-            "[finetune]\n",
-            "[compare.arms]\nmine = \"down.1.0.r=conv1x(k=3)\"\n\n[finetune]\n",
-            ":35:1: ",
+            "[finetune.training]\n",
+            "[compare.arms]\nmine = \"down.1.0.r=conv1x(k=3)\"\n\n[finetune.training]\n",
+            ":38:1: ",
             "did you mean conv1d?",
         ),
         (
-            "[supernet.training]",
-            "[supernet]\nteacher = \"mid.0.a=attn1d(haeds=2)\"\n\n[supernet.training]",
-            ":16:1: ",
+            "[supernet]\n",
+            "[supernet]\nteacher = \"mid.0.a=attn1d(haeds=2)\"\n",
+            ":17:1: ",
             "has no parameter \"haeds\", did you mean heads?",
         ),
     ] {
@@ -200,8 +200,8 @@ fn old_names_work_with_a_warning() {
     };
     let text = report(&["--set", "watch.looks=2", "--set", "judge.steps=11"]);
     for expected in [
-        format!("warning: {study}:43:2: `judge` is now `evaluator`; the old name works for one more version"),
-        format!("warning: {study}:50:1: `samples.judged` is now `samples.evaluated`;"),
+        format!("warning: {study}:48:2: `judge` is now `evaluator`; the old name works for one more version"),
+        format!("warning: {study}:55:1: `samples.judged` is now `samples.evaluated`;"),
         "warning: --set watch.looks=2: `watch.looks` is now `watch.previews`;".into(),
         "warning: --set judge.steps=11: `judge.steps` is now `evaluator.steps`;".into(),
     ] {
@@ -220,7 +220,7 @@ fn old_names_work_with_a_warning() {
     assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("warning"));
     // Both names at once contradict each other.
     let study = changed(folder.path(), &[("evaluated = 8", "evaluated = 8\njudged = 9")]);
-    let place = format!("{study}:51:1: ");
+    let place = format!("{study}:56:1: ");
     let runs = runs.to_str().unwrap();
     fails(
         &["report", &study, "--runs", runs],

@@ -48,7 +48,7 @@ fn a_space_without_none_at_a_slot_is_searched_tuned_and_compared() {
         "profile.architectures=8",
         "profile.held_out=4",
         "supernet.training.steps=4",
-        "finetune.steps=2",
+        "finetune.training.steps=2",
         "watch.previews=0",
         // One clip: a difference that has no error, and is not halved.
         "search.compared_clips=1",

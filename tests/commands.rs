@@ -74,7 +74,7 @@ fn exported_files_are_verified_by_every_runtime_that_is_found() {
     let names: Vec<&str> = entries.iter().filter_map(|entry| entry["runtime"].as_str()).collect();
     assert_eq!(names, found, "{verified}");
     for entry in entries {
-        let (error, tolerance) = (&entry["verification"]["max_abs_error"], &entry["verification"]["tolerance"]);
+        let (error, tolerance) = (&entry["error"]["max_abs_error"], &entry["error"]["tolerance"]);
         assert!(error.as_f64().unwrap() <= tolerance.as_f64().unwrap(), "{verified}");
     }
     assert_eq!(verified["proved"], !found.is_empty(), "{verified}");

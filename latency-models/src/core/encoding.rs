@@ -120,6 +120,11 @@ impl Encoding {
         self.slots.iter().map(|slot| slot.levels.len()).collect()
     }
 
+    /// Whether every (slot, choice) has its column, so that a row's slots are one-hot.
+    pub(crate) fn keeps_table(&self) -> bool {
+        self.keep_table
+    }
+
     /// Slots of the table.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()

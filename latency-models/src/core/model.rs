@@ -4,7 +4,7 @@ use super::{
     encoding::Encoding,
     level::Level,
     linear::Linear,
-    near::{LENGTHS, NEAR_FROM, Near},
+    near::{NEAR_FROM, Near},
     priors::Priors,
     process::{Amplitudes, HeldOutError, Process},
     quantile::{conformal, median, student},
@@ -121,8 +121,8 @@ impl Prepared {
         let near = Near::new(encoding, &measured.x);
         if n >= NEAR_FROM {
             let squared = near.squared_distances(&measured.x, &measured.x);
-            kernels.extend(LENGTHS.iter().map(|length| squared.map(|d| Near::kernel(d, *length))));
-            expected.kernels.extend(LENGTHS.map(|_| 1e-3));
+            kernels.extend(near.curves.iter().map(|curve| squared.map(|d| curve.of(d))));
+            expected.kernels.extend(near.curves.iter().map(|_| 1e-3));
         }
         let mut start = expected.clone();
         if let Some(effect) = &measured.effect {
@@ -170,7 +170,7 @@ impl Model {
         }
         if scale.len() >= NEAR_FROM {
             let first = 1 + priors.parts.len();
-            near.amplitudes = amplitudes[first..first + LENGTHS.len()].to_vec();
+            near.amplitudes = amplitudes[first..first + near.curves.len()].to_vec();
             near.weights.clone_from(&process.alpha);
         }
         let least = measured.latency_ms.iter().copied().fold(f64::INFINITY, f64::min);

@@ -56,8 +56,10 @@ impl Priors {
 
     /// Nothing but that few numbers matter less than pairs of them, at `rows` (encoded).
     pub(crate) fn alone(encoding: &Encoding, rows: &DMatrix<f64>) -> Self {
+        // Where each (slot, choice) has a column, most of it is explained by its counted work.
+        let table = if encoding.keeps_table() { 1e-4 } else { 0.05 };
         let groups: [(&[Group], f64); 4] =
-            [(&[Group::Table], 0.05), (&[Group::Amount], 0.05), (&[Group::Live], 0.01), (&[Group::Pair], 0.003)];
+            [(&[Group::Table], table), (&[Group::Amount], 0.05), (&[Group::Live], 0.01), (&[Group::Pair], 0.003)];
         let mut parts: Vec<Part> = work_part(encoding).into_iter().collect();
         for (kinds, expected) in groups {
             let mut root = selection(encoding, |column| kinds.contains(&column.group));

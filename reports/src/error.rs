@@ -1,18 +1,12 @@
-use std::path::PathBuf;
-
 use thiserror::Error;
+use tnas_record::RecordError;
 
 /// Why a report cannot be made.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// A file of the run cannot be read.
-    #[error("read {path}: {message}")]
-    Read {
-        /// File.
-        path: PathBuf,
-        /// Cause.
-        message: String,
-    },
+    #[error(transparent)]
+    Read(#[from] RecordError),
     /// A plot cannot be drawn.
     #[error("draw plot {name}: {message}")]
     Draw {

@@ -1,205 +1,185 @@
-//! What `evaluate` found, as a section of its own.
+//! The section of `evaluate`.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
+use maud::{Markup, html};
+use tnas_record::{EvaluatedArm, Evaluation, FewSteps, Metrics, Spread};
 
 use crate::{
     RunRecord,
-    page::{escape, figure, picture},
+    number::{significant, unknown},
+    page::{figure, folded},
     plots::Plot,
 };
 
-/// Headings of metrics that are not labels.
+/// Headings of metrics that are not of labels.
 const METRICS: [(&str, &str); 6] = [
     ("kernel_mmd", "kernel MMD²"),
-    ("frechet", "Fréchet"),
+    ("frechet", "Fréchet distance"),
     ("frame_difference_ratio", "frame difference / real"),
     ("warp_error_ratio", "warp error / real"),
     ("diversity_ratio", "diversity / real"),
     ("diversity_within_captions_ratio", "diversity within captions / real"),
 ];
 
-/// The table, the plots and a contact sheet for each set of clips.
-pub(crate) fn section(html: &mut String, record: &RunRecord, plots: &[Plot]) {
-    let found = &record.evaluation;
-    if !found.is_object() {
-        return;
-    }
-    head(html, found);
-    table(html, found);
-    few_steps(html, found);
-    for plot in plots {
-        figure(html, plot);
-    }
-    for (name, bytes) in &record.sheets {
-        let _ = write!(html, "<details><summary>{}</summary>", escape(name));
-        picture(html, "image/png", bytes, name);
-        html.push_str("</details>");
+/// A metric with its heading.
+struct Column<'a> {
+    metric: &'a str,
+    heading: String,
+}
+
+/// The table, the plots and a contact sheet of each set of clips.
+pub(crate) fn section(record: &RunRecord, plots: &[Plot]) -> Markup {
+    let Some(found) = &record.evaluation else { return html! {} };
+    html! {
+        (introduction(found))
+        (table(found))
+        (few_steps(&found.few_steps))
+        @for plot in plots { (figure(plot)) }
+        @for sheet in &record.sheets { (folded(sheet, false)) }
     }
 }
 
-fn head(html: &mut String, found: &Value) {
-    let evaluator = &found["evaluator"];
-    let _ = write!(
-        html,
-        "<h2>Evaluation</h2><p>{} clips an arm, {} real clips as reference ({}), {} resamples. Distances are on the {} features \
-         of this run's own evaluator, whitened by the training split, <code>{}</code>, trained on the training split <code>{}</code>; they are no FVD or KID, and \
-         compare under this evaluator alone. Kernel MMD is the unbiased squared MMD under (x·y/d + 1)³ (Gretton et al. 2012, eq. 3; \
-         Bińkowski et al. 2018); Fréchet is biased upwards by few clips, the floor as much. In brackets 95 % intervals: bootstrap \
-         over clips and reference, for shares of clips Wilson's.</p>",
-        found["clips"],
-        found["reference"]["clips"],
-        text(&found["reference"]["of"]),
-        found["resamples"],
-        evaluator["features"],
-        short(&evaluator["evaluator_sha256"]),
-        short(&evaluator["training_split_sha256"])
-    );
-    for warning in found["warnings"].as_array().into_iter().flatten() {
-        let _ = write!(html, "<p class=\"note\"><b>Warning:</b> {}.</p>", text(warning));
-    }
-}
-
-fn table(html: &mut String, found: &Value) {
-    let list = |key: &str| found[key].as_array().into_iter().flatten();
-    let single = [&found["floor"], &found["held_out"]].into_iter().filter(|row| row.is_object());
-    let rows: Vec<&Value> = single.chain(list("arms")).chain(list("controls")).collect();
-    let all: BTreeSet<&String> =
-        rows.iter().filter_map(|row| row["metrics"].as_object()).flat_map(serde_json::Map::keys).collect();
-    let labels = all.iter().filter_map(|metric| {
-        let label = metric.strip_prefix("accuracy/").map(str::to_owned);
-        let whole = (*metric == "accuracy_of_all_labels").then(|| "all labels".to_owned());
-        Some((metric.as_str(), format!("{} told", label.or(whole)?)))
-    });
-    let known = METRICS.iter().filter(|(metric, _)| all.iter().any(|name| name == metric));
-    let columns: Vec<(&str, String)> =
-        known.map(|(metric, heading)| (*metric, (*heading).to_owned())).chain(labels).collect();
-    let unfit: Vec<&str> =
-        list("fitness").filter(|row| row["fit"] == false).filter_map(|row| row["metric"].as_str()).collect();
-    html.push_str("<table><tr><th>clips");
-    for (metric, heading) in &columns {
-        let star = if unfit.contains(metric) { "*" } else { "" };
-        let _ = write!(html, "<th>{}{star}", escape(heading));
-    }
-    html.push_str("<th>MMD² − first<th>nearest training clip / held-out</tr>");
-    for row in rows {
-        let _ = write!(html, "<tr><td>{}", text(&row["arm"]));
-        for (metric, _) in &columns {
-            let _ = write!(html, "<td>{}", interval(&row["metrics"][*metric]));
+fn introduction(found: &Evaluation) -> Markup {
+    let short = |hash: &str| hash.chars().take(12).collect::<String>();
+    html! {
+        h2 { "Evaluation" }
+        p {
+            (found.clips) " clips of each kind are compared with " (found.reference.clips) " real clips ("
+            (found.reference.of) "). Distances are on the " (found.evaluator.features) " features of this run's own evaluator, \
+             whitened by its training split: evaluator " code { (short(&found.evaluator.evaluator_sha256)) }
+            ", training split " code { (short(&found.evaluator.training_split_sha256)) }
+            ". They are neither FVD nor KID, and compare under this evaluator only. Kernel MMD² is the unbiased squared MMD under \
+             the kernel (x·y/d + 1)³ (Gretton et al. 2012, eq. 3; Bińkowski et al. 2018). The Fréchet distance is biased upwards \
+             by few clips, for real clips as well. In brackets are 95 % intervals: bootstrap over clips and reference with "
+            (found.resamples) " resamples, Wilson's for fractions of clips."
         }
-        let memorised = &row["memorisation"];
-        let copies = if memorised["copies"] == true { " <b>copies</b>" } else { "" };
-        let _ = write!(
-            html,
-            "<td>{}<td>{}{copies}</tr>",
-            interval(&row["minus_first"]["kernel_mmd"]),
-            memorised["ratio"].as_f64().map_or("–".into(), digits)
-        );
-    }
-    html.push_str("</table>");
-    for row in list("fitness").filter(|row| row["fit"] == false) {
-        let blind: Vec<&str> = row["blind_to"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let _ = write!(
-            html,
-            "<p class=\"note\">* {} is unfit to decide by itself: it is not worse for {}.</p>",
-            text(&row["metric"]),
-            escape(&blind.join(", "))
-        );
+        @for warning in &found.warnings { p.note { b { "Warning: " } (warning) "." } }
     }
 }
 
-/// How much of what plain sampling loses in few steps is won back.
-fn few_steps(html: &mut String, found: &Value) {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let rows = list(&found["few_steps"]);
+fn table(found: &Evaluation) -> Markup {
+    let columns = columns(found);
+    let unfit: BTreeSet<&str> = found.unfit().map(|row| row.metric.as_str()).collect();
+    html! {
+        table {
+            tr {
+                th { "clips" }
+                @for Column { metric, heading } in &columns { th { (heading) @if unfit.contains(metric) { "*" } } }
+                th { "MMD² − that of the first model" }
+                th { "distance to the nearest training clip / that of held-out clips" }
+            }
+            @for arm in found.all_arms() { (row(arm, &columns)) }
+        }
+        @for row in found.unfit() {
+            p.note {
+                "* " (row.metric) " does not suffice for a decision: it does not find these corrupted clips worse than real \
+                 ones: " (row.blind_to.join(", ")) "."
+            }
+        }
+    }
+}
+
+fn columns(found: &Evaluation) -> Vec<Column<'_>> {
+    let metrics: BTreeSet<&str> = found.all_arms().flat_map(|arm| arm.metrics.keys().map(String::as_str)).collect();
+    let known = METRICS.iter().filter(|(metric, _)| metrics.contains(metric));
+    let known = known.map(|&(metric, heading)| Column { metric, heading: heading.into() });
+    let predicted = |metric| {
+        let heading = format!("{} predicted as requested", label(metric)?);
+        Some(Column { metric, heading })
+    };
+    known.chain(metrics.iter().copied().filter_map(predicted)).collect()
+}
+
+/// Label whose accuracy a metric is.
+fn label(metric: &str) -> Option<&str> {
+    match metric.strip_prefix("accuracy/") {
+        Some(label) => Some(label),
+        None => (metric == "accuracy_of_all_labels").then_some("all labels"),
+    }
+}
+
+fn row(arm: &EvaluatedArm, columns: &[Column<'_>]) -> Markup {
+    let of = |metrics: &Metrics, metric: &str| metrics.get(metric).copied();
+    html! {
+        tr {
+            td { (arm.arm) }
+            @for column in columns { td { (interval(of(&arm.metrics, column.metric))) } }
+            td { (interval(arm.minus_first.as_ref().and_then(|metrics| of(metrics, "kernel_mmd")))) }
+            td {
+                @match &arm.memorisation {
+                    Some(found) => { (significant(found.ratio)) @if found.copies { " " b { "copies" } } }
+                    None => { (unknown()) }
+                }
+            }
+        }
+    }
+}
+
+/// Loss of plain sampling in few steps, and the fraction of it that students recover.
+fn few_steps(rows: &[FewSteps]) -> Markup {
     if rows.is_empty() {
-        return;
+        return html! {};
     }
-    html.push_str(
-        "<table><tr><th>steps<th>MMD²: plain − many steps<th>few-step model<th>MMD²: plain − this<th>share closed</tr>",
-    );
-    for row in &rows {
-        let gap = format!("<tr><td>{}<td>{}", row["steps"], interval(&row["gap"]));
-        for student in list(&row["students"]) {
-            let _ = write!(
-                html,
-                "{gap}<td>{}<td>{}<td>{}</tr>",
-                text(&student["arm"]),
-                interval(&student["won"]),
-                interval(&student["closed"])
-            );
+    html! {
+        table {
+            tr {
+                th { "steps" } th { "MMD²: plain Euler − many steps" } th { "few-step model" }
+                th { "MMD²: plain Euler − few-step model" } th { "fraction of the gap closed" }
+            }
+            @for row in rows {
+                @for student in &row.students {
+                    tr {
+                        td { (row.steps) } td { (interval(Some(row.gap))) } td { (student.arm) }
+                        td { (interval(Some(student.won))) } td { (interval(student.closed)) }
+                    }
+                }
+                @if row.students.is_empty() {
+                    tr {
+                        td { (row.steps) } td { (interval(Some(row.gap))) }
+                        td { (unknown()) } td { (unknown()) } td { (unknown()) }
+                    }
+                }
+            }
         }
-        if list(&row["students"]).is_empty() {
-            let _ = write!(html, "{gap}<td>–<td>–<td>–</tr>");
-        }
-    }
-    html.push_str("</table><p class=\"note\">A share is told where the gap exceeds 2 bootstrap errors.</p>");
-}
-
-fn text(value: &Value) -> String {
-    escape(value.as_str().unwrap_or("–"))
-}
-
-fn short(hash: &Value) -> String {
-    hash.as_str().unwrap_or("–").chars().take(12).collect()
-}
-
-fn interval(figure: &Value) -> String {
-    match ["estimate", "low", "high"].map(|key| figure[key].as_f64()) {
-        [Some(estimate), Some(low), Some(high)] => {
-            format!("{} <small>[{}, {}]</small>", digits(estimate), digits(low), digits(high))
-        }
-        _ => "–".into(),
+        p.note { "The fraction is reported where the gap exceeds two bootstrap standard errors." }
     }
 }
 
-/// Three digits that count.
-fn digits(x: f64) -> String {
-    let places = if x == 0.0 { 2 } else { (2.0 - x.abs().log10().floor()).clamp(0.0, 5.0) as usize };
-    format!("{x:.places$}")
+fn interval(spread: Option<Spread>) -> Markup {
+    html! {
+        @match spread {
+            Some(Spread { estimate, low, high, .. }) => {
+                (significant(estimate)) " " small { "[" (significant(low)) ", " (significant(high)) "]" }
+            }
+            None => { (unknown()) }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::sample::evaluated;
 
     #[test]
-    fn an_evaluation_is_told_with_what_is_unfit_and_what_is_copied() {
-        let spread = |x: f64| json!({"estimate": x, "standard_error": 0.1, "low": x - 0.2, "high": x + 0.2});
-        let row = |name: &str, x: f64, copies: bool| {
-            json!({"arm": name, "clips": 64, "minus_first": {"kernel_mmd": spread(0.0)},
-                "memorisation": {"ratio": 0.5, "copies": copies, "below_1st": 0.9},
-                "metrics": {"kernel_mmd": spread(x), "frechet": spread(x), "accuracy/action": spread(0.9)}})
-        };
-        let evaluation = json!({
-            "format_version": 1, "clips": 64, "reference": {"clips": 64, "of": "held-out clips"}, "resamples": 100,
-            "evaluator": {"evaluator_sha256": "abc", "training_split_sha256": "def", "features": 64},
-            "warnings": ["few <clips>"], "floor": row("real", 0.0, false), "held_out": null,
-            "arms": [row("4 steps", 1.5, true)], "controls": [row("real, frozen", 9.0, false)],
-            "few_steps": [{"steps": 4, "gap": spread(2.0), "beyond_2_errors": true,
-                "students": [{"arm": "student", "won": spread(1.6), "closed": spread(0.8)}]}],
-            "fitness": [{"metric": "accuracy/action", "fit": false, "blind_to": ["real, frozen"]}],
-        });
-        let record = RunRecord { evaluation, ..RunRecord::default() };
+    fn unfit_metrics_and_copied_clips_are_marked() {
+        let record = evaluated();
         let plots = crate::plots::all(&record).unwrap();
         let names: Vec<&str> = plots.iter().map(|plot| plot.name.as_str()).collect();
         assert_eq!(names, ["distances-kernel-mmd", "distances-frechet"]);
         assert!(plots.iter().all(|plot| plot.svg.contains("real, frozen") && plot.png.starts_with(b"\x89PNG")));
-        let mut html = String::new();
-        section(&mut html, &record, &plots);
+        let html = section(&record, &plots).into_string();
         for part in [
             "1.50 <small>[1.30, 1.70]</small>",
-            "action told*",
-            "not worse for real, frozen",
+            "action predicted as requested*",
+            "worse than real ones: real, frozen.",
             "<b>copies</b>",
             "few &lt;clips&gt;",
-            "<td>student<td>1.60 <small>[1.40, 1.80]</small><td>0.80",
+            "<td>student</td><td>1.60 <small>[1.40, 1.80]</small></td><td>0.800",
         ] {
             assert!(html.contains(part), "{part:?} is missing in {html}");
         }
-        section(&mut html, &RunRecord::default(), &[]);
+        assert_eq!(section(&RunRecord::default(), &[]).into_string(), "");
     }
 }

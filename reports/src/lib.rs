@@ -1,19 +1,23 @@
 //! A run directory as one HTML page, PNG and SVG.
 //!
-//! Nothing is computed here that a stage did not record: [`RunRecord::read`] collects files, [`plots`] draws them, and
+//! Nothing is computed here that a stage did not record: [`RunRecord::read`] reads the files, [`plots`] draws them, and
 //! [`page`] puts figures, pictures and tables into one file that opens offline.
 
 mod error;
 mod evaluation;
+mod number;
 mod page;
+mod pareto;
 pub mod plots;
 mod record;
+#[cfg(test)]
+mod sample;
 mod style;
 mod tables;
 
 pub use error::ReportError;
 pub use page::page;
-pub use record::{CandidateRow, FrontRow, LatencyPoint, LocalScore, MetricRow, RunRecord};
+pub use record::{Picture, Preview, RunRecord, StageFigures};
 
 use std::path::Path;
 

@@ -1,282 +1,255 @@
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
-use tnas_record::{Objective, ObjectiveValues, Source};
+use tnas_record::{FrontRow, Objective, Source};
 
 use crate::{
-    CandidateRow, FrontRow, RunRecord, evaluation,
+    Picture, RunRecord, evaluation,
+    number::{fixed, percent, readable, unknown},
+    pareto::pareto,
     plots::{DISTANCES, PARETO, Plot},
     tables::{comparison, contenders, few_steps, local_scores, sweep},
 };
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
 pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
-    let mut html = String::new();
-    let title = escape(&record.name);
-    let _ = write!(html, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>tnas: {title}</title>");
-    let _ = write!(html, "<style>{CSS}</style><body><h1>{title}</h1>");
-    headline(&mut html, record);
-    let pareto: Vec<&Plot> = plots.iter().filter(|plot| plot.name.starts_with(PARETO)).collect();
-    if !pareto.is_empty() {
-        html.push_str("<h2>Search</h2>");
-    }
-    for ((y, x), plot) in record.objectives.pairs().zip(pareto) {
-        html.push_str(&interactive_pareto(record, y, x));
-        figure(&mut html, plot);
-    }
-    front_table(&mut html, record);
-    local_scores(&mut html, record);
-    winner(&mut html, record);
-    clips(&mut html, record);
-    few_steps(&mut html, record);
+    let (paretos, plots): (Vec<Plot>, Vec<Plot>) =
+        plots.iter().cloned().partition(|plot| plot.name.starts_with(PARETO));
     let (distances, plots): (Vec<Plot>, Vec<Plot>) =
-        plots.iter().cloned().partition(|plot| plot.name.starts_with(DISTANCES));
-    evaluation::section(&mut html, record, &distances);
-    sweep(&mut html, record);
-    comparison(&mut html, record);
-    contenders(&mut html, record);
-    html.push_str("<h2>Latency, training, search</h2>");
-    for plot in plots.iter().filter(|plot| !plot.name.starts_with(PARETO)) {
-        figure(&mut html, plot);
-    }
-    previews(&mut html, record);
-    figures(&mut html, record);
-    html.push_str("</body></html>\n");
-    html
-}
-
-/// The few figures that a reader came for.
-fn headline(html: &mut String, record: &RunRecord) {
-    let mut say = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            let _ = write!(html, "<div class=\"key\"><b>{}</b><span>{name}</span></div>", escape(&value));
-        }
-    };
-    let number = |stage: &str, key: &str| record.figure(stage, key).and_then(Value::as_f64);
-    say("candidates in the space", number("supernet", "cardinality").map(|x| format!("{x:.2e}")));
-    say("candidates scored", number("search", "evaluated").map(|x| format!("{x:.0}")));
-    say("on the front, all measured", number("front", "measured").map(|x| format!("{x:.0}")));
-    let accuracy = record.figure("latency", "accuracy");
-    let of = |key: &str| accuracy.and_then(|a| a.get(key)).and_then(Value::as_f64);
-    say("predicted within 10 %, held out", of("within_10pct").map(|x| format!("{:.0} %", 100.0 * x)));
-    say("Spearman, held out", of("spearman").map(|x| format!("{x:.3}")));
-}
-
-/// A Pareto plot again as inline SVG whose points say what they are under the pointer.
-fn interactive_pareto(record: &RunRecord, y: &Objective, x: &Objective) -> String {
-    const WIDTH: f64 = 900.0;
-    const HEIGHT: f64 = 420.0;
-    const EDGE: f64 = 40.0;
-    let at = |values: &ObjectiveValues| Some((*values.get(&*x.name)?, *values.get(&*y.name)?));
-    let candidates = || record.candidates.iter().filter_map(|row| at(&row.objectives));
-    let ((x0, x1), (y0, y1)) = (bounds(candidates().map(|at| at.0)), bounds(candidates().map(|at| at.1)));
-    let circle = |values: &ObjectiveValues, class: &str, radius: u32, title: &str| {
-        let (x, y) = at(values)?;
-        let x = EDGE + (x - x0) / (x1 - x0) * (WIDTH - 2.0 * EDGE);
-        let y = HEIGHT - EDGE - (y - y0) / (y1 - y0) * (HEIGHT - 2.0 * EDGE);
-        let title = escape(title);
-        Some(format!(
-            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"><title>{title}</title></circle>"
-        ))
-    };
-    let mut svg =
-        format!("<svg class=\"hover\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Pareto plot\">");
-    let candidate = |row: &CandidateRow| {
-        let class = if row.feasible { "c" } else { "x" };
-        let values = listed(&row.objectives);
-        let title = format!("{}: {values}, generation {}\n{}", row.arch_id, row.generation, row.genotype);
-        circle(&row.objectives, class, 4, &title)
-    };
-    let member = |row: &FrontRow| {
-        let class = if row.winner { "w" } else { "f" };
-        let measured = if row.measured.is_empty() { "nothing".into() } else { listed(&row.measured) };
-        let values = listed(&row.objectives);
-        let title = format!("{}: {values}, measured {measured}\n{}", row.arch_id, row.genotype);
-        circle(&row.objectives, class, 7, &title)
-    };
-    svg.extend(record.candidates.iter().filter_map(candidate));
-    svg.extend(record.front.iter().filter_map(member));
-    svg.push_str("</svg><p class=\"note\">Point at a candidate to read it. Axes as in the plot below.</p>");
-    svg
-}
-
-/// Values with their names, for people.
-fn listed(values: &ObjectiveValues) -> String {
-    let listed: Vec<String> = values.iter().map(|(name, value)| format!("{name} {}", readable(*value))).collect();
-    listed.join(", ")
-}
-
-/// A number with the digits that people compare.
-pub(crate) fn readable(value: f64) -> String {
-    match value.abs() {
-        size if size < 1.0 => format!("{value:.5}"),
-        size if size < 1e5 => format!("{value:.3}"),
-        _ => format!("{value:.0}"),
-    }
-}
-
-fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
-    if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
-}
-
-fn front_table(html: &mut String, record: &RunRecord) {
-    if record.front.is_empty() {
-        return;
-    }
-    let device = record.figure("latency", "device").and_then(Value::as_str).unwrap_or("this device");
-    let _ = write!(
-        html,
-        "<h2>Front</h2><p>Predictions and measurements are of {}. Measured times are those at the speed that the machine had while it was \
-         profiled, by an architecture measured again and again.</p><table><tr><th>architecture",
-        escape(device)
-    );
-    let predicted = |objective: &Objective| matches!(objective.source, Source::Predicted | Source::Measured);
-    for objective in record.objectives.iter() {
-        let axis = escape(&objective.axis());
-        html.push_str(&match predicted(objective) {
-            true => format!("<th>{axis}, predicted<th>measured<th>error"),
-            false => format!("<th>{axis}"),
-        });
-    }
-    html.push_str("<th>parameters<th>MACs<th>genotype</tr>");
-    for row in &record.front {
-        let class = if row.winner { " class=\"winner\"" } else { "" };
-        let _ = write!(html, "<tr{class}><td>{}", row.arch_id);
-        for objective in record.objectives.iter() {
-            let value = row.objectives.get(&*objective.name);
-            let measured = row.measured.get(&*objective.name);
-            let error = value.zip(measured).map(|(value, measured)| 100.0 * (value - measured) / measured);
-            let number = |value: Option<&f64>| value.map_or("–".into(), |value| readable(*value));
-            let _ = write!(html, "<td>{}", number(value));
-            if predicted(objective) {
-                let error = error.map_or("–".into(), |error| format!("{error:+.1} %"));
-                let _ = write!(html, "<td>{}<td>{error}", number(measured));
+        plots.into_iter().partition(|plot| plot.name.starts_with(DISTANCES));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { "tnas: " (record.name) }
+                style { (PreEscaped(CSS)) }
+            }
+            body {
+                h1 { (record.name) }
+                (headline(record))
+                @if !paretos.is_empty() { h2 { "Search" } }
+                @for ((y, x), plot) in record.objectives.pairs().zip(&paretos) {
+                    (pareto(record, y, x))
+                    (figure(plot))
+                }
+                (front_table(record))
+                (local_scores(record))
+                (winner(record))
+                (clips(record))
+                (few_steps(record))
+                (evaluation::section(record, &distances))
+                (sweep(record))
+                (comparison(record))
+                (contenders(record))
+                h2 { "Latency, training and search" }
+                @for plot in &plots { (figure(plot)) }
+                (previews(record))
+                (all_figures(record))
             }
         }
-        let genotype = escape(&row.genotype);
-        let _ = write!(html, "<td>{}<td>{}<td class=\"genotype\">{genotype}</tr>", row.parameters, row.macs);
+    };
+    page.into_string() + "\n"
+}
+
+/// The main figures of the run.
+fn headline(record: &RunRecord) -> Markup {
+    let figures = &record.figures;
+    let accuracy = figures.latency.as_ref().and_then(|latency| latency.accuracy);
+    let entries = [
+        (
+            "architectures in the search space",
+            figures.supernet.as_ref().map(|net| format!("{:.2e}", net.cardinality)),
+        ),
+        ("architectures evaluated", figures.search.as_ref().map(|search| search.evaluated.to_string())),
+        ("members of the front measured", figures.front.as_ref().map(|front| front.measured.to_string())),
+        ("held-out latencies predicted within 10 %", accuracy.map(|found| percent(found.within_10pct))),
+        ("Spearman correlation of held-out latencies", accuracy.map(|found| fixed(found.spearman, 3))),
+    ];
+    html! {
+        @for (name, value) in entries {
+            @if let Some(value) = value { div.key { b { (value) } span { (name) } } }
+        }
     }
-    html.push_str("</table>");
+}
+
+fn front_table(record: &RunRecord) -> Markup {
+    if record.front().is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Front" }
+        p {
+            "Predictions and measurements are of " (record.device()) ". Measured times are corrected for changes of the machine's \
+             speed since it was profiled, by a reference architecture that is measured repeatedly."
+        }
+        table {
+            tr {
+                th { "architecture" }
+                @for objective in record.objectives.iter() {
+                    @if predicted(objective) {
+                        th { (objective.axis()) ", predicted" } th { "measured" } th { "error" }
+                    } @else {
+                        th { (objective.axis()) }
+                    }
+                }
+                th { "parameters" } th { "MACs" } th { "genotype" }
+            }
+            @for row in record.front() {
+                tr.winner[row.winner] {
+                    td { (row.arch_id) }
+                    @for objective in record.objectives.iter() { (value_cells(row, objective)) }
+                    td { (row.parameters) }
+                    td { (row.macs) }
+                    td.genotype { (row.genotype) }
+                }
+            }
+        }
+    }
+}
+
+/// Whether values of the objective are measured on the front.
+fn predicted(objective: &Objective) -> bool {
+    matches!(objective.source, Source::Predicted | Source::Measured)
+}
+
+/// Value of an objective; of a predicted one also its measurement and its error.
+fn value_cells(row: &FrontRow, objective: &Objective) -> Markup {
+    let value = row.objectives.get(&*objective.name).copied();
+    let measured = row.measured.get(&*objective.name).copied();
+    let error = value.zip(measured).map(|(value, measured)| 100.0 * (value - measured) / measured);
+    html! {
+        td { (value.map_or_else(unknown, readable)) }
+        @if predicted(objective) {
+            td { (measured.map_or_else(unknown, readable)) }
+            td { (error.map_or_else(unknown, |error| format!("{error:+.1} %"))) }
+        }
+    }
 }
 
 /// The winner slot by slot, as data flows.
-fn winner(html: &mut String, record: &RunRecord) {
-    let Some(row) = record.front.iter().find(|row| row.winner) else { return };
-    let _ = write!(html, "<h2>Winner {}</h2><div class=\"slots\">", row.arch_id);
-    let slots = record.figure("search", "slots").and_then(Value::as_array);
-    let chosen: std::collections::BTreeMap<&str, &str> =
-        row.genotype.split(';').filter_map(|part| part.split_once('=')).collect();
-    for slot in slots.into_iter().flatten() {
-        let name = slot["slot"].as_str().unwrap_or_default();
-        let level = slot["level"].as_u64().unwrap_or(0);
-        let choice = chosen.get(name).copied().unwrap_or("none");
-        let class = if choice == "none" { "slot none" } else { "slot" };
-        let _ = write!(
-            html,
-            "<div class=\"{class}\" style=\"margin-top:{}px\"><b>{}</b>{}</div>",
-            level * 46,
-            escape(name),
-            choice.split('+').map(|part| format!("<span>{}</span>", escape(part))).collect::<String>()
-        );
-    }
-    html.push_str("</div><p class=\"note\">Left to right as data flows; lower boxes work at lower resolution.</p>");
-}
-
-fn clips(html: &mut String, record: &RunRecord) {
-    if record.pictures.is_empty() {
-        return;
-    }
-    let _ =
-        write!(html, "<h2>Clips</h2><p>Each picture, left to right: {}.</p>", escape(&record.columns.join(" | ")));
-    html.push_str("<div class=\"clips\">");
-    let gifs: Vec<_> = record.pictures.iter().filter(|(name, _)| name.ends_with(".gif")).collect();
-    for (index, (name, bytes)) in gifs.iter().enumerate() {
-        let caption = record.captions.get(index).map_or(name.as_str(), String::as_str);
-        picture(html, "image/gif", bytes, caption);
-    }
-    html.push_str("</div>");
-    for (name, bytes) in record.pictures.iter().filter(|(name, _)| name.ends_with(".png")) {
-        let open = if name == "sheet.png" { " open" } else { "" };
-        let _ = write!(html, "<details{open}><summary>{}</summary>", escape(name));
-        picture(html, "image/png", bytes, name);
-        html.push_str("</details>");
-    }
-    if let Some(note) = record.figure("report", "attribution").and_then(Value::as_str) {
-        let _ = write!(html, "<p class=\"note\">{}</p>", escape(note));
-    }
-}
-
-/// What the networks made while they trained.
-fn previews(html: &mut String, record: &RunRecord) {
-    if record.previews.is_empty() {
-        return;
-    }
-    html.push_str(
-        "<h2>Samples over time</h2><p>The same captions and noise at each preview: a row is a clip. The supernet's are those of \
-         its teacher.</p>",
-    );
-    let mut stage = "";
-    for (name, step, bytes) in &record.previews {
-        if stage != name {
-            let _ = write!(html, "<h3>{}</h3>", escape(name));
-            stage = name;
+fn winner(record: &RunRecord) -> Markup {
+    let Some(row) = record.front().iter().find(|row| row.winner) else { return html! {} };
+    let slots = record.figures.search.as_ref().map_or(&[][..], |search| &search.slots);
+    let chosen: BTreeMap<&str, &str> = row.genotype.split(';').filter_map(|part| part.split_once('=')).collect();
+    let choice = |slot: &str| chosen.get(slot).copied().unwrap_or("none");
+    html! {
+        h2 { "Winner " (row.arch_id) }
+        div.slots {
+            @for slot in slots {
+                div.slot.none[choice(&slot.slot) == "none"] style=(format!("margin-top:{}px", slot.level * 46)) {
+                    b { (slot.slot) }
+                    @for operator in choice(&slot.slot).split('+') { span { (operator) } }
+                }
+            }
         }
-        picture(html, "image/png", bytes, &format!("step {step}"));
+        p.note { "Slots from left to right as data flows; lower boxes are at lower resolution." }
     }
 }
 
-pub(crate) fn picture(html: &mut String, kind: &str, bytes: &[u8], caption: &str) {
-    let data = STANDARD.encode(bytes);
-    let caption = escape(caption);
-    let _ = write!(
-        html,
-        "<figure><img src=\"data:{kind};base64,{data}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>"
-    );
+fn clips(record: &RunRecord) -> Markup {
+    if record.pictures.is_empty() {
+        return html! {};
+    }
+    let (gifs, sheets): (Vec<&Picture>, Vec<&Picture>) =
+        record.pictures.iter().partition(|picture| picture.name.ends_with(".gif"));
+    let (captions, columns) =
+        record.captions.as_ref().map_or((&[][..], &[][..]), |found| (&found.captions, &found.columns));
+    let attribution = record.figures.report.as_ref().and_then(|report| report.attribution.as_ref());
+    html! {
+        h2 { "Clips" }
+        p { "Columns of each picture, from left to right: " (columns.join(" | ")) "." }
+        div.clips {
+            @for (place, gif) in gifs.into_iter().enumerate() {
+                (picture("image/gif", &gif.bytes, captions.get(place).unwrap_or(&gif.name)))
+            }
+        }
+        @for sheet in sheets { (folded(sheet, sheet.name == "sheet.png")) }
+        @if let Some(attribution) = attribution { p.note { (attribution) } }
+    }
 }
 
-pub(crate) fn figure(html: &mut String, plot: &Plot) {
-    let svg =
-        plot.svg.split_once("<svg").map_or(plot.svg.as_str(), |_| &plot.svg[plot.svg.find("<svg").unwrap_or(0)..]);
-    let _ = write!(html, "<figure class=\"plot\">{svg}<figcaption>{}</figcaption></figure>", escape(&plot.caption));
+/// Clips sampled while the networks trained.
+fn previews(record: &RunRecord) -> Markup {
+    if record.previews.is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Samples during training" }
+        p {
+            "Every sheet has the same captions and the same noise; a row is a clip. Those of the supernet are sampled from its \
+             teacher."
+        }
+        @for stage in record.previews.chunk_by(|a, b| a.stage == b.stage) {
+            h3 { (stage[0].stage) }
+            @for preview in stage { (picture("image/png", &preview.bytes, &format!("step {}", preview.step))) }
+        }
+    }
+}
+
+/// A picture that opens by its name.
+pub(crate) fn folded(sheet: &Picture, open: bool) -> Markup {
+    html! {
+        details open[open] {
+            summary { (sheet.name) }
+            (picture("image/png", &sheet.bytes, &sheet.name))
+        }
+    }
+}
+
+fn picture(kind: &str, bytes: &[u8], caption: &str) -> Markup {
+    html! {
+        figure {
+            img src=(format!("data:{kind};base64,{}", STANDARD.encode(bytes))) alt=(caption);
+            figcaption { (caption) }
+        }
+    }
+}
+
+/// A plot as inline SVG; the plotting library escapes its texts.
+pub(crate) fn figure(plot: &Plot) -> Markup {
+    let svg = plot.svg.find("<svg").map_or(plot.svg.as_str(), |start| &plot.svg[start..]);
+    html! {
+        figure.plot {
+            (PreEscaped(svg))
+            figcaption { (plot.caption) }
+        }
+    }
 }
 
 /// Every figure that every stage recorded.
-fn figures(html: &mut String, record: &RunRecord) {
-    html.push_str("<h2>All figures</h2><table>");
-    for (stage, summary) in &record.stages {
-        let mut rows = Vec::new();
-        flatten("", summary, &mut rows);
-        for (index, (name, value)) in rows.iter().enumerate() {
-            let first = if index == 0 { escape(stage) } else { String::new() };
-            let _ = write!(
-                html,
-                "<tr><td><b>{first}</b><td>{}<td class=\"genotype\">{}</tr>",
-                escape(name),
-                escape(value)
-            );
+fn all_figures(record: &RunRecord) -> Markup {
+    html! {
+        h2 { "All figures" }
+        table {
+            @for (stage, stamp) in &record.stamps {
+                @for (place, (name, value)) in flattened("", &stamp.summary).into_iter().enumerate() {
+                    tr {
+                        td { b { @if place == 0 { (stage) } } }
+                        td { (name) }
+                        td.genotype { (value) }
+                    }
+                }
+            }
         }
     }
-    html.push_str("</table>");
 }
 
-fn flatten(front: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+/// Names and values of a stage's figures, nested names joined by dots. Long lists are in the plots: their lengths stand for
+/// them.
+fn flattened(front: &str, value: &Value) -> Vec<(String, String)> {
     let join = |key: &str| if front.is_empty() { key.to_string() } else { format!("{front}.{key}") };
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&join(key), value, rows)),
-        // Long lists are in the plots.
-        Value::Array(list) if list.len() > 12 => rows.push((front.into(), format!("{} values", list.len()))),
+        Value::Object(map) => map.iter().flat_map(|(key, value)| flattened(&join(key), value)).collect(),
+        Value::Array(list) if list.len() > 12 => vec![(front.into(), format!("{} values", list.len()))],
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(i, value)| flatten(&join(&i.to_string()), value, rows))
+            list.iter().enumerate().flat_map(|(place, value)| flattened(&join(&place.to_string()), value)).collect()
         }
-        Value::String(text) => rows.push((front.into(), text.clone())),
-        other => rows.push((front.into(), other.to_string())),
+        Value::String(text) => vec![(front.into(), text.clone())],
+        other => vec![(front.into(), other.to_string())],
     }
-}
-
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 const CSS: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#262a33;max-width:1100px;margin:2em auto;padding:0 1em}\
@@ -291,3 +264,18 @@ circle.w{fill:#d64028}circle:hover{stroke:#262a33;stroke-width:2}\
 font-size:11px;min-width:64px;background:#eef5fd}.slot.none{border-color:#dde2ea;background:#fff;color:#98a2b3}.slot b,.slot span{display:block}\
 .clips{display:flex;flex-wrap:wrap;gap:12px}.clips img{image-rendering:pixelated;min-width:220px}.clips figcaption{max-width:260px}\
 details img{image-rendering:pixelated;max-width:100%}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::searched;
+
+    #[test]
+    fn the_page_of_a_small_run() {
+        let page = page(&searched(), &[]);
+        assert!(page.contains("<h1>small &amp; &lt;quick&gt;</h1>"));
+        // One tag a line; styles have no content to check.
+        let html = page.replace(CSS, "").replace("><", ">\n<");
+        insta::assert_snapshot!(html);
+    }
+}

@@ -1,216 +1,208 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
-use serde_json::Value;
-use tnas_record::{ObjectiveSet, ObjectiveValues};
+use tnas_record::{
+    Comparison, Evaluation, EvaluatorSummary, FinetuneSummary, Front, FrontRow, FrontSummary, HypervolumeSummary,
+    LatencyEvaluation, LatencySummary, LocalScores, MetricLine, ObjectiveSet, RecordError, ReportSummary, RunFiles,
+    SamplesSummary, SearchCandidate, SearchCandidates, SearchSummary, SheetCaptions, StageStamp, Summary,
+    SupernetSummary, SweepSummary, from_json, read, read_from, run_files::EVALUATION_SHEETS,
+};
 
 use crate::ReportError;
 
-/// What the stages of a run left, as far as they ran.
+/// The files and the stages' figures of a run. A stage that has not run leaves `None` or an empty list.
 #[derive(Clone, Debug, Default)]
 pub struct RunRecord {
     /// Name of the run's folder.
     pub name: String,
-    /// Figures of each finished stage.
-    pub stages: BTreeMap<String, Value>,
-    /// What the search traded off.
+    /// Objectives of the search, in the study's order.
     pub objectives: ObjectiveSet,
-    /// Every candidate of the search that keeps the limits.
-    pub candidates: Vec<CandidateRow>,
-    /// What each choice at each slot does alone.
-    pub local_scores: Vec<LocalScore>,
-    /// Members of the front.
-    pub front: Vec<FrontRow>,
-    /// Measured against predicted on held-out architectures.
-    pub latency: Vec<LatencyPoint>,
-    /// Training figures by stage and step.
-    pub metrics: Vec<MetricRow>,
-    /// Pictures: file name and bytes.
-    pub pictures: Vec<(String, Vec<u8>)>,
-    /// Sheets of clips sampled while a stage trained: stage, step and bytes.
-    pub previews: Vec<(String, u64, Vec<u8>)>,
-    /// Captions of the sampled clips, and what their columns are.
-    pub captions: Vec<String>,
-    /// Columns of a sampled clip's picture.
-    pub columns: Vec<String>,
-    /// What `evaluate` found; null where it did not run.
-    pub evaluation: Value,
-    /// Contact sheets of the sets that it evaluated: file name and bytes.
-    pub sheets: Vec<(String, Vec<u8>)>,
+    /// Figures of each stage that the report has a section for.
+    pub figures: StageFigures,
+    /// The stamp of each finished stage, by the name of its file.
+    pub stamps: BTreeMap<String, StageStamp>,
+    /// Candidates of the search that keep the limits.
+    pub candidates: Option<SearchCandidates>,
+    /// Effect of each choice at each slot.
+    pub local_scores: Option<LocalScores>,
+    /// The front.
+    pub front: Option<Front>,
+    /// Clips compared with real clips by `evaluate`.
+    pub evaluation: Option<Evaluation>,
+    /// Figures of the training steps.
+    pub metrics: Vec<MetricLine>,
+    /// Captions of the sampled clips, and the columns of their pictures.
+    pub captions: Option<SheetCaptions>,
+    /// Pictures of sampled clips.
+    pub pictures: Vec<Picture>,
+    /// Contact sheets of the evaluated sets of clips.
+    pub sheets: Vec<Picture>,
+    /// Clips sampled during training, by stage and step.
+    pub previews: Vec<Preview>,
 }
 
-/// A candidate.
-#[derive(Clone, Debug, Deserialize)]
-pub struct CandidateRow {
-    /// Architecture.
-    pub arch_id: String,
-    /// Its text.
-    pub genotype: String,
-    /// Generation that proposed it.
-    pub generation: u32,
-    /// Values of the objectives, by name.
-    pub objectives: ObjectiveValues,
-    /// Whether it keeps all limits.
-    pub feasible: bool,
+/// Figures of the stages.
+#[derive(Clone, Debug, Default)]
+pub struct StageFigures {
+    /// The supernet.
+    pub supernet: Option<SupernetSummary>,
+    /// The latency predictor.
+    pub latency: Option<LatencySummary>,
+    /// Its accuracy by number of measurements.
+    pub latency_evaluation: Option<LatencyEvaluation>,
+    /// The search.
+    pub search: Option<SearchSummary>,
+    /// The measured front.
+    pub front: Option<FrontSummary>,
+    /// Hypervolume by generation.
+    pub hypervolume: Option<HypervolumeSummary>,
+    /// The trained winner.
+    pub finetune: Option<FinetuneSummary>,
+    /// The winner compared with hand-made and random architectures.
+    pub compare: Option<Comparison>,
+    /// The evaluator.
+    pub evaluator: Option<EvaluatorSummary>,
+    /// Sampled clips.
+    pub samples: Option<SamplesSummary>,
+    /// Students by the distribution of the times that they are trained at.
+    pub sweep: Option<SweepSummary>,
+    /// The report itself.
+    pub report: Option<ReportSummary>,
 }
 
-/// One choice at one slot beside no temporal layers, through the supernet.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LocalScore {
-    /// Slot.
-    pub slot: String,
-    /// Its operators.
-    pub choice: String,
-    /// Value of each objective with it − without, by name: below 0 where it helps.
-    pub changes: ObjectiveValues,
-    /// Of the loss's change, paired over clips.
-    pub standard_error: Option<f64>,
+/// A picture file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Picture {
+    /// File name.
+    pub name: String,
+    /// PNG or GIF.
+    pub bytes: Vec<u8>,
 }
 
-/// A member of the front.
-#[derive(Clone, Debug, Deserialize)]
-pub struct FrontRow {
-    /// Architecture.
-    pub arch_id: String,
-    /// Its text.
-    pub genotype: String,
-    /// Values of the objectives as the search saw them, by name.
-    pub objectives: ObjectiveValues,
-    /// Values that were measured afterwards, by name.
-    pub measured: ObjectiveValues,
-    /// Weights of the denoiser.
-    pub parameters: u64,
-    /// Multiply-accumulates of a call.
-    pub macs: u64,
-    /// Whether it was picked.
-    pub winner: bool,
-}
-
-/// A held-out architecture's latency.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LatencyPoint {
-    /// Measured milliseconds.
-    pub measured_ms: f64,
-    /// Predicted milliseconds.
-    pub predicted_ms: f64,
-    /// Lower end of the predicted interval.
-    pub low_ms: f64,
-    /// Upper end.
-    pub high_ms: f64,
-    /// What a line through multiply-accumulates alone predicts.
-    pub macs_fit_ms: f64,
-}
-
-/// A line of metrics.jsonl.
-#[derive(Clone, Debug, Deserialize)]
-pub struct MetricRow {
+/// A sheet of clips sampled while a stage trained.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Preview {
     /// Stage.
     pub stage: String,
-    /// Steps done.
+    /// Optimiser steps done.
     pub step: u64,
-    /// Figures.
-    pub values: BTreeMap<String, Value>,
+    /// PNG.
+    pub bytes: Vec<u8>,
 }
 
 impl RunRecord {
-    /// Reads what is there; a stage that has not run leaves its part empty.
+    /// Reads the files of a run. A file of another format version is an error that names it.
     pub fn read(run: &Path) -> Result<Self, ReportError> {
-        let name = run.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let stages = stages(run)?;
-        let list = |stage: &str, key: &str| stages.get(stage).and_then(|s| s.get(key)).cloned();
-        let [pictures, sheets] = ["samples", "evaluation/sheets"].map(|name| pictures(&run.join(name)));
-        let captions = optional_json(&run.join("samples/captions.json"))?.unwrap_or(Value::Null);
-        let words = |key: &str| -> Vec<String> {
-            let list = captions[key].as_array().into_iter().flatten();
-            list.filter_map(|word| word.as_str().map(String::from)).collect()
-        };
-        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+        let files = RunFiles::new(run);
+        let stamps = stamps(&files)?;
+        let candidates = read::<SearchCandidates>(&files)?;
+        let front = read::<Front>(&files)?;
+        let of_search = candidates.as_ref().map(|file| &file.objectives);
+        let objectives = of_search.or(front.as_ref().map(|file| &file.objectives)).cloned();
         Ok(Self {
-            name,
-            objectives: objectives(run.join("search/candidates.json"))?,
-            candidates: rows(run.join("search/candidates.json"))?,
-            local_scores: rows(run.join("search/local_scores.json"))?,
-            front: rows(run.join("front.json"))?,
-            latency: list("latency", "held_out_points")
-                .and_then(|v| serde_json::from_value(v).ok())
-                .unwrap_or_default(),
-            metrics: metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-            pictures: pictures?,
-            previews: previews(&run.join("samples/during"))?,
-            captions: words("captions"),
-            columns: words("columns"),
-            evaluation: optional_json(&run.join("evaluation/evaluation.json"))?.unwrap_or(Value::Null),
-            sheets: sheets?,
-            stages,
+            name: file_name(run),
+            objectives: objectives.unwrap_or_default(),
+            figures: StageFigures::read(&files, &stamps)?,
+            stamps,
+            candidates,
+            local_scores: read(&files)?,
+            front,
+            evaluation: read(&files)?,
+            metrics: metrics(&files.metrics())?,
+            captions: read(&files)?,
+            pictures: pictures(&files.samples())?,
+            sheets: pictures(&files.evaluation().join(EVALUATION_SHEETS))?,
+            previews: previews(&files.previews())?,
         })
     }
 
-    /// A figure of a stage.
-    pub fn figure(&self, stage: &str, key: &str) -> Option<&Value> {
-        self.stages.get(stage)?.get(key)
+    /// Candidates that keep the limits.
+    pub fn candidates(&self) -> &[SearchCandidate] {
+        self.candidates.as_ref().map_or(&[], |file| &file.rows)
+    }
+
+    /// Members of the front.
+    pub fn front(&self) -> &[FrontRow] {
+        self.front.as_ref().map_or(&[], |file| &file.rows)
+    }
+
+    /// Name of the device that latencies are of.
+    pub fn device(&self) -> &str {
+        self.figures.latency.as_ref().map_or("this device", |latency| &latency.device)
     }
 }
 
-/// Reads the objectives of a search's candidates.
-fn objectives(path: PathBuf) -> Result<ObjectiveSet, ReportError> {
-    let Some(json) = optional_json(&path)? else { return Ok(ObjectiveSet::default()) };
-    let fail = |error: serde_json::Error| ReportError::Read {
-        path,
-        message: format!("{error}; run `tnas search` again, whose candidates have objectives by name"),
+impl StageFigures {
+    fn read(files: &RunFiles, stamps: &BTreeMap<String, StageStamp>) -> Result<Self, ReportError> {
+        Ok(Self {
+            supernet: figures(files, stamps)?,
+            latency: figures(files, stamps)?,
+            latency_evaluation: figures(files, stamps)?,
+            search: figures(files, stamps)?,
+            front: figures(files, stamps)?,
+            hypervolume: figures(files, stamps)?,
+            finetune: figures(files, stamps)?,
+            compare: figures(files, stamps)?,
+            evaluator: figures(files, stamps)?,
+            samples: figures(files, stamps)?,
+            sweep: figures(files, stamps)?,
+            report: figures(files, stamps)?,
+        })
+    }
+}
+
+/// Figures of a stage, or `None` where it has not run.
+fn figures<T: Summary>(files: &RunFiles, stamps: &BTreeMap<String, StageStamp>) -> Result<Option<T>, ReportError> {
+    let Some(stamp) = stamps.get(T::STAGE) else { return Ok(None) };
+    let path = files.stamp(T::STAGE)?;
+    let message = |error| format!("{error}; run the stage `{}` again with this version of tnas", T::STAGE);
+    Ok(Some(stamp.figures().map_err(|error| RecordError::Read { path, message: message(error) })?))
+}
+
+fn stamps(files: &RunFiles) -> Result<BTreeMap<String, StageStamp>, ReportError> {
+    let mut stamps = BTreeMap::new();
+    for path in files_of(&files.stamps(), "json")? {
+        let stage = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        stamps.extend(read_from::<StageStamp>(&path)?.map(|stamp| (stage, stamp)));
+    }
+    Ok(stamps)
+}
+
+/// Lines of `metrics.jsonl`. A last line without its line break is still being written, and left out.
+fn metrics(path: &Path) -> Result<Vec<MetricLine>, ReportError> {
+    let fail = |message: String| RecordError::Read { path: path.into(), message };
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|error| fail(error.to_string()))?,
     };
-    serde_json::from_value(json["objectives"].clone()).map_err(fail)
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let line = |(place, line): (usize, &str)| {
+        from_json(line.as_bytes()).map_err(|error| fail(format!("line {}: {error}", place + 1)).into())
+    };
+    whole.lines().enumerate().map(line).collect()
 }
 
-/// Reads `{"format_version": …, "rows": […]}`.
-fn rows<T: for<'a> Deserialize<'a>>(path: PathBuf) -> Result<Vec<T>, ReportError> {
-    let Some(json) = optional_json(&path)? else { return Ok(Vec::new()) };
-    let rows = json.get("rows").cloned().unwrap_or(Value::Array(Vec::new()));
-    serde_json::from_value(rows).map_err(|error| ReportError::Read { path, message: error.to_string() })
-}
-
-fn optional_json(path: &Path) -> Result<Option<Value>, ReportError> {
-    let fail = |message: String| ReportError::Read { path: path.into(), message };
-    match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fail(error.to_string())),
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| fail(error.to_string())),
-    }
-}
-
-fn stages(run: &Path) -> Result<BTreeMap<String, Value>, ReportError> {
-    let mut stages = BTreeMap::new();
-    for path in files(&run.join("stages"), "json") {
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        if let Some(stamp) = optional_json(&path)? {
-            stages.insert(stem, stamp["summary"].clone());
-        }
-    }
-    Ok(stages)
-}
-
-fn pictures(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
-    let paths = [files(folder, "png"), files(folder, "gif")].concat();
+/// PNG and GIF files of a folder, by name.
+fn pictures(folder: &Path) -> Result<Vec<Picture>, ReportError> {
+    let paths = [files_of(folder, "png")?, files_of(folder, "gif")?].concat();
     let read = |path: PathBuf| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let bytes = fs::read(&path).map_err(|error| ReportError::Read { path, message: error.to_string() })?;
-        Ok((name, bytes))
+        let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        Ok(Picture { name: file_name(&path), bytes })
     };
     paths.into_iter().map(read).collect()
 }
 
-/// Sheets `STAGE/STEP.png`, by stage and step.
-fn previews(folder: &Path) -> Result<Vec<(String, u64, Vec<u8>)>, ReportError> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+/// Sheets `<stage>/<step>.png`, by stage and step.
+fn previews(folder: &Path) -> Result<Vec<Preview>, ReportError> {
     let mut previews = Vec::new();
-    for stage in entries.filter(|path| path.is_dir()) {
-        let name = stage.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for (file, bytes) in pictures(&stage)? {
-            if let Some(step) = file.strip_suffix(".png").and_then(|step| step.parse().ok()) {
-                previews.push((name.clone(), step, bytes));
+    for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        for Picture { name, bytes } in pictures(&path)? {
+            if let Some(step) = name.strip_suffix(".png").and_then(|step| step.parse().ok()) {
+                previews.push(Preview { stage: file_name(&path), step, bytes });
             }
         }
     }
@@ -218,9 +210,73 @@ fn previews(folder: &Path) -> Result<Vec<(String, u64, Vec<u8>)>, ReportError> {
     Ok(previews)
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+fn files_of(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ReportError> {
+    let mut paths = entries(folder)?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    Ok(paths)
+}
+
+/// Sorted contents of a folder; none where there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|error| unreadable(folder, &error))?,
+    };
+    let paths: Result<Vec<PathBuf>, std::io::Error> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(|error| unreadable(folder, &error))?;
     paths.sort();
-    paths
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> RecordError {
+    RecordError::Read { path: path.into(), message: error.to_string() }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tnas_record::RunFile;
+
+    use super::*;
+
+    #[test]
+    fn a_run_without_files_has_no_figures() {
+        let run = tempfile::tempdir().expect("folder");
+        let record = RunRecord::read(run.path()).expect("reads");
+        assert!(record.front.is_none() && record.figures.search.is_none() && record.metrics.is_empty());
+        assert!(record.candidates().is_empty() && record.front().is_empty());
+    }
+
+    #[test]
+    fn a_file_of_an_older_format_is_an_error_that_names_it() {
+        let older = [
+            (Front::PATH, r#"{"format_version": 1, "rows": []}"#),
+            ("metrics.jsonl", "{\"stage\": \"supernet\", \"step\": 1, \"values\": {}}\n"),
+            ("stages/search.json", r#"{"stage": "search", "summary": {}}"#),
+            (
+                "stages/search.json",
+                r#"{"format_version": 1, "stage": "search", "stage_version": 1, "key": "", "settings": {},
+                    "inputs": [], "outputs": [], "summary": {"evaluated": 3}}"#,
+            ),
+        ];
+        for (name, text) in older {
+            let run = tempfile::tempdir().expect("folder");
+            let path = run.path().join(name);
+            fs::create_dir_all(path.parent().expect("folder")).expect("folder");
+            fs::write(&path, text).expect("file");
+            let message = RunRecord::read(run.path()).expect_err("older").to_string();
+            assert!(message.starts_with(&format!("read {}: ", path.display())), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_being_written_is_left_out() {
+        let run = tempfile::tempdir().expect("folder");
+        let line = r#"{"format_version": 1, "stage": "supernet", "step": 1, "values": {"loss": 0.5}}"#;
+        fs::write(run.path().join("metrics.jsonl"), format!("{line}\n{{\"format_ver")).expect("file");
+        assert_eq!(RunRecord::read(run.path()).expect("reads").metrics.len(), 1);
+    }
 }

@@ -1,221 +1,206 @@
-//! The figures that a run is evaluated by, as tables of their own.
+//! Figures of the stages as tables.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use tnas_record::Objective;
+use maud::{Markup, html};
+use tnas_record::{LocalScore, MeasuredRange, Objective};
 
 use crate::{
-    LocalScore, RunRecord,
-    page::{escape, readable},
+    RunRecord,
+    number::{ends, estimated, fixed, percent, readable, signed, spread, unknown},
 };
 
-/// The trained winner beside what it is compared with.
-pub(crate) fn comparison(html: &mut String, record: &RunRecord) {
-    let Some(arms) = arms(record, "finetune") else { return };
-    let whole = |key: &str| record.figure("finetune", key).map_or("–".into(), Value::to_string);
-    let _ = write!(
-        html,
-        "<h2>Trained and compared</h2><p>Held-out loss after {} steps each, from the supernet's weights, spatial weights at \
-         {} of the learning rate in all; differences are paired over clips.</p><table><tr><th>architecture<th>held-out \
-         loss<th>winner − this<th>standard error<th>clips</tr>",
-        whole("steps"),
-        whole("spatial_rate")
-    );
-    for arm in arms {
-        let _ = write!(
-            html,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
-            text(&arm["arm"]),
-            number(&arm["held_out_loss"], 5),
-            signed(&arm["winner_minus_this"]),
-            number(&arm["standard_error"], 5),
-            arm["clips"]
-        );
+/// The trained winner compared with the image model alone and with the teacher.
+pub(crate) fn comparison(record: &RunRecord) -> Markup {
+    let Some(found) = &record.figures.finetune else { return html! {} };
+    html! {
+        h2 { "Trained winner" }
+        p {
+            "Held-out loss after " (found.steps) " optimiser steps of each architecture, from the supernet's weights. The image \
+             weights train at " (found.spatial_rate) " of the learning rate of the temporal weights. Differences are paired \
+             over clips; below 0 the winner is better."
+        }
+        table {
+            tr { th { "architecture" } th { "held-out loss" } th { "winner − this" } th { "standard error" } th { "clips" } }
+            @for arm in &found.arms {
+                tr {
+                    td { (arm.arm) }
+                    td { (fixed(arm.held_out_loss, 5)) }
+                    td { (signed(arm.winner_minus_this)) }
+                    td { (error(arm.standard_error)) }
+                    td { (arm.clips) }
+                }
+            }
+        }
     }
-    html.push_str("</table>");
 }
 
-/// The winner beside what a researcher would have put in its place, by `compare`.
-pub(crate) fn contenders(html: &mut String, record: &RunRecord) {
-    let Some(rows) = record.figure("compare", "rows").and_then(Value::as_array) else { return };
-    let figure = |key: &str| record.figure("compare", key).unwrap_or(&Value::Null);
-    let tolerance = figure("size_tolerance").as_f64().unwrap_or(0.0);
-    let measured = |objective: &&Objective| rows.iter().any(|row| row["measured"].get(&*objective.name).is_some());
+/// The winner compared with hand-made and random architectures.
+pub(crate) fn contenders(record: &RunRecord) -> Markup {
+    let Some(found) = &record.figures.compare else { return html! {} };
+    let measured =
+        |objective: &&Objective| found.rows.iter().any(|row| row.measured.contains_key(&*objective.name));
     let measured: Vec<&Objective> = record.objectives.iter().filter(measured).collect();
-    let heads: String =
-        measured.iter().map(|objective| format!("<th>{}, measured", escape(&objective.axis()))).collect();
-    let cell = |range: &Value| {
-        let ends = interval(&serde_json::json!({"low": range["least"], "high": range["most"]}));
-        format!("<td>{} {ends}", number(&range["median"], 2))
+    let names = |names: &[String]| if names.is_empty() { "none".into() } else { names.join(", ") };
+    let range = |range: Option<&MeasuredRange>| {
+        range.map_or_else(unknown, |range| format!("{} {}", fixed(range.median, 2), ends(range.least, range.most)))
     };
-    let names = |key: &str| {
-        let names = figure("verdicts")[key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let names: Vec<&str> = names.collect();
-        if names.is_empty() { "none".to_string() } else { names.join(", ") }
+    html! {
+        h2 { "Winner compared with hand-made and random architectures" }
+        p {
+            "Every architecture was extracted from the supernet and trained for " (found.steps) " optimiser steps on the same \
+             batches. Differences of the held-out loss are paired over clips. Measured values are medians, with the least and \
+             the most in brackets; architectures alternate while they are measured. The winner is dominated by: "
+            (names(&found.verdicts.dominated_by)) ". It dominates: " (names(&found.verdicts.dominates))
+            ". One architecture dominates another if it is better in one objective by more than the 95 % error or the range of \
+             the measurements, and worse in none. Compared are architectures within "
+            (percent(found.size_tolerance)) " of the winner's parameters, the image model alone, and of the random \
+             architectures the one with the median loss (" (found.random_median.as_deref().unwrap_or("none")) ")."
+        }
+        table {
+            tr {
+                th { "architecture" } th { "parameters" } th { "held-out loss" } th { "winner − this" } th { "standard error" }
+                @for objective in &measured { th { (objective.axis()) ", measured" } }
+                th { "genotype" }
+            }
+            @for row in &found.rows {
+                tr {
+                    td { (row.arm) }
+                    td { (row.parameters) " (" (format!("{:+.1}", 100.0 * (row.size - 1.0))) " %)" }
+                    td { (fixed(row.held_out_loss, 5)) }
+                    td { (signed(row.winner_minus_this)) }
+                    td { (error(row.standard_error)) }
+                    @for objective in &measured { td { (range(row.measured.get(&*objective.name))) } }
+                    td.genotype { (row.genotype) }
+                }
+            }
+        }
+    }
+}
+
+/// The effect of each choice at each slot alone, the most helpful first.
+pub(crate) fn local_scores(record: &RunRecord) -> Markup {
+    let Some(found) = record.local_scores.as_ref().filter(|found| !found.rows.is_empty()) else { return html! {} };
+    let first = found.objectives.first();
+    let helps =
+        |score: &LocalScore| score.changes.get(&*first.name).map_or(f64::NAN, |&change| first.oriented(change));
+    let mut scores: Vec<&LocalScore> = found.rows.iter().collect();
+    scores.sort_by(|a, b| helps(a).total_cmp(&helps(b)));
+    let change = |change: Option<&f64>| {
+        change
+            .map_or_else(unknown, |&change| format!("{}{}", if change < 0.0 { "" } else { "+" }, readable(change)))
     };
-    let _ = write!(
-        html,
-        "<h2>Against hand-made and random architectures</h2><p>Every arm was taken out of the supernet and trained {} steps on \
-         the same batches. Differences of held-out loss are paired over clips; measured values are medians, \
-         arms alternating, least and most in brackets. The winner is dominated by: {}. It dominates: {}. (In one respect better beyond the error of \
-         95 % or the measurements' range, in none worse; arms within {:.0} % of its parameters and the image model alone; of the \
-         random ones the median, {}.)</p><table><tr><th>architecture<th>parameters<th>held-out loss<th>winner − \
-         this<th>standard error{heads}<th>genotype</tr>",
-        figure("steps"),
-        escape(&names("dominated_by")),
-        escape(&names("dominates")),
-        100.0 * tolerance,
-        text(figure("random_median")),
-    );
-    for row in rows {
-        let measured: String = measured.iter().map(|objective| cell(&row["measured"][&*objective.name])).collect();
-        let _ = write!(
-            html,
-            "<tr><td>{}<td>{} ({:+.1} %)<td>{}<td>{}<td>{}{measured}<td class=\"genotype\">{}</tr>",
-            text(&row["arm"]),
-            row["parameters"],
-            100.0 * (row["size"].as_f64().unwrap_or(1.0) - 1.0),
-            number(&row["held_out_loss"], 5),
-            signed(&row["winner_minus_this"]),
-            number(&row["standard_error"], 5),
-            text(&row["genotype"]),
-        );
+    html! {
+        h2 { "Each choice alone" }
+        p {
+            "The supernet with one choice at one slot, compared with the baseline of every slot. A change is the value with the \
+             choice minus the value without it; changes of the held-out loss are paired over clips."
+        }
+        details {
+            summary { (scores.len()) " slots and choices" }
+            table {
+                tr {
+                    th { "slot" } th { "choice" }
+                    @for objective in found.objectives.iter() { th { (objective.axis()) } }
+                    th { "standard error of the loss" }
+                }
+                @for score in scores {
+                    tr {
+                        td { (score.slot) }
+                        td { (score.choice) }
+                        @for objective in found.objectives.iter() { td { (change(score.changes.get(&*objective.name))) } }
+                        td { (error(score.standard_error)) }
+                    }
+                }
+            }
+        }
     }
-    html.push_str("</table>");
 }
 
-/// What each choice at each slot does alone, the most helpful first.
-pub(crate) fn local_scores(html: &mut String, record: &RunRecord) {
-    if record.local_scores.is_empty() {
-        return;
+/// Sampling in many and in few steps, under the run's evaluator.
+pub(crate) fn few_steps(record: &RunRecord) -> Markup {
+    let Some(found) = &record.figures.samples else { return html! {} };
+    let labels: BTreeSet<&String> = found.arms.iter().flat_map(|arm| arm.accuracy.keys()).collect();
+    html! {
+        h2 { "Few-step sampling" }
+        p {
+            (found.clips) " clips of each kind, from the same captions and noise. The Fréchet distance to held-out real clips is \
+             on the features of this run's own evaluator, so it is not FVD. In brackets is the 95 % bootstrap interval; few \
+             clips bias the distance upwards. The difference from plain Euler sampling in the same number of steps is paired \
+             over clips."
+        }
+        table {
+            tr {
+                th { "sampling" } th { "Fréchet distance" } th { "student − plain Euler" }
+                @for label in &labels { th { (label) " predicted as requested" } }
+                th { "mean frame difference" }
+            }
+            @for arm in &found.arms {
+                tr {
+                    td { (arm.arm) }
+                    td { (estimated(arm.frechet, 2)) }
+                    td {
+                        @match arm.frechet_minus_plain {
+                            Some(change) => { (signed(change.estimate)) " " (ends(change.low, change.high)) }
+                            None => { (unknown()) }
+                        }
+                    }
+                    @for label in &labels { td { (arm.accuracy.get(*label).copied().map_or_else(unknown, percent)) } }
+                    td { (fixed(arm.mean_frame_difference, 4)) }
+                }
+            }
+        }
+        (controls(record))
     }
-    let mut scores: Vec<_> = record.local_scores.iter().collect();
-    let change = |score: &LocalScore, objective: &Objective| {
-        score.changes.get(&*objective.name).map_or(f64::NAN, |change| objective.oriented(*change))
-    };
-    let first = record.objectives.first();
-    scores.sort_by(|a, b| change(a, first).total_cmp(&change(b, first)));
-    let heads: String =
-        record.objectives.iter().map(|objective| format!("<th>{}", escape(&objective.axis()))).collect();
-    let _ = write!(
-        html,
-        "<h2>Each choice alone</h2><p>One insertion at a time beside no temporal layers, through the supernet; changes of each \
-         objective, with − without; those of the held-out loss are paired over clips.</p><details><summary>{} slots and \
-         choices</summary><table><tr><th>slot<th>choice{heads}<th>standard error of the loss</tr>",
-        scores.len()
-    );
-    for score in scores {
-        let error = score.standard_error.map_or("–".into(), |error| format!("{error:.5}"));
-        let cell = |objective: &Objective| {
-            let change = score.changes.get(&*objective.name);
-            change.map_or("<td>–".into(), |&change| {
-                format!("<td>{}{}", if change < 0.0 { "" } else { "+" }, readable(change))
-            })
-        };
-        let changes: String = record.objectives.iter().map(cell).collect();
-        let (slot, choice) = (escape(&score.slot), escape(&score.choice));
-        let _ = write!(html, "<tr><td>{slot}<td>{choice}{changes}<td>{error}</tr>");
+}
+
+/// Students by the distribution of the times that they are trained at.
+pub(crate) fn sweep(record: &RunRecord) -> Markup {
+    let Some(found) = &record.figures.sweep else { return html! {} };
+    html! {
+        h2 { "Distributions of timesteps for distillation" }
+        p {
+            "Students of " (found.student_steps) " denoising steps, method " (found.method) ": one student for each \
+             logit-normal distribution of the timesteps at which the discriminator or the score networks are evaluated, \
+             with this mean and standard deviation."
+        }
+        table {
+            tr { th { "mean" } th { "standard deviation" } th { "kernel MMD²" } th { "Fréchet distance" } }
+            @for row in &found.rows {
+                tr {
+                    td { (row.mean) }
+                    td { (row.deviation) }
+                    td { (spread(row.kernel_mmd, 4)) }
+                    td { (spread(row.frechet, 4)) }
+                }
+            }
+        }
     }
-    html.push_str("</table></details>");
 }
 
-/// Sampling in many and in few steps, by the evaluator.
-pub(crate) fn few_steps(html: &mut String, record: &RunRecord) {
-    let Some(arms) = arms(record, "samples") else { return };
-    let labels: BTreeSet<&String> =
-        arms.iter().filter_map(|arm| arm["accuracy"].as_object()).flat_map(serde_json::Map::keys).collect();
-    let names: String = labels.iter().map(|label| format!("<th>{} told", escape(label))).collect();
-    let clips = record.figure("samples", "clips").map_or("–".into(), Value::to_string);
-    let _ = write!(
-        html,
-        "<h2>Few steps</h2><p>{clips} clips an arm, same captions and noise. Fréchet distance on the evaluator's features to \
-         held-out real clips (not FVD: the evaluator is this run's own classifier); in brackets the 95 % bootstrap interval, \
-         which small samples bias upwards; the difference to plain Euler at the same steps is paired over clips.</p>\
-         <table><tr><th>sampling<th>Fréchet distance<th>student − plain{names}<th>mean frame difference</tr>"
-    );
-    for arm in arms {
-        let accuracy = |label: &&String| {
-            let share = arm["accuracy"][label.as_str()].as_f64();
-            share.map_or("<td>–".into(), |share| format!("<td>{:.0} %", 100.0 * share))
-        };
-        let _ = write!(
-            html,
-            "<tr><td>{}<td>{} {}<td>{} {}{}<td>{}</tr>",
-            text(&arm["arm"]),
-            number(&arm["frechet"]["estimate"], 2),
-            interval(&arm["frechet"]),
-            signed(&arm["frechet_minus_plain"]["estimate"]),
-            interval(&arm["frechet_minus_plain"]),
-            labels.iter().map(accuracy).collect::<String>(),
-            number(&arm["mean_frame_difference"], 4),
-        );
+/// Distances of real and of corrupted clips under the evaluator.
+fn controls(record: &RunRecord) -> Markup {
+    let Some(found) = &record.figures.evaluator else { return html! {} };
+    html! {
+        p.note {
+            "Fréchet distances of held-out clips to real clips under the same evaluator, as they are and corrupted: "
+            @for (place, row) in found.controls.iter().enumerate() {
+                @if place > 0 { ", " }
+                (row.clips) " " (fixed(row.frechet, 2))
+            }
+            ". Real clips compared with other real clips: " (fixed(found.floor, 2)) "."
+        }
     }
-    html.push_str("</table>");
-    controls(html, record);
 }
 
-/// Students by the times at which they were looked at.
-pub(crate) fn sweep(html: &mut String, record: &RunRecord) {
-    let Some(rows) = record.figure("sweep", "rows").and_then(Value::as_array) else { return };
-    let _ = write!(
-        html,
-        "<h2>Sweep of the noise</h2><p>Students of {} steps ({}), one for each distribution of the times at which discriminator or scores \
-         look: logit-normal with this mean and deviation.</p><table><tr><th>mean<th>deviation<th>kernel MMD<th>Fréchet \
-         distance</tr>",
-        record.figure("sweep", "student_steps").unwrap_or(&Value::Null),
-        text(record.figure("sweep", "method").unwrap_or(&Value::Null)),
-    );
-    for row in rows {
-        let figure = |key: &str| format!("{} {}", number(&row[key]["estimate"], 4), interval(&row[key]));
-        let (mean, deviation) = (&row["mean"], &row["deviation"]);
-        let (mmd, frechet) = (figure("kernel_mmd"), figure("frechet"));
-        let _ = write!(html, "<tr><td>{mean}<td>{deviation}<td>{mmd}<td>{frechet}</tr>");
-    }
-    html.push_str("</table>");
-}
-
-/// What the evaluator says of real clips that were corrupted.
-fn controls(html: &mut String, record: &RunRecord) {
-    let Some(rows) = record.figure("evaluator", "controls").and_then(Value::as_array) else { return };
-    let distances: Vec<String> = rows
-        .iter()
-        .map(|row| format!("{} {}", row["clips"].as_str().unwrap_or("?"), number(&row["frechet"], 2)))
-        .collect();
-    let floor = record.figure("evaluator", "floor").map_or("–".into(), |floor| number(floor, 2));
-    let _ = write!(
-        html,
-        "<p class=\"note\">The evaluator on real clips and on corrupted ones: {}; real against real {floor}.</p>",
-        escape(&distances.join(", "))
-    );
-}
-
-fn arms<'a>(record: &'a RunRecord, stage: &str) -> Option<&'a Vec<Value>> {
-    record.figure(stage, "arms").and_then(Value::as_array)
-}
-
-fn text(value: &Value) -> String {
-    escape(value.as_str().unwrap_or("–"))
-}
-
-fn number(value: &Value, digits: usize) -> String {
-    value.as_f64().map_or("–".into(), |x| format!("{x:.digits$}"))
-}
-
-fn signed(value: &Value) -> String {
-    value.as_f64().map_or("–".into(), |x| format!("{x:+.4}"))
-}
-
-fn interval(value: &Value) -> String {
-    match (value["low"].as_f64(), value["high"].as_f64()) {
-        (Some(low), Some(high)) => format!("[{low:.2}, {high:.2}]"),
-        _ => String::new(),
-    }
+fn error(error: Option<f64>) -> String {
+    error.map_or_else(unknown, |error| fixed(error, 5))
 }
 
 #[cfg(test)]
 mod tests {
+    use tnas_record::LocalScores;
+
     use super::*;
 
     #[test]
@@ -227,13 +212,13 @@ mod tests {
             changes: [("loss".into(), loss_change), ("latency_ms".into(), 0.5)].into(),
         };
         let mut record = RunRecord::default();
-        let mut html = String::new();
-        local_scores(&mut html, &record);
-        assert!(html.is_empty());
-        record.local_scores = vec![score("in", 0.01, None), score("mid.0.r", -0.02, Some(0.001))];
-        local_scores(&mut html, &record);
-        let row = "<tr><td>mid.0.r<td>conv1d(k=3)<td>-0.02000<td>+0.50000<td>0.00100</tr>";
-        assert!(html.find(row) < html.find("<tr><td>in<td>conv1d(k=3)<td>+0.01000<td>+0.50000<td>–"), "{html}");
-        assert!(html.contains(row));
+        assert_eq!(local_scores(&record).into_string(), "");
+        let rows = vec![score("in", 0.01, None), score("mid.0.r", -0.02, Some(0.001))];
+        record.local_scores = Some(LocalScores { rows, ..LocalScores::default() });
+        let html = local_scores(&record).into_string();
+        let row = |cells: [&str; 5]| format!("<tr><td>{}</td></tr>", cells.join("</td><td>"));
+        let best = row(["mid.0.r", "conv1d(k=3)", "-0.02000", "+0.50000", "0.00100"]);
+        let worst = row(["in", "conv1d(k=3)", "+0.01000", "+0.50000", "–"]);
+        assert!(html.find(&best) < html.find(&worst) && html.contains(&best), "{html}");
     }
 }

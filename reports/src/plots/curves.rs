@@ -35,7 +35,7 @@ pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     for (name, fronts) in GROUPS {
         let series = losses(record, fronts);
         if !series.is_empty() {
-            let caption = format!("{name}: loss by step, smoothed over about 20 steps.");
+            let caption = format!("{name}: loss by step, smoothed over about 20 logged steps.");
             plots.push(render(name, caption, &Curves { x: "step", y: "loss".into(), series })?);
         }
     }
@@ -47,9 +47,7 @@ fn losses(record: &RunRecord, fronts: &[&str]) -> Vec<Series> {
     for row in record.metrics.iter().filter(|row| fronts.iter().any(|front| row.stage.starts_with(front))) {
         for (figure, value) in row.values.iter().filter(|(figure, _)| figure.starts_with("loss")) {
             let name = if figure == "loss" { row.stage.clone() } else { format!("{} {figure}", row.stage) };
-            if let Some(value) = value.as_f64() {
-                lines.entry(name).or_default().push((row.step as f64, value));
-            }
+            lines.entry(name).or_default().push((row.step as f64, value.0));
         }
     }
     lines.into_iter().map(|(name, points)| Series { name, points: smooth(&points) }).collect()

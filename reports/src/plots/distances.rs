@@ -1,5 +1,5 @@
 use plotters::{coord::Shift, prelude::*};
-use serde_json::Value;
+use tnas_record::{EvaluatedArm, Spread};
 
 use super::{Draw, Plot, draw_mesh, render, span, text};
 use crate::{
@@ -26,8 +26,7 @@ struct Row {
 /// Pixels of a row's name at most.
 const NAME_WIDTH: u32 = 250;
 
-/// Both distances with their intervals, where the run was evaluated. Controls are beside the arms: they tell how far corrupted
-/// real clips are.
+/// Both distances with their intervals, where the run was evaluated: of real clips, of each arm, and of the controls.
 pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     let mut plots = Vec::new();
     for (stem, metric, name) in [
@@ -36,8 +35,9 @@ pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     ] {
         let Some(drawing) = Distances::new(record, metric, name) else { continue };
         let caption = format!(
-            "{stem}: each set of clips with its 95 % bootstrap interval; lower is better. The band is real clips against other \
-             real clips. Axes are of cube roots, so that near and far are seen at once."
+            "{stem}: each set of clips with its 95 % bootstrap interval; lower is better. The band is the \
+             distance of real clips to other real clips. The axis is of cube roots, so that small and large distances are visible \
+             in one plot."
         );
         plots.push(render(stem, caption, &drawing)?);
     }
@@ -46,20 +46,19 @@ pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
 
 impl Distances {
     fn new(record: &RunRecord, metric: &str, name: &'static str) -> Option<Self> {
-        let found = &record.evaluation;
-        let row = |value: &Value, colour: RGBColor| -> Option<Row> {
-            let figure = &value["metrics"][metric];
-            let number = |key: &str| figure[key].as_f64().map(f64::cbrt);
-            let name = value["arm"].as_str()?.to_owned();
-            Some(Row { name, colour, estimate: number("estimate")?, low: number("low")?, high: number("high")? })
+        let found = record.evaluation.as_ref()?;
+        let row = |arm: &EvaluatedArm, colour: RGBColor| -> Option<Row> {
+            let Spread { estimate, low, high, .. } = arm.metrics.get(metric)?;
+            let [estimate, low, high] = [estimate, low, high].map(|number| number.cbrt());
+            let known = [estimate, low, high].iter().all(|number| number.is_finite());
+            known.then(|| Row { name: arm.arm.clone(), colour, estimate, low, high })
         };
-        let list = |key: &str| found[key].as_array().into_iter().flatten();
-        let floor = row(&found["floor"], MEASURED)?;
+        let floor = row(&found.floor, MEASURED)?;
         let band = [floor.low, floor.high];
         let mut rows = vec![floor];
-        rows.extend(row(&found["held_out"], MEASURED));
-        rows.extend(list("arms").filter_map(|value| row(value, FRONT)));
-        rows.extend(list("controls").filter_map(|value| row(value, WINNER)));
+        rows.extend(found.held_out.iter().filter_map(|arm| row(arm, MEASURED)));
+        rows.extend(found.arms.iter().filter_map(|arm| row(arm, FRONT)));
+        rows.extend(found.controls.iter().filter_map(|arm| row(arm, WINNER)));
         Some(Self { name, rows, floor: band })
     }
 }

@@ -1,4 +1,5 @@
 use plotters::{coord::Shift, prelude::*};
+use tnas_record::LatencyPoint;
 
 use super::{Draw, Plot, draw_mesh, render, span, text};
 use crate::{
@@ -6,15 +7,19 @@ use crate::{
     style::{FAINT, FONT, FRONT, INK, WINNER},
 };
 
-struct Latency<'a>(&'a RunRecord);
+struct Latency<'a>(&'a [LatencyPoint]);
 
 /// Predicted over measured latency of architectures that the predictor has not seen.
-pub fn plot(record: &RunRecord) -> Result<Plot, ReportError> {
+pub fn plot(record: &RunRecord) -> Result<Option<Plot>, ReportError> {
+    let points = record.figures.latency.as_ref().map_or(&[][..], |latency| &latency.held_out_points);
+    if points.is_empty() {
+        return Ok(None);
+    }
     let caption =
         "Architectures held out from the fit: predicted over measured latency, with the predictor's 90 % \
         intervals. On the grey line the two are equal. Red: a line through multiply-accumulates alone."
             .to_string();
-    render("latency", caption, &Latency(record))
+    render("latency", caption, &Latency(points)).map(Some)
 }
 
 impl Draw for Latency<'_> {
@@ -22,7 +27,7 @@ impl Draw for Latency<'_> {
     where
         B::ErrorType: 'static,
     {
-        let points = &self.0.latency;
+        let points = self.0;
         area.fill(&WHITE).map_err(text)?;
         let range = span(points.iter().flat_map(|p| [p.measured_ms, p.low_ms, p.high_ms, p.macs_fit_ms]));
         let mut chart = ChartBuilder::on(area)

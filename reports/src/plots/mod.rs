@@ -40,13 +40,11 @@ pub(crate) const DISTANCES: &str = "distances-";
 pub fn all(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     style::register();
     let mut plots = Vec::new();
-    if !record.candidates.is_empty() {
+    if !record.candidates().is_empty() {
         plots.extend(pareto::plots(record)?);
         plots.extend(hypervolume::plot(record)?);
     }
-    if !record.latency.is_empty() {
-        plots.push(latency::plot(record)?);
-    }
+    plots.extend(latency::plot(record)?);
     plots.extend(residuals::plots(record)?);
     plots.extend(curves::plots(record)?);
     plots.extend(distances::plots(record)?);

@@ -2,11 +2,11 @@ use plotters::{
     coord::{Shift, types::RangedCoordf64},
     prelude::*,
 };
-use tnas_record::{Direction, Objective, Source};
+use tnas_record::{Direction, FrontRow, Objective, Source};
 
 use super::{Draw, PARETO, Plot, draw_mesh, render, span, text};
 use crate::{
-    FrontRow, ReportError, RunRecord,
+    ReportError, RunRecord,
     style::{FAINT, FONT, FRONT, INK, MEASURED, REFUSED, WINNER},
 };
 
@@ -27,7 +27,7 @@ pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
 }
 
 fn caption(record: &RunRecord, x: &Objective, y: &Objective) -> String {
-    let device = record.figure("latency", "device").and_then(|d| d.as_str()).unwrap_or("this device");
+    let device = record.device();
     let described = |objective: &Objective| match objective.source {
         Source::Scored => format!("{} through the supernet", objective.label),
         Source::Predicted | Source::Measured => format!("{} on {device}", objective.label),
@@ -36,8 +36,8 @@ fn caption(record: &RunRecord, x: &Objective, y: &Objective) -> String {
     let vertical = if y.direction == Direction::Minimise { "lower" } else { "upper" };
     let horizontal = if x.direction == Direction::Minimise { "left" } else { "right" };
     format!(
-        "Every candidate: {} over {} ({vertical} {horizontal} is better). Blue: the front as it was predicted; green: the same \
-         architectures measured; red: the winner.",
+        "Every candidate: {} over {} ({vertical} {horizontal} is better). Blue: the front as predicted; green: the same \
+         architectures as measured; red: the winner.",
         described(y),
         described(x)
     )
@@ -61,12 +61,12 @@ impl Pareto<'_> {
     /// Where the candidates lie.
     fn candidates(&self, feasible: bool) -> impl Iterator<Item = (f64, f64)> {
         let value = |values: &tnas_record::ObjectiveValues, of: &Objective| values.get(&*of.name).copied();
-        let rows = self.record.candidates.iter().filter(move |row| row.feasible == feasible);
+        let rows = self.record.candidates().iter().filter(move |row| row.feasible == feasible);
         rows.filter_map(move |row| Some((value(&row.objectives, self.x)?, value(&row.objectives, self.y)?)))
     }
 
     fn limit(&self, objective: &Objective) -> Option<f64> {
-        self.record.figure("search", "limits")?.get(&*objective.name)?.as_f64()
+        self.record.figures.search.as_ref()?.limits.get(&*objective.name).copied()
     }
 }
 
@@ -75,7 +75,7 @@ impl Draw for Pareto<'_> {
     where
         B::ErrorType: 'static,
     {
-        let front = &self.record.front;
+        let front = self.record.front();
         area.fill(&WHITE).map_err(text)?;
         let all = || {
             self.candidates(true)
@@ -125,7 +125,7 @@ impl Pareto<'_> {
     where
         B::ErrorType: 'static,
     {
-        let front = &self.record.front;
+        let front = self.record.front();
         let predicted = || front.iter().filter_map(|row| self.predicted(row));
         // A front of more objectives is no curve between two of them.
         if self.record.objectives.count() == 2 {

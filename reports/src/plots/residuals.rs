@@ -1,7 +1,7 @@
-//! `latency eval`: what the predictor misses, and how it learns.
+//! `latency eval`: residuals of the predictor, and its learning curve.
 
 use plotters::{coord::Shift, prelude::*};
-use serde_json::Value;
+use tnas_record::{Accuracy, LatencyEvaluation, LatencyPoint, LearningPoint};
 
 use super::{
     Draw, Plot,
@@ -9,44 +9,38 @@ use super::{
     draw_mesh, render, span, text,
 };
 use crate::{
-    LatencyPoint, ReportError, RunRecord,
+    ReportError, RunRecord,
     style::{FAINT, FONT, FRONT, INK, WINNER},
 };
 
-const STAGE: &str = "latency-eval";
-
 /// Residuals and the learning curve, where the stage ran.
 pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
-    let points = record.figure(STAGE, "points").cloned().unwrap_or_default();
-    let points: Vec<LatencyPoint> = serde_json::from_value(points).unwrap_or_default();
+    let Some(found) = &record.figures.latency_evaluation else { return Ok(Vec::new()) };
     let mut plots = Vec::new();
-    if !points.is_empty() {
-        let floor = record.figure(STAGE, "noise_floor").and_then(Value::as_f64);
-        plots.push(render("latency-residuals", caption(record, floor), &Residuals { points, floor })?);
+    if !found.points.is_empty() {
+        let residuals = Residuals { points: &found.points, floor: found.noise_floor };
+        plots.push(render("latency-residuals", caption(found), &residuals)?);
     }
-    plots.extend(curve(record)?);
+    plots.extend(curve(found)?);
     Ok(plots)
 }
 
-fn caption(record: &RunRecord, floor: Option<f64>) -> String {
-    let of = |key: &str| record.figure(STAGE, key).map_or("–".into(), |value| value.to_string().replace('"', ""));
-    let floor = floor.map_or("not known".into(), |floor| format!("{:.1} %", 100.0 * floor));
+fn caption(found: &LatencyEvaluation) -> String {
+    let floor = found.noise_floor.map_or("not known".into(), |floor| format!("{:.1} %", 100.0 * floor));
     format!(
-        "Predicted less measured latency of {} architectures held out, learned from {}, on {}. Grey lines: no error, and ±10 %; \
-         band: the noise floor ({floor}), by which one measurement differs from another. Red: a line through \
+        "Predicted minus measured latency of {} held-out architectures, predictor fitted on {}, on {}. Grey lines: no error, and \
+         ±10 %; band: the noise floor ({floor}), the median difference of architectures measured twice. Red: a line through \
          multiply-accumulates alone.",
-        of("tested_on"),
-        of("measurements"),
-        of("device")
+        found.tested_on, found.measurements, found.device
     )
 }
 
-struct Residuals {
-    points: Vec<LatencyPoint>,
+struct Residuals<'a> {
+    points: &'a [LatencyPoint],
     floor: Option<f64>,
 }
 
-impl Draw for Residuals {
+impl Draw for Residuals<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String>
     where
         B::ErrorType: 'static,
@@ -88,27 +82,25 @@ impl Draw for Residuals {
 }
 
 /// Error on held-out architectures by the number of measurements.
-fn curve(record: &RunRecord) -> Result<Option<Plot>, ReportError> {
-    let rows = record.figure(STAGE, "learning_curve").and_then(Value::as_array).cloned().unwrap_or_default();
-    let series = |name: &str, key: &str| {
-        let point = |row: &Value| Some((row["measurements"].as_f64()?, 100.0 * row[key]["mape"].as_f64()?));
-        Series { name: name.into(), points: rows.iter().filter_map(point).collect() }
+fn curve(found: &LatencyEvaluation) -> Result<Option<Plot>, ReportError> {
+    let rows = &found.learning_curve;
+    let series = |name: &str, accuracy: fn(&LearningPoint) -> Option<Accuracy>| {
+        let point = |row: &LearningPoint| Some((row.measurements as f64, 100.0 * accuracy(row)?.mape));
+        let points = rows.iter().filter_map(point).filter(|(_, error)| error.is_finite());
+        Series { name: name.into(), points: points.collect() }
     };
     let mut all = vec![
-        series("predictor", "predictor"),
-        series("MACs fit", "macs_fit"),
-        series("one-hot fit", "one_hot_fit"),
+        series("predictor", |row| row.predictor),
+        series("MACs fit", |row| row.macs_fit),
+        series("one-hot fit", |row| row.one_hot_fit),
     ];
-    if all[0].points.len() < 2 {
-        return Ok(None);
-    }
-    if let Some(mape) = record.figure(STAGE, "repeats").and_then(|repeats| repeats["mape"].as_f64()) {
-        let ends = [all[0].points[0].0, all[0].points[all[0].points.len() - 1].0];
-        let points = ends.map(|x| (x, 100.0 * mape)).to_vec();
+    let [(first, _), .., (last, _)] = all[0].points[..] else { return Ok(None) };
+    if let Some(repeats) = found.repeats.filter(|repeats| repeats.mape.is_finite()) {
+        let points = [first, last].map(|x| (x, 100.0 * repeats.mape)).to_vec();
         all.push(Series { name: "second by first measurement".into(), points });
     }
-    let caption = "Mean relative error on held-out architectures by the number of measurements learned from, the most telling \
-        first; flat line: of a second measurement told by the first."
+    let caption = "Mean relative error on held-out architectures by the number of measurements that the predictor is fitted on, \
+        the most informative first. Flat line: error of predicting a second measurement by the first."
         .to_string();
     let curves = Curves { x: "measurements", y: "mean relative error [%]".into(), series: all };
     render("latency-learning", caption, &curves).map(Some)

@@ -92,7 +92,7 @@ fn bad_overrides_and_devices_name_the_way_out() {
         ("limits.latency_ms=-3", &["limits.latency_ms = -3", "above 0"]),
     ];
     for (setting, expected) in asked {
-        fails(&["run", study, "--runs", runs, "--set", setting], 1, expected);
+        fails(&["run", study, "--runs", runs, "--set", setting], 2, expected);
     }
     fails(&["run", "no-such-study.toml"], 2, &["no-such-study.toml"]);
 }

@@ -62,7 +62,7 @@ fn a_space_without_none_at_a_slot_is_searched_tuned_and_compared() {
         assert_eq!(code, Some(0), "{command:?}: {text}");
         figures
     };
-    run(&["backbone", "train"]);
+    run(&["backbone", "take"]);
     run(&["supernet", "train"]);
     run(&["profile"]);
     run(&["latency", "fit"]);

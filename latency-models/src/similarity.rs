@@ -19,7 +19,7 @@ pub(crate) struct BlockSimilarity {
 /// Distances over which similarity falls, in logarithms of work.
 const LENGTHS: [f64; 2] = [0.7, 2.5];
 /// Variance that is expected of each.
-const EXPECTED: f64 = 0.01;
+const EXPECTED: f64 = 1e-4;
 
 impl BlockSimilarity {
     pub(crate) fn new(space: &SpaceBlocks) -> Self {

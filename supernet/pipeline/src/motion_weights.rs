@@ -41,7 +41,8 @@ pub fn here(published: Parameters, mut model: MotionModel) -> anyhow::Result<(Pa
         let choice = model.genotype.choice(&slot);
         let length = choice.operators().first().and_then(|operator| operator.argument("length"));
         let Some(&Arg::Number(length)) = length else {
-            anyhow::bail!("failed to use the motion model: {choice} at {slot} has no parameter `length`");
+            // Only AnimateDiff's modules have tables of places.
+            continue;
         };
         let mut all_own = true;
         for name in &tables {

@@ -41,9 +41,7 @@ fn check(what: &str, graph: &Graph, ids: &[i64]) {
         let theirs = runtime.load(graph, &parameters).unwrap().run(&inputs).unwrap();
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(&theirs) {
-            // OpenVINO 2026.4 differs by 2e-3 on a denoiser with every operator, also where f32 is asked of it.
-            let tolerance = if kind.name == "openvino" { 4e-3 } else { 1e-4 };
-            let (error, bound) = (ours.max_abs_difference(theirs), tolerance * ours.max_abs().max(1.0));
+            let (error, bound) = (ours.max_abs_difference(theirs), 1e-4 * ours.max_abs().max(1.0));
             assert!(error <= bound, "{what} in {}: {error} > {bound}", kind.name);
         }
     }

@@ -1,6 +1,6 @@
 use std::fs;
 
-/// Runnable processes of the last minute, where the system tells: ours has not begun, so they are others'.
+/// Runnable processes of the last minute, where the system reports it: ours has not begun, so they are others'.
 pub fn load_of_others() -> Option<f64> {
     parse(&fs::read_to_string("/proc/loadavg").ok()?)
 }

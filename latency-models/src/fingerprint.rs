@@ -40,7 +40,7 @@ impl Fingerprint {
         }
     }
 
-    /// Short name for files, e.g. `cpu-burn-2t`. Not unique over machines: [`Fingerprint::differences`] tells them apart.
+    /// Short name for files, e.g. `cpu-burn-2t`. Not unique over machines: [`Fingerprint::differences`] distinguishes them.
     pub fn id(&self) -> String {
         let mut id = format!("{}-{}-{}t", slug(&self.device_name), slug(&self.runtime), self.threads);
         if self.precision != "f32" {

@@ -60,12 +60,12 @@ pub struct Timing {
     pub cpu: Option<Spread>,
     /// Wall time.
     pub wall: Spread,
-    /// The network that ran by turns with this one, where one did.
+    /// The network that alternated with this one, where one did.
     #[serde(default)]
     pub reference: Option<ReferenceTiming>,
 }
 
-/// A network of known cost, run by turns with the measured one: a busy machine slows down both, and their ratio stays.
+/// A network of known cost, alternating with the measured one: a busy machine slows down both, and their ratio stays.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceTiming {
@@ -101,7 +101,7 @@ pub struct Subject<'a> {
     pub inputs: &'a [HostTensor],
 }
 
-/// Runs until the median is steady, then times runs by processor time and wall time, where asked by turns with a
+/// Runs until the median is steady, then times runs by processor time and wall time, where asked in alternation with a
 /// reference.
 pub fn measure(
     subject: Subject<'_>,
@@ -265,7 +265,7 @@ impl MeasurePolicy {
 }
 
 impl Timing {
-    /// A time at the device's usual speed, which the reference tells; as it was measured where there is none.
+    /// A time at the device's usual speed, which the reference shows; as it was measured where there is none.
     pub fn reported_ms(&self, quantity: Quantity, usual_reference_ms: Option<f64>) -> Option<f64> {
         match (usual_reference_ms, &self.reference) {
             (Some(usual), Some(reference)) => Some(usual * reference.ratio(quantity)),

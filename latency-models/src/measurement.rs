@@ -16,7 +16,7 @@ pub struct Measurement {
     pub order: u32,
     /// One of the anchors that show drift.
     pub anchor: bool,
-    /// Measured a second time, later: tells the noise.
+    /// Measured a second time, later: shows the noise.
     pub repeat: bool,
     /// Drawn to test a predictor on, not to learn from.
     #[serde(default)]
@@ -66,7 +66,7 @@ pub enum Outcome {
     Ran {
         /// Times.
         timing: Timing,
-        /// Largest resident memory of its process, where the system tells.
+        /// Largest resident memory of its process, where the system reports it.
         peak_memory_bytes: Option<u64>,
     },
     /// It needs more memory than there is.

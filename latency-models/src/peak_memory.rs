@@ -1,6 +1,6 @@
 use std::fs;
 
-/// Largest resident memory of this process since its start or the last [`reset_peak_memory`], where the system tells.
+/// Largest resident memory of this process since its start or the last [`reset_peak_memory`], where the system reports it.
 pub fn peak_memory_bytes() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
 }

@@ -365,7 +365,7 @@ mod tests {
         let encoded: Vec<(Vec<f64>, f64)> = sizes.iter().map(|x| (vec![*x], *x)).collect();
         let (constant, slope) = line(&of, &encoded);
         assert!((constant - 0.5).abs() < 1e-9 && (slope - 3.0).abs() < 1e-9);
-        // One size alone tells no constant.
+        // One size alone determines no constant.
         assert_eq!(line(&of[..1], &encoded[..1]).0, 0.0);
     }
 

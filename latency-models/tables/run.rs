@@ -227,7 +227,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Of many rows. What they leave of themselves is less than what they leave of others: a model without every fifth of them
-    /// (without the last fifth, where the device drifts) tells how wide intervals are.
+    /// (without the last fifth, where the device drifts) determines how wide intervals are.
     fn of_many(&self, priors: &Priors, x: &DMatrix<f64>, rows: &[usize], latency_ms: &[f64]) -> Option<DriftModel> {
         const FOLD: usize = 5;
         let n = rows.len();

@@ -66,7 +66,7 @@ fn borders(column: &[f64]) -> Vec<f64> {
     borders
 }
 
-/// A tree and each row's leaf; `None` where no question tells rows apart.
+/// A tree and each row's leaf; `None` where no question separates rows.
 fn grow(binned: &[Vec<u8>], borders: &[Vec<f64>], rest: &[f64], growth: Growth) -> Option<(Tree, Vec<u16>)> {
     let mut leaf = vec![0_u16; rest.len()];
     let mut questions = Vec::new();

@@ -53,9 +53,9 @@ fn what_was_filled_in_is_a_profile() {
         ("iPhone 17", "A19")
     );
     let samples = profile.samples().unwrap();
-    let told: Vec<(&str, f64, bool)> =
+    let measured: Vec<(&str, f64, bool)> =
         samples.iter().map(|s| (s.arch_id.as_str(), s.latency_ms, s.held_out)).collect();
-    assert_eq!(told, [("a", 5.1, false), ("b", 2.05, false), ("c", 3.5, true)]);
+    assert_eq!(measured, [("a", 5.1, false), ("b", 2.05, false), ("c", 3.5, true)]);
     assert_eq!(samples[1].peak_memory_bytes, Some(300 << 20));
     assert!((profile.noise_floor().unwrap() - 0.1 / 2.05).abs() < 1e-12);
     assert_eq!(profile.quality.unwrap().noise_floor, profile.noise_floor());

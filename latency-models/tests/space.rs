@@ -29,7 +29,7 @@ fn space() -> SpaceBlocks {
     SpaceBlocks::new(&block(8, 8), &blocks)
 }
 
-/// A device that runs wide convolutions at a speed of their own, which no sum of counted work tells.
+/// A device that runs wide convolutions at a speed of their own, which no sum of counted work predicts.
 fn device_ms(choices: &[u16]) -> f64 {
     let block_ms = |(&choice, &width): (&u16, &usize)| {
         let hidden = HIDDEN[usize::from(choice)] as f64;

@@ -126,7 +126,7 @@ fn nearest(args: &NewModelArgs, backbone: &Backbone, space: &SearchSpace) -> any
     Ok(best)
 }
 
-/// Loads a model folder and takes one denoising step on noise; tells seconds and memory.
+/// Loads a model folder and takes one denoising step on noise; reports seconds and memory.
 pub fn step(args: &StepArgs) -> anyhow::Result<()> {
     let device = open_device(&args.device)?;
     let path = args.folder.join("genotype.json");

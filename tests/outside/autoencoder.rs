@@ -3,7 +3,7 @@
 use tnas_models::Autoencoder;
 use tnas_weights::{HostTensor, SafeTensors};
 
-use super::{GRAPH, Parser, safetensors::example, told};
+use super::{GRAPH, Parser, message, safetensors::example};
 
 pub const PARSER: Parser = Parser { name: "autoencoder", examples, read, room_bytes: GRAPH };
 
@@ -37,10 +37,10 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let file = SafeTensors::from_bytes("vae.safetensors", bytes.to_vec().into()).map_err(told)?;
-    let shapes = file.names().map(|name| Ok((name.to_owned(), file.info(name).map_err(told)?.shape.clone())));
-    let autoencoder = Autoencoder::from_shapes(shapes.collect::<Result<_, String>>()?).map_err(told)?;
-    tnas_graph::cost(&autoencoder.encoder(1, 16, 16).map_err(told)?);
-    tnas_graph::cost(&autoencoder.decoder(1, 4, 4).map_err(told)?);
+    let file = SafeTensors::from_bytes("vae.safetensors", bytes.to_vec().into()).map_err(message)?;
+    let shapes = file.names().map(|name| Ok((name.to_owned(), file.info(name).map_err(message)?.shape.clone())));
+    let autoencoder = Autoencoder::from_shapes(shapes.collect::<Result<_, String>>()?).map_err(message)?;
+    tnas_graph::cost(&autoencoder.encoder(1, 16, 16).map_err(message)?);
+    tnas_graph::cost(&autoencoder.decoder(1, 4, 4).map_err(message)?);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use tnas_models::Autoencoder;
 
-use super::{GRAPH, Parser, text, told};
+use super::{GRAPH, Parser, message, text};
 
 pub const PARSER: Parser = Parser { name: "autoencoder_config", examples, read, room_bytes: GRAPH };
 
@@ -22,8 +22,8 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let autoencoder = Autoencoder::from_json(text(bytes)?).map_err(told)?;
-    tnas_graph::cost(&autoencoder.encoder(1, 16, 16).map_err(told)?);
-    tnas_graph::cost(&autoencoder.decoder(1, 4, 4).map_err(told)?);
+    let autoencoder = Autoencoder::from_json(text(bytes)?).map_err(message)?;
+    tnas_graph::cost(&autoencoder.encoder(1, 16, 16).map_err(message)?);
+    tnas_graph::cost(&autoencoder.decoder(1, 4, 4).map_err(message)?);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_space::Genotype;
 
-use super::{GRAPH, Parser, text, told, unet};
+use super::{GRAPH, Parser, message, text, unet};
 
 pub const PARSER: Parser = Parser { name: "genotype", examples, read, room_bytes: GRAPH };
 
@@ -18,10 +18,10 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let genotype: Genotype = text(bytes)?.parse().map_err(told)?;
-    assert_eq!(genotype.to_string().parse::<Genotype>().map_err(told)?, genotype);
-    let backbone = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(told)?);
+    let genotype: Genotype = text(bytes)?.parse().map_err(message)?;
+    assert_eq!(genotype.to_string().parse::<Genotype>().map_err(message)?, genotype);
+    let backbone = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(message)?);
     let shape = DenoiserShape { batch: 1, frames: 3, height: 8, width: 8, tokens: 2 };
-    tnas_graph::cost(&backbone.denoiser(&genotype, shape).map_err(told)?);
+    tnas_graph::cost(&backbone.denoiser(&genotype, shape).map_err(message)?);
     Ok(())
 }

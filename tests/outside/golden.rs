@@ -6,7 +6,7 @@ use tnas_models::{TextEncoder, TextEncoderConfig};
 use tnas_network::{Parameters, open_device};
 use tnas_weights::HostTensor;
 
-use super::{Parser, in_folder, safetensors::example, told};
+use super::{Parser, in_folder, message, safetensors::example};
 use tnas_pipeline::check::check;
 
 pub const PARSER: Parser = Parser { name: "golden", examples, read, room_bytes: 32 << 20 };
@@ -38,7 +38,7 @@ fn read(bytes: &[u8]) -> Result<(), String> {
         if !folder.exists() {
             make(&folder);
         }
-        fs::write(folder.join("io.safetensors"), bytes).map_err(told)?;
+        fs::write(folder.join("io.safetensors"), bytes).map_err(message)?;
         // The expected numbers are no model's: that cases differ is what the file says, and no error.
         check(&folder, "cpu").map(drop).map_err(|error| format!("{error:#}"))
     })

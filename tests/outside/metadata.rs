@@ -4,7 +4,7 @@ use std::fs;
 
 use tnas_clips::{Clip, FilmSettings, FolderSettings, VideoFolder, animated_gif};
 
-use super::{Parser, in_folder, png, told};
+use super::{Parser, in_folder, message, png};
 
 pub const PARSER: Parser = Parser { name: "metadata", examples, read, room_bytes: 1 << 20 };
 
@@ -41,15 +41,15 @@ pub fn read_as(name: &str, bytes: &[u8]) -> Result<(), String> {
     in_folder(|root| {
         let folder = root.join(format!("clips of {name}"));
         if !folder.exists() {
-            fs::create_dir_all(&folder).map_err(told)?;
-            fs::write(folder.join("a.gif"), gif()).map_err(told)?;
-            fs::write(folder.join("grid.png"), png::grid()).map_err(told)?;
-            fs::write(root.join("secret.gif"), gif()).map_err(told)?;
+            fs::create_dir_all(&folder).map_err(message)?;
+            fs::write(folder.join("a.gif"), gif()).map_err(message)?;
+            fs::write(folder.join("grid.png"), png::grid()).map_err(message)?;
+            fs::write(root.join("secret.gif"), gif()).map_err(message)?;
         }
-        fs::write(folder.join(name), bytes).map_err(told)?;
+        fs::write(folder.join(name), bytes).map_err(message)?;
         let settings = FolderSettings { broken_fraction: 1.0, fps: Some(8.0), ..Default::default() };
-        let clips = VideoFolder::open_with(&folder, settings).map_err(told)?;
-        let first = clips.clip(0, 2, 4).map_err(told)?;
+        let clips = VideoFolder::open_with(&folder, settings).map_err(message)?;
+        let first = clips.clip(0, 2, 4).map_err(message)?;
         assert_eq!(first.shape(), [2, 4, 4]);
         Ok(())
     })

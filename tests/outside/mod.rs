@@ -29,7 +29,7 @@ pub struct Parser {
     pub name: &'static str,
     /// Whole files that it reads.
     pub examples: fn() -> Vec<Vec<u8>>,
-    /// Reads one and uses what was read, or tells why it cannot.
+    /// Reads one and uses what was read, or says why it cannot.
     pub read: fn(&[u8]) -> Result<(), String>,
     /// Memory that what was read may take besides, such as the graph of a config.
     pub room_bytes: usize,
@@ -62,13 +62,13 @@ pub const PARSERS: &[Parser] = &[
 ];
 
 /// An error as its text.
-pub fn told(error: impl Display) -> String {
+pub fn message(error: impl Display) -> String {
     error.to_string()
 }
 
 /// The bytes as text, as every reader of text files refuses others.
 pub fn text(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(told)
+    std::str::from_utf8(bytes).map_err(message)
 }
 
 /// A file of the project itself.

@@ -2,7 +2,7 @@
 
 use tnas_models::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig};
 
-use super::{GRAPH, Parser, text, told, unet};
+use super::{GRAPH, Parser, message, text, unet};
 
 pub const PARSER: Parser = Parser { name: "motion", examples, read, room_bytes: GRAPH };
 
@@ -29,12 +29,12 @@ fn examples() -> Vec<Vec<u8>> {
 fn read(bytes: &[u8]) -> Result<(), String> {
     let text = text(bytes)?;
     let model = if MotionModel::reads(text) {
-        MotionModel::from_json(text).map_err(told)?
+        MotionModel::from_json(text).map_err(message)?
     } else {
-        let image = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(told)?);
-        MotionAdapter::from_json(text).map_err(told)?.over(&image).map_err(told)?
+        let image = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(message)?);
+        MotionAdapter::from_json(text).map_err(message)?.over(&image).map_err(message)?
     };
     let shape = DenoiserShape { batch: 1, frames: 2, height: 16, width: 16, tokens: 3 };
-    tnas_graph::cost(&model.backbone.denoiser(&model.genotype, shape).map_err(told)?);
+    tnas_graph::cost(&model.backbone.denoiser(&model.genotype, shape).map_err(message)?);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use tnas_clips::{Film, FilmFormat, FilmSettings, Footage, Grid, SheetSettings, contact_sheet};
 
-use super::{Parser, gif, in_folder, metadata, told};
+use super::{Parser, gif, in_folder, message, metadata};
 
 pub const PARSER: Parser = Parser { name: "png", examples, read, room_bytes: 128 << 20 };
 
@@ -22,9 +22,9 @@ pub fn grid() -> Vec<u8> {
 fn read(bytes: &[u8]) -> Result<(), String> {
     let cut = in_folder(|root| {
         let path = root.join("grid.png");
-        fs::write(&path, bytes).map_err(told)?;
+        fs::write(&path, bytes).map_err(message)?;
         let grid = Grid { rows: 1, columns: 2, frames: None };
-        Footage::of(&Film::read(&path, Some(grid)).map_err(told)?, [0; 3]).map_err(told)
+        Footage::of(&Film::read(&path, Some(grid)).map_err(message)?, [0; 3]).map_err(message)
     });
     if let Ok(footage) = cut {
         assert_eq!(footage.frames.len(), 2);

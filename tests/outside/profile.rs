@@ -4,7 +4,7 @@ use std::fs;
 
 use tnas_latency::{Fingerprint, Measurement, MeasurementKind, Outcome, Profile, Quantity, Spread, Timing};
 
-use super::{Parser, in_folder, told};
+use super::{Parser, in_folder, message};
 
 pub const PARSER: Parser = Parser { name: "profile", examples, read, room_bytes: 0 };
 
@@ -48,9 +48,9 @@ fn examples() -> Vec<Vec<u8>> {
 fn read(bytes: &[u8]) -> Result<(), String> {
     in_folder(|folder| {
         let path = folder.join("cpu.jsonl");
-        fs::write(&path, bytes).map_err(told)?;
-        let profile = Profile::read(&path).map_err(told)?;
+        fs::write(&path, bytes).map_err(message)?;
+        let profile = Profile::read(&path).map_err(message)?;
         assert!(profile.drift().drift_pct() >= 0.0);
-        profile.samples().map(drop).map_err(told)
+        profile.samples().map(drop).map_err(message)
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tnas_weights::{DType, HostTensor, SafeTensors, write_safetensors};
 
-use super::{Parser, in_folder, told};
+use super::{Parser, in_folder, message};
 
 pub const PARSER: Parser = Parser { name: "safetensors", examples, read, room_bytes: 0 };
 
@@ -29,15 +29,15 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let file = SafeTensors::from_bytes("model.safetensors", bytes.to_vec().into()).map_err(told)?;
+    let file = SafeTensors::from_bytes("model.safetensors", bytes.to_vec().into()).map_err(message)?;
     for name in file.names() {
-        let info = file.info(name).map_err(told)?;
+        let info = file.info(name).map_err(message)?;
         let elements: usize = info.shape.iter().product();
         let found = match info.dtype {
             DType::F16 | DType::BF16 | DType::F32 | DType::F64 => file.f32(name).map(|numbers| numbers.len()),
             _ => file.i64(name).map(|numbers| numbers.len()),
         };
-        assert_eq!(found.map_err(told)?, elements);
+        assert_eq!(found.map_err(message)?, elements);
     }
     Ok(())
 }

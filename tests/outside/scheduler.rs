@@ -2,7 +2,7 @@
 
 use tnas_schedulers::{Plan, SchedulerConfig};
 
-use super::{Parser, text, told};
+use super::{Parser, message, text};
 
 pub const PARSER: Parser = Parser { name: "scheduler", examples, read, room_bytes: 16 << 20 };
 
@@ -29,7 +29,7 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let config = SchedulerConfig::from_json(text(bytes)?).map_err(told)?;
-    assert_eq!(SchedulerConfig::from_json(&config.to_json()).map_err(told)?.to_json(), config.to_json());
-    config.scheduler(&Plan::new(4)).map(drop).map_err(told)
+    let config = SchedulerConfig::from_json(text(bytes)?).map_err(message)?;
+    assert_eq!(SchedulerConfig::from_json(&config.to_json()).map_err(message)?.to_json(), config.to_json());
+    config.scheduler(&Plan::new(4)).map(drop).map_err(message)
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use tnas_weights::{HostTensor, WeightFiles};
 
-use super::{Parser, in_folder, safetensors::example, told};
+use super::{Parser, in_folder, message, safetensors::example};
 
 pub const PARSER: Parser = Parser { name: "shard_index", examples, read, room_bytes: 0 };
 
@@ -35,11 +35,11 @@ fn read(bytes: &[u8]) -> Result<(), String> {
         if !folder.exists() {
             make(root, &folder);
         }
-        fs::write(folder.join(format!("{STEM}.safetensors.index.json")), bytes).map_err(told)?;
-        let files = WeightFiles::open(&folder, STEM).map_err(told)?;
-        let inside = folder.canonicalize().map_err(told)?;
+        fs::write(folder.join(format!("{STEM}.safetensors.index.json")), bytes).map_err(message)?;
+        let files = WeightFiles::open(&folder, STEM).map_err(message)?;
+        let inside = folder.canonicalize().map_err(message)?;
         assert!(files.paths().all(|path| path.starts_with(&inside)), "a shard outside the folder was opened");
-        files.names().try_for_each(|name| files.f32(name).map(drop).map_err(told))
+        files.names().try_for_each(|name| files.f32(name).map(drop).map_err(message))
     })
 }
 

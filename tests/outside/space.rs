@@ -5,7 +5,7 @@ use std::path::Path;
 use tnas_models::{Backbone, UNetConfig};
 use tnas_space::{SearchSpace, SpaceFile};
 
-use super::{Parser, shipped, text, told, unet};
+use super::{Parser, message, shipped, text, unet};
 
 pub const PARSER: Parser = Parser { name: "space", examples, read, room_bytes: 0 };
 
@@ -18,12 +18,12 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let file: SpaceFile = tnas_study::parse(text(bytes)?, Path::new("space.toml"), &[]).map_err(told)?;
-    let backbone = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(told)?);
-    let space = SearchSpace::new(&backbone.slots(), &file).map_err(told)?;
+    let file: SpaceFile = tnas_study::parse(text(bytes)?, Path::new("space.toml"), &[]).map_err(message)?;
+    let backbone = Backbone::new(UNetConfig::from_json(unet::SMALL).map_err(message)?);
+    let space = SearchSpace::new(&backbone.slots(), &file).map_err(message)?;
     assert!(space.cardinality() >= 1.0);
     for genome in space.covering().iter().take(4) {
-        assert_eq!(space.genome(&space.genotype(genome)).map_err(told)?, *genome);
+        assert_eq!(space.genome(&space.genotype(genome)).map_err(message)?, *genome);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Parser, shipped, text, told};
+use super::{Parser, message, shipped, text};
 use tnas_stages::settings::{RENAMED, Study};
 
 pub const PARSER: Parser = Parser { name: "study", examples, read, room_bytes: 0 };
@@ -15,11 +15,11 @@ fn read(bytes: &[u8]) -> Result<(), String> {
     let path = Path::new("study.toml");
     let overrides = ["data.path=clips".into()];
     let (study, source): (Study, _) =
-        tnas_study::parse_source(text(bytes)?, path, &overrides, RENAMED).map_err(told)?;
-    study.validate(&source).map_err(told)?;
+        tnas_study::parse_source(text(bytes)?, path, &overrides, RENAMED).map_err(message)?;
+    study.validate(&source).map_err(message)?;
     // The run writes its settings down and reads them again.
-    let resolved = tnas_study::to_toml_string(&study).map_err(told)?;
-    let again: Study = tnas_study::parse(&resolved, path, &[]).map_err(told)?;
-    assert_eq!(tnas_study::to_toml_string(&again).map_err(told)?, resolved);
+    let resolved = tnas_study::to_toml_string(&study).map_err(message)?;
+    let again: Study = tnas_study::parse(&resolved, path, &[]).map_err(message)?;
+    assert_eq!(tnas_study::to_toml_string(&again).map_err(message)?, resolved);
     Ok(())
 }

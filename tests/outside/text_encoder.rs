@@ -2,7 +2,7 @@
 
 use tnas_models::{TextEncoder, TextEncoderConfig};
 
-use super::{GRAPH, Parser, text, told};
+use super::{GRAPH, Parser, message, text};
 
 pub const PARSER: Parser = Parser { name: "text_encoder", examples, read, room_bytes: GRAPH };
 
@@ -16,9 +16,9 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let config = TextEncoderConfig::from_json(text(bytes)?).map_err(told)?;
-    assert_eq!(TextEncoderConfig::from_json(&config.to_json()).map_err(told)?, config);
-    let graph = TextEncoder::new(config).graph(1, 4).map_err(told)?;
+    let config = TextEncoderConfig::from_json(text(bytes)?).map_err(message)?;
+    assert_eq!(TextEncoderConfig::from_json(&config.to_json()).map_err(message)?, config);
+    let graph = TextEncoder::new(config).graph(1, 4).map_err(message)?;
     tnas_graph::cost(&graph);
     Ok(())
 }

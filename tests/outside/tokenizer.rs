@@ -4,7 +4,7 @@ use std::fs;
 
 use tnas_clips::{CaptionTokenizer, Tokenizer};
 
-use super::{Parser, in_folder, shipped, told};
+use super::{Parser, in_folder, message, shipped};
 
 pub const PARSER: Parser = Parser { name: "tokenizer", examples, read, room_bytes: 64 << 20 };
 
@@ -26,18 +26,18 @@ fn examples() -> Vec<Vec<u8>> {
 fn read(bytes: &[u8]) -> Result<(), String> {
     in_folder(|root| {
         let folder = root.join("tokenizer");
-        fs::create_dir_all(&folder).map_err(told)?;
+        fs::create_dir_all(&folder).map_err(message)?;
         let mut parts = bytes.splitn(FILES.len(), |&byte| byte == 0);
         for path in FILES.map(|name| folder.join(name)) {
             match parts.next().unwrap_or_default() {
-                [] if path.exists() => fs::remove_file(path).map_err(told)?,
+                [] if path.exists() => fs::remove_file(path).map_err(message)?,
                 [] => {}
-                part => fs::write(path, part).map_err(told)?,
+                part => fs::write(path, part).map_err(message)?,
             }
         }
-        let tokenizer = CaptionTokenizer::load(&folder).map_err(told)?;
+        let tokenizer = CaptionTokenizer::load(&folder).map_err(message)?;
         let ids =
-            tokenizer.encode("a red dog's left, 12 é\u{1f600}", tokenizer.max_length().min(16)).map_err(told)?;
+            tokenizer.encode("a red dog's left, 12 é\u{1f600}", tokenizer.max_length().min(16)).map_err(message)?;
         assert!(ids.iter().all(|&id| (0..tokenizer.vocabulary_size() as i64).contains(&id)));
         Ok(())
     })

@@ -3,7 +3,7 @@
 use tnas_models::{Backbone, DenoiserShape, UNetConfig};
 use tnas_space::Genotype;
 
-use super::{GRAPH, Parser, shipped, text, told};
+use super::{GRAPH, Parser, message, shipped, text};
 
 pub const PARSER: Parser = Parser { name: "unet", examples, read, room_bytes: GRAPH };
 
@@ -35,10 +35,10 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Result<(), String> {
-    let config = UNetConfig::from_json(text(bytes)?).map_err(told)?;
-    assert_eq!(UNetConfig::from_json(&config.to_json()).map_err(told)?, config);
+    let config = UNetConfig::from_json(text(bytes)?).map_err(message)?;
+    assert_eq!(UNetConfig::from_json(&config.to_json()).map_err(message)?, config);
     let shape = DenoiserShape { batch: 1, frames: 2, height: 16, width: 16, tokens: 3 };
-    let graph = Backbone::new(config).denoiser(&Genotype::none(), shape).map_err(told)?;
+    let graph = Backbone::new(config).denoiser(&Genotype::none(), shape).map_err(message)?;
     tnas_graph::cost(&graph);
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// How devices differ in their tables of (slot, choice): a matrix-normal distribution (Dawid 1981), whose covariance is one
-/// of slots times one of choices. So a choice measured in one slot tells of the same choice in others.
+/// of slots times one of choices. So a choice measured in one slot informs about the same choice in others.
 pub(crate) struct Coregion {
     slots: DMatrix<f64>,
     choices: DMatrix<f64>,

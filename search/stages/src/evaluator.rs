@@ -28,7 +28,7 @@ const WHITENING_CLIPS: usize = 1000;
 /// Its weights.
 const WEIGHTS: &str = "evaluator/evaluator.safetensors";
 
-/// Trains the classifier that evaluates clips, and shows that it tells real clips from corrupted ones.
+/// Trains the classifier that evaluates clips, and shows that it distinguishes real clips from corrupted ones.
 pub struct TrainEvaluator;
 
 impl Stage for TrainEvaluator {
@@ -85,7 +85,7 @@ impl Stage for TrainEvaluator {
             evaluator_sha256: hash_path(&path)?,
             training_split_sha256: bench.train.content_hash()?,
             training_clips: bench.train.len(),
-            labels: settings.told(&labels).to_vec(),
+            labels: settings.reported(&labels).to_vec(),
             network: recorded::network(&network),
             settings: settings.clone(),
         };
@@ -141,7 +141,7 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
     let found = hash_path(&weights)?;
     anyhow::ensure!(
         published.evaluator_sha256 == found,
-        "failed to use {}: its hash is {found}, and {} tells another evaluator's, {}; {again}",
+        "failed to use {}: its hash is {found}, and {} names another evaluator's, {}; {again}",
         weights.display(),
         file.display(),
         published.evaluator_sha256
@@ -149,7 +149,7 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
     let (network, labels) = Evaluator::network(&bench.train, &bench.study.evaluator)?;
     let mine = &bench.study.evaluator;
     anyhow::ensure!(
-        published.network == recorded::network(&network) && published.labels == mine.told(&labels),
+        published.network == recorded::network(&network) && published.labels == mine.reported(&labels),
         "failed to use the evaluator {}: it is of {} frames of {}×{}, width {}, and labels {}; the study asks for {} frames of \
          {}×{}, width {}, and labels {}; {again}",
         weights.display(),
@@ -162,7 +162,7 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
         network.size,
         network.size,
         network.width,
-        in_words(mine.told(&labels))
+        in_words(mine.reported(&labels))
     );
     let split = bench.train.content_hash()?;
     anyhow::ensure!(

@@ -231,7 +231,7 @@ fn blocks_ms(subjects: &Subjects, blocks: &SpaceBlocks, profile: &Profile) -> Ve
     rows.collect::<Option<Vec<_>>>().filter(|_| !known.is_empty()).unwrap_or_default()
 }
 
-/// A fit tried on architectures that it has not seen, beside the plain ones.
+/// A fit tried on architectures that it has not seen, compared with the baselines.
 pub struct Tried {
     /// Ours.
     pub accuracy: Option<Accuracy>,

@@ -94,7 +94,7 @@ impl Stage for LatencyEval<'_> {
         })
     }
 }
-/// Second measurements told by the first: what a perfect predictor would get.
+/// Second measurements predicted by the first: what a perfect predictor would get.
 fn repeats(profile: &Profile) -> Option<Accuracy> {
     let (first, second): (Vec<f64>, Vec<f64>) = profile.repeats().into_iter().unzip();
     (!first.is_empty()).then(|| Accuracy::new(&second, &first))

@@ -371,7 +371,7 @@ pub fn summary(profile: &Profile) -> ProfileSummary {
 fn warn_of_others() {
     if let Some(load) = load_of_others().filter(|load| *load > 0.5) {
         eprintln!(
-            "{:>16} others keep this machine busy (load {load:.1}): times are told by a reference that runs by turns; a quiet \
+            "{:>16} others keep this machine busy (load {load:.1}): times are corrected by a reference that alternates with them; a quiet \
              machine is better",
             "profile"
         );
@@ -383,12 +383,12 @@ fn say(bench: &Workbench, profile: &Profile) {
     let Quality { noise_floor, raw_drift_percent, drift_percent, taken_by_others, .. } = profile.assess();
     let floor = noise_floor.map_or("not known".into(), |floor| format!("{:.1} %", 100.0 * floor));
     eprintln!(
-        "{:>16} noise floor {floor}; the machine changed by {raw_drift_percent:.0} %, {drift_percent:.0} % beside the reference",
+        "{:>16} noise floor {floor}; the machine changed by {raw_drift_percent:.0} %, {drift_percent:.0} % relative to the reference",
         "profile"
     );
     if taken_by_others > 0.1 {
-        let share = 100.0 * taken_by_others;
-        eprintln!("{:>16} the machine was busy: {share:.0} % of the time of slow runs went to others", "profile");
+        let percent = 100.0 * taken_by_others;
+        eprintln!("{:>16} the machine was busy: {percent:.0} % of the time of slow runs went to others", "profile");
     }
     let failed = profile.measurements.iter().filter(|m| m.timing().is_none()).count();
     if failed > 0 {

@@ -136,8 +136,8 @@ impl<'a> Watch<'a> {
     /// Says what loading cost since the process began the loop, and gives it as a stage's figure.
     pub fn loading(&self) -> LoadingTimes {
         if let (Some(bar), LoadTimes { batches: 1.., .. }) = (&self.bar, self.loading) {
-            let (share, seconds) = (100.0 * self.loading.waited_fraction(), self.loading.elapsed.as_secs_f64());
-            eprintln!("{:>16} waited for clips {share:.1} % of {seconds:.1} s", bar.stage);
+            let (percent, seconds) = (100.0 * self.loading.waited_fraction(), self.loading.elapsed.as_secs_f64());
+            eprintln!("{:>16} waited for clips {percent:.1} % of {seconds:.1} s", bar.stage);
         }
         recorded::loading(self.loading)
     }

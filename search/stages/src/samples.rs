@@ -82,7 +82,7 @@ impl Stage for Samples<'_> {
         for arm in arms(bench) {
             let clips = scene.sample(&arm)?;
             let evaluated = scene.evaluator.evaluate(&clips)?;
-            predicted.insert(arm.name.clone(), evaluated.told.clone());
+            predicted.insert(arm.name.clone(), evaluated.predicted.clone());
             let mut figure = scene.figures(&arm.name, &clips, &evaluated)?;
             match &plain {
                 Some(plain) if arm.student => {
@@ -257,7 +257,7 @@ impl<'a> Scene<'a> {
         frechet_distance(&features, &self.reference.features).unwrap_or(f64::NAN)
     }
 
-    /// Mean distance of sampled clips to their nearest training clip, beside that of real validation clips.
+    /// Mean distance of sampled clips to their nearest training clip, compared with that of real validation clips.
     fn memorisation(&self, shown: &[(String, Vec<Clip>)]) -> anyhow::Result<BTreeMap<String, f64>> {
         let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
             clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()

@@ -71,7 +71,7 @@ pub struct Study {
     pub seed: u64,
     /// Where clips come from.
     pub data: DataSettings,
-    /// How clips are loaded beside training; changes times, never results.
+    /// How clips are prefetched during training; changes times, never results.
     #[serde(default)]
     pub loading: LoadingSettings,
     /// Latents instead of pixels.
@@ -104,7 +104,7 @@ pub struct Study {
     /// Training of the winner, and of what it is compared with.
     #[serde(default)]
     pub finetune: FinetuneSettings,
-    /// What `compare` sets beside the winner.
+    /// What `compare` compares the winner with.
     #[serde(default)]
     pub compare: CompareSettings,
     /// The few-step stage.
@@ -298,7 +298,7 @@ pub struct ProfileSettings {
     pub anchor_every: usize,
     /// Fraction of the architectures that is measured twice, to tell the noise.
     pub repeat_fraction: f64,
-    /// A profile whose repeats differ by more than this share (in the median), or whose anchors jump by more, is refused.
+    /// A profile whose repeats differ by more than this fraction (in the median), or whose anchors jump by more, is refused.
     pub max_noise: f64,
     /// File of a runtime's library, or folder of a Python environment that has it, by the runtime's name; searched for where
     /// not given.
@@ -422,7 +422,7 @@ impl Default for SearchSettings {
     }
 }
 
-/// What the winner is set beside, all trained alike.
+/// What the winner is compared with, all trained alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompareSettings {

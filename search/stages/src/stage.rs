@@ -88,10 +88,10 @@ impl Inputs {
 /// The output of a stage: that of its last run where its inputs are what they were, else that of a run now.
 pub fn up_to_date<S: Stage>(bench: &Workbench, stage: &S) -> anyhow::Result<S::Output> {
     let (run, name) = (&bench.run, format!("{}{}", S::NAME, stage.variant()));
-    let inputs = stage.inputs(bench)?;
-    let mut record = run.stage(&name)?.outputs(stage.outputs(bench)).inputs(inputs.files.clone());
-    for (setting, value) in &inputs.settings {
-        record = record.setting(setting, value)?;
+    let Inputs { settings, files } = stage.inputs(bench)?;
+    let mut record = run.stage(&name)?.outputs(stage.outputs(bench)).inputs(files);
+    for (setting, value) in settings {
+        record = record.setting(setting, &value)?;
     }
     let reason = match run.dir().stale_reason(&record)? {
         Some(reason) => reason,
@@ -107,7 +107,7 @@ pub fn up_to_date<S: Stage>(bench: &Workbench, stage: &S) -> anyhow::Result<S::O
     if reason != StaleReason::NotFinished {
         eprintln!("{name:>16} runs again: {reason}");
     }
-    forget_checkpoints_of_other_inputs(run, &name, &inputs.key()?, &stage.checkpoints())?;
+    forget_checkpoints_of_other_inputs(run, &name, &record.key()?, &stage.checkpoints())?;
     let output = stage.run(bench)?;
     run.dir().finish(&record, &output)?;
     Ok(output)

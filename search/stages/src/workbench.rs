@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::Context;
-use serde::Serialize;
 use tnas_clips::{CaptionTokenizer, Clip, ClipSet, Memory};
 use tnas_models::{Backbone, DenoiserShape, TextEncoder};
 use tnas_network::{Device, Parameters, open_device, side_by_side};
@@ -75,22 +74,6 @@ pub struct ImageModel {
     pub text: Parameters,
     /// Features of every caption.
     pub features: TextFeatures,
-}
-
-/// Clips and the noise that covers them, as stages depend on them. (Hashed, never read back.)
-#[derive(Serialize)]
-#[serde(untagged)]
-pub enum NoisedData<'a> {
-    /// Frames whose noise is independent.
-    Independent(&'a str),
-    /// Frames that share noise.
-    Shared(&'a str, SharedNoise),
-}
-
-/// Fraction of the noise's variance that the frames of a clip have in common.
-#[derive(Serialize)]
-pub struct SharedNoise {
-    shared_noise: f64,
 }
 
 impl Workbench {
@@ -282,14 +265,6 @@ impl Workbench {
             folder.display()
         );
         Ok(())
-    }
-
-    /// What clips are and what covers them, for the inputs of stages that train or score on noised clips.
-    pub fn noised_data(&self) -> NoisedData<'_> {
-        match self.study.noise.shared {
-            0.0 => NoisedData::Independent(&self.data_key),
-            shared_noise => NoisedData::Shared(&self.data_key, SharedNoise { shared_noise }),
-        }
     }
 
     /// The run's image model, with the noise that this study's clips have.

@@ -42,7 +42,7 @@ impl Stage {
         self
     }
 
-    /// Resolved settings that the result depends on, under a name that is told when they change.
+    /// Resolved settings that the result depends on, under a name that is printed when they change.
     pub fn setting(mut self, name: impl Into<String>, value: &impl Serialize) -> Result<Self, StudyError> {
         let name = name.into();
         let value = serde_json::to_value(value).map_err(|e| StudyError::ToJson {
@@ -91,7 +91,7 @@ impl Stage {
     }
 
     /// SHA-256 of everything that the result depends on.
-    fn key(&self) -> Result<String, StudyError> {
+    pub fn key(&self) -> Result<String, StudyError> {
         let inputs: Vec<_> = self.hashed_inputs()?.iter().map(|input| &input.sha256).collect();
         let parts = KeyParts {
             stamp_version: StageStamp::FORMAT_VERSION,

@@ -1,4 +1,4 @@
-//! Settings are read once and strictly; what is wrong is told with its place and the nearest valid name.
+//! Settings are read once and strictly; what is wrong is reported with its place and the nearest valid name.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -66,15 +66,15 @@ fn a_setting_a_version_or_a_further_input_makes_it_stale() -> Result {
     let folder = tempfile::tempdir()?;
     let (run, clips) = finished(folder.path())?;
     assert_eq!(reason(&run, &clips, 65)?, "search.population was 64, is 65");
-    let told = |stage: Stage| Ok::<_, StudyError>(run.stale_reason(&stage)?.map(|reason| reason.to_string()));
+    let reason = |stage: Stage| Ok::<_, StudyError>(run.stale_reason(&stage)?.map(|reason| reason.to_string()));
     let again = || stage(&run, &clips, 64);
-    assert_eq!(told(again()?.format_version(2))?.as_deref(), Some("it is version 2 now and was version 1"));
-    assert_eq!(told(again()?.setting("k", &3)?)?.as_deref(), Some("k = 3 is new"));
-    let more = told(again()?.input(run.files().path("front.json")))?.unwrap_or_default();
+    assert_eq!(reason(again()?.format_version(2))?.as_deref(), Some("it is version 2 now and was version 1"));
+    assert_eq!(reason(again()?.setting("k", &3)?)?.as_deref(), Some("k = 3 is new"));
+    let more = reason(again()?.input(run.files().path("front.json")))?.unwrap_or_default();
     assert!(more.ends_with("front.json has changed"), "{more}");
     let fewer =
         Stage::new("search").setting("search", &json!({ "population": 64, "limits": { "latency_ms": 30.5 } }))?;
-    assert_eq!(told(fewer.input(run.files().study()))?.as_deref(), Some("it had 2 inputs and has 1"));
+    assert_eq!(reason(fewer.input(run.files().study()))?.as_deref(), Some("it had 2 inputs and has 1"));
     Ok(())
 }
 

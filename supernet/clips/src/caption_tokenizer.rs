@@ -68,7 +68,7 @@ impl CaptionTokenizer {
         }
     }
 
-    /// The words of a text that cannot be told apart; pieces can spell any word.
+    /// The words of a text that are the same to the tokenizer; pieces can spell any word.
     pub fn unknown_words(&self, text: &str) -> Vec<String> {
         match self {
             Self::Words(words) => words.unknown_words(text),

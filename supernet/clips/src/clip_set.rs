@@ -35,17 +35,17 @@ pub trait ClipSource: Send + Sync {
 #[derive(Clone)]
 pub struct ClipSet {
     source: Arc<dyn ClipSource>,
-    told: Arc<Vec<(String, BTreeMap<String, String>)>>,
+    described: Arc<Vec<(String, BTreeMap<String, String>)>>,
     kept: Arc<Kept<Clip>>,
 }
 
 impl ClipSet {
     /// The first `count` clips of a source; those for which there is room are made once.
     pub fn new(source: impl ClipSource + 'static, count: usize, memory: &Memory) -> Result<Self, ClipError> {
-        let told = (0..count).into_par_iter().map(|index| source.describe(index)).collect::<Result<_, _>>()?;
+        let described = (0..count).into_par_iter().map(|index| source.describe(index)).collect::<Result<_, _>>()?;
         Ok(Self {
             source: Arc::new(source),
-            told: Arc::new(told),
+            described: Arc::new(described),
             kept: Arc::new(Kept::new(count, memory.clone())),
         })
     }
@@ -58,12 +58,12 @@ impl ClipSet {
 
     /// Clips.
     pub fn len(&self) -> usize {
-        self.told.len()
+        self.described.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.described.is_empty()
     }
 
     /// Frames, rows and columns of every clip.
@@ -73,12 +73,12 @@ impl ClipSet {
 
     /// Captions in the order of the clips.
     pub fn captions(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.told.iter().map(|(caption, _)| caption.as_str())
+        self.described.iter().map(|(caption, _)| caption.as_str())
     }
 
     /// Labels in the order of the clips.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = &BTreeMap<String, String>> {
-        self.told.iter().map(|(_, labels)| labels)
+        self.described.iter().map(|(_, labels)| labels)
     }
 
     /// A clip's name in messages: its file, or its number where it has none.
@@ -96,8 +96,8 @@ impl ClipSet {
     pub fn content_hash(&self) -> Result<String, ClipError> {
         let keys: Vec<String> = (0..self.len()).into_par_iter().map(|i| self.key(i)).collect::<Result<_, _>>()?;
         let mut hash = Sha256::new();
-        for (key, told) in keys.iter().zip(self.told.iter()) {
-            hash.update(format!("{key} {told:?}\n"));
+        for (key, described) in keys.iter().zip(self.described.iter()) {
+            hash.update(format!("{key} {described:?}\n"));
         }
         Ok(hex(&hash.finalize()))
     }
@@ -119,7 +119,7 @@ impl ClipSet {
     /// Caption and labels of a clip.
     pub fn describe(&self, index: usize) -> Result<(String, BTreeMap<String, String>), ClipError> {
         self.check(index)?;
-        Ok(self.told[index].clone())
+        Ok(self.described[index].clone())
     }
 
     /// Clips of the given numbers, all in memory.
@@ -146,7 +146,7 @@ impl ClipSource for ShapeClips {
     }
 
     fn describe(&self, index: usize) -> Result<(String, BTreeMap<String, String>), ClipError> {
-        Ok(self.told(index))
+        Ok(self.described(index))
     }
 
     fn key(&self, index: usize) -> Result<String, ClipError> {
@@ -259,8 +259,8 @@ mod tests {
                 assert_eq!(*set.clip(index).expect("a clip"), shapes.clip(index));
             }
             assert!(set.clip(6).is_err() && set.key(6).is_err());
-            let told: Vec<&str> = set.captions().collect();
-            assert_eq!(told[3], shapes.clip(3).caption);
+            let described: Vec<&str> = set.captions().collect();
+            assert_eq!(described[3], shapes.clip(3).caption);
         }
     }
 

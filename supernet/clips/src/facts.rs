@@ -36,10 +36,10 @@ pub(crate) fn known_facts(
 fn known(path: &Path, grid: Option<Grid>, cache: Option<&Path>) -> Result<Known, ClipError> {
     let film = match Film::read(path, grid) {
         Ok(film) => film,
-        Err(error) => return Ok(Err(told(path, error))),
+        Err(error) => return Ok(Err(message(path, error))),
     };
     let content = film.content_hash();
-    let play = || film.facts().map(|facts| (content, facts)).map_err(|error| told(path, error));
+    let play = || film.facts().map(|facts| (content, facts)).map_err(|error| message(path, error));
     let Some(cache) = cache else { return Ok(play()) };
     // A name is a part of the answer: it may claim another format than the bytes are.
     let head = format!("facts {VERSION} mp4 {} {:?}", cfg!(feature = "mp4"), path.file_name());
@@ -54,7 +54,7 @@ fn known(path: &Path, grid: Option<Grid>, cache: Option<&Path>) -> Result<Known,
     Ok(kept.film)
 }
 
-fn told(path: &Path, error: ClipError) -> String {
+fn message(path: &Path, error: ClipError) -> String {
     match error {
         ClipError::Decode { path: broken, message } if broken == path => message,
         other => other.to_string(),

@@ -66,14 +66,14 @@ fn parse_line(line: &str, policy: &CaptionPolicy) -> Result<Listed, String> {
 fn csv_rows(path: &Path, policy: &CaptionPolicy) -> Result<Vec<Listed>, ClipError> {
     let text = read(path)?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let told = |error: csv::Error| {
+    let message = |error: csv::Error| {
         let line = error.position().map_or(1, |position| position.line() as usize);
         wrong(path, line, error.to_string())
     };
-    let names = reader.headers().map_err(told)?.clone();
+    let names = reader.headers().map_err(message)?.clone();
     let mut entries = Vec::new();
     for row in reader.records() {
-        let row = row.map_err(told)?;
+        let row = row.map_err(message)?;
         let line = row.position().map_or(1, |position| position.line() as usize);
         // An empty field says nothing.
         let fields = names.iter().zip(&row).filter(|(_, value)| !value.is_empty());
@@ -159,11 +159,11 @@ mod tests {
     }
 
     fn captions(folder: &tempfile::TempDir) -> Vec<String> {
-        let told = |listed: Result<Listed, BrokenFile>| match listed {
+        let entry = |listed: Result<Listed, BrokenFile>| match listed {
             Ok(entry) => format!("{}: {}", entry.file_name, entry.caption),
             Err(broken) => format!("{}: {}", broken.file_name, broken.reason),
         };
-        list(folder.path(), &CaptionPolicy::Full).expect("lists").into_iter().map(told).collect()
+        list(folder.path(), &CaptionPolicy::Full).expect("lists").into_iter().map(entry).collect()
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl MovingMnist {
     pub fn clip(&self, index: usize) -> Result<Clip, ClipError> {
         let MovingMnistSettings { frames, size, .. } = self.settings;
         let drifts = self.drifts(index);
-        let (caption, labels) = self.told(&drifts)?;
+        let (caption, labels) = self.described(&drifts)?;
         let mut pixels = Vec::with_capacity(frames * 3 * size * size);
         for frame in 0..frames {
             let mut levels = vec![0.0f32; size * size];
@@ -96,7 +96,7 @@ impl MovingMnist {
 
     /// Caption and labels of clip `index`, without drawing it.
     pub fn describe(&self, index: usize) -> Result<(String, BTreeMap<String, String>), ClipError> {
-        self.told(&self.drifts(index))
+        self.described(&self.drifts(index))
     }
 
     /// The settings it was made with.
@@ -109,7 +109,7 @@ impl MovingMnist {
         self.digits.hash()
     }
 
-    fn told(&self, drifts: &[Drift; 2]) -> Result<(String, BTreeMap<String, String>), ClipError> {
+    fn described(&self, drifts: &[Drift; 2]) -> Result<(String, BTreeMap<String, String>), ClipError> {
         let mut shown = [0, 1].map(|i| self.digits.label(drifts[i].digit));
         shown.sort_unstable();
         let [first, second] = shown;

@@ -105,7 +105,7 @@ impl ShapeClips {
     }
 
     /// Caption and labels of clip number `index`, without drawing it.
-    pub fn told(&self, index: usize) -> (String, BTreeMap<String, String>) {
+    pub fn described(&self, index: usize) -> (String, BTreeMap<String, String>) {
         let scene = Scene::sample(&self.settings.motions, &mut self.random(index));
         (scene.caption, scene.labels)
     }

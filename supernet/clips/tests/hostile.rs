@@ -1,4 +1,4 @@
-//! Files that claim more than they hold, or hold more than anyone should play: each is an error that names the file, told
+//! Files that claim more than they hold, or hold more than anyone should play: each is an error that names the file, returned
 //! before memory is asked for.
 
 use std::collections::BTreeSet;

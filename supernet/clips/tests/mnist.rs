@@ -41,8 +41,8 @@ fn captions_name_both_digits_and_sizes_share_a_scene() {
     let (small, large) = (moving(&digits, 8, 32, Split::Train), moving(&digits, 16, 64, Split::Train));
     let mut captions = BTreeSet::new();
     for index in 0..2000 {
-        let (caption, labels) = small.describe(index).expect("told");
-        assert_eq!((&caption, &labels), (&large.describe(index).expect("told").0, &labels));
+        let (caption, labels) = small.describe(index).expect("a description");
+        assert_eq!((&caption, &labels), (&large.describe(index).expect("a description").0, &labels));
         assert_eq!(caption, format!("digits {} and {} moving", labels["first"], labels["second"]));
         assert!(labels["first"] <= labels["second"]);
         captions.insert(caption);

@@ -27,16 +27,16 @@ pub struct Evaluator {
     labels: EvaluatorLabels,
 }
 
-/// Labels that an evaluator tells, each with its values in order.
+/// Labels that an evaluator predicts, each with its values in order.
 pub type EvaluatorLabels = Vec<(String, Vec<String>)>;
 
 /// How an evaluator is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluatorSettings {
-    /// Labels that it tells, e.g. `action`; `word:left` is whether the caption holds that word.
+    /// Labels that it predicts, e.g. `action`; `word:left` is whether the caption holds that word.
     pub labels: Vec<String>,
-    /// So many of the captions' words are told too: those that most nearly half of the clips have.
+    /// So many of the captions' words are predicted too: those that most nearly half of the clips have.
     #[serde(skip_serializing_if = "no_words")]
     pub words: usize,
     /// Optimiser steps.
@@ -48,7 +48,7 @@ pub struct EvaluatorSettings {
     /// Frames are learned with noise up to this deviation (values reach from −1 to 1) and half as much of brightness, each
     /// with its own, so that labels tell what is shown, not how cleanly.
     pub noise: f32,
-    /// Fraction of clips of which a box is hidden, so that labels are told by all that shows them.
+    /// Fraction of clips of which a box is hidden, so that labels are predicted from all that shows them.
     pub hidden: f64,
     /// Training clips taken through the autoencoder, where a study has one.
     pub decoded_clips: usize,
@@ -84,11 +84,11 @@ impl Default for EvaluatorSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AppearanceSettings {
-    /// Labels that are learned too, e.g. `character`; they are not told, for held-out clips may show other ones.
+    /// Labels that are learned too, e.g. `character`; they are not reported, for held-out clips may show other ones.
     pub labels: Vec<String>,
     /// Weight of telling a clip's colours from its features, beside 1 of each label.
     pub colours: f64,
-    /// Cells along each side of a frame whose colours, averaged over frames, are told.
+    /// Cells along each side of a frame whose colours, averaged over frames, are predicted.
     pub cells: usize,
     /// Tell clips from blends of two with the same caption, which models of too few steps make of what captions leave open.
     pub blends: bool,
@@ -125,7 +125,7 @@ impl EvaluatorSettings {
         }
     }
 
-    /// Kinds of clips that are told apart: as filmed, out of order, blended.
+    /// Kinds of clips that are distinguished: as filmed, out of order, blended.
     pub(crate) fn kinds(&self) -> usize {
         2 + usize::from(self.blends())
     }
@@ -134,17 +134,17 @@ impl EvaluatorSettings {
         self.appearance.as_ref().is_some_and(|appearance| appearance.blends)
     }
 
-    /// Labels that features see and nobody is told.
+    /// Labels that shape the features and are not reported.
     fn unseen(&self) -> &[String] {
         self.appearance.as_ref().map_or(&[], |appearance| &appearance.labels)
     }
 
-    /// Those of a network's labels that are told: the first.
-    pub fn told<'a>(&self, labels: &'a [(String, Vec<String>)]) -> &'a [(String, Vec<String>)] {
+    /// Those of a network's labels that are reported: the first.
+    pub fn reported<'a>(&self, labels: &'a [(String, Vec<String>)]) -> &'a [(String, Vec<String>)] {
         &labels[..labels.len() - self.unseen().len()]
     }
 
-    /// Cells along each side whose colours are told; none without.
+    /// Cells along each side whose colours are predicted; none without.
     fn colour_cells(&self) -> usize {
         self.appearance
             .as_ref()
@@ -158,14 +158,14 @@ impl EvaluatorSettings {
 pub struct EvaluatedClips {
     /// Features per clip.
     pub features: Vec<Vec<f64>>,
-    /// What is told of each clip, by label.
-    pub told: Vec<BTreeMap<String, String>>,
+    /// Predicted value of each label, by clip.
+    pub predicted: Vec<BTreeMap<String, String>>,
     /// Fraction of clips whose label is predicted correctly, by label; labels that no clip has are left out.
     pub accuracy: BTreeMap<String, f64>,
 }
 
 impl Evaluator {
-    /// An untrained evaluator for the label values that occur in the clips: what it tells first, then what only its features see.
+    /// An untrained evaluator for the label values that occur in the clips: what it reports first, then what only its features see.
     pub fn network(
         clips: &ClipSet,
         settings: &EvaluatorSettings,
@@ -198,7 +198,7 @@ impl Evaluator {
         Ok((network, labels))
     }
 
-    /// An evaluator with trained weights; the labels are the first of the network's, those that it tells.
+    /// An evaluator with trained weights; the labels are the first of the network's, those that it reports.
     pub fn new(network: EvaluatorNetwork, labels: EvaluatorLabels, parameters: Parameters) -> Self {
         Self { network, parameters, labels }
     }
@@ -223,21 +223,21 @@ impl Evaluator {
             let outputs = execute(&graph, &self.parameters, vec![input], device)?;
             Ok::<_, TrainError>((outputs[0].to_vec(), outputs[1].to_vec()))
         })?;
-        let (mut features, mut told) = (Vec::new(), Vec::new());
+        let (mut features, mut predicted) = (Vec::new(), Vec::new());
         let classes: usize = self.network.classes.iter().sum();
         for (found, logits) in outputs {
             let rows = found.chunks(4 * self.network.width);
             features.extend(rows.map(|row| row.iter().map(|&x| f64::from(x)).collect()));
-            told.extend(logits.chunks(classes).map(|row| self.told(row)));
+            predicted.extend(logits.chunks(classes).map(|row| self.prediction(row)));
         }
         let accuracy =
-            self.labels.iter().filter_map(|(label, _)| Some((label.clone(), accuracy(label, clips, &told)?)));
+            self.labels.iter().filter_map(|(label, _)| Some((label.clone(), accuracy(label, clips, &predicted)?)));
         let accuracy = accuracy.collect();
-        Ok(EvaluatedClips { features, told, accuracy })
+        Ok(EvaluatedClips { features, predicted, accuracy })
     }
 
     /// The likeliest value of each label.
-    fn told(&self, logits: &[f32]) -> BTreeMap<String, String> {
+    fn prediction(&self, logits: &[f32]) -> BTreeMap<String, String> {
         let mut start = 0;
         let mut likeliest = |(label, values): &(String, Vec<String>)| {
             let logits = &logits[start..start + values.len()];
@@ -250,13 +250,12 @@ impl Evaluator {
 }
 
 /// Fraction of the clips with this label for which it was predicted correctly; none where no clip has it.
-fn accuracy(label: &str, clips: &[Clip], told: &[BTreeMap<String, String>]) -> Option<f64> {
-    let pairs = clips
-        .iter()
-        .zip(told)
-        .filter_map(|(clip, told)| Some((label_value(label, &clip.caption, &clip.labels)?, told.get(label)?)));
-    let (right, all) = pairs.fold((0usize, 0usize), |(right, all), (truth, told)| {
-        (right + usize::from(truth == told.as_str()), all + 1)
+fn accuracy(label: &str, clips: &[Clip], predicted: &[BTreeMap<String, String>]) -> Option<f64> {
+    let pairs = clips.iter().zip(predicted).filter_map(|(clip, predicted)| {
+        Some((label_value(label, &clip.caption, &clip.labels)?, predicted.get(label)?))
+    });
+    let (right, all) = pairs.fold((0usize, 0usize), |(right, all), (truth, predicted)| {
+        (right + usize::from(truth == predicted.as_str()), all + 1)
     });
     (all > 0).then(|| right as f64 / all as f64)
 }
@@ -325,9 +324,9 @@ impl ColourTargets {
     }
 
     /// Fraction of the colours' variance that is not predicted, times its weight, `[1]`.
-    pub fn loss(&self, told: Value, shown: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
-        let shape = told.shape();
-        let miss = told.rows() - Value::constant(shown.to_vec(), &shape, device).rows();
+    pub fn loss(&self, predicted: Value, shown: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
+        let shape = predicted.shape();
+        let miss = predicted.rows() - Value::constant(shown.to_vec(), &shape, device).rows();
         (miss.clone() * miss).sum().mul_scalar(self.weight / shape[0] as f64)
     }
 }
@@ -370,8 +369,8 @@ mod tests {
         assert!(of.iter().zip(&ends).all(|(a, b)| (a - b).abs() < 1e-6), "{of:?}");
         // Telling nothing misses all of the variance: a loss of 1.
         let device = tnas_network::open_device("cpu").unwrap();
-        let told = Value::from_f32(vec![0.0; 24], &[2, 12], &device);
-        let loss = targets.loss(told, &of, &device).into_scalar::<f32>();
+        let predicted = Value::from_f32(vec![0.0; 24], &[2, 12], &device);
+        let loss = targets.loss(predicted, &of, &device).into_scalar::<f32>();
         assert!((loss - 1.0).abs() < 1e-6, "{loss}");
     }
 

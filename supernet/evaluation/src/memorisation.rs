@@ -13,7 +13,7 @@ const COPIED_SHARE: f64 = 0.05;
 
 /// How near clips are to training clips, beside real clips that were not trained on.
 ///
-/// Where held-out clips repeat training clips themselves (their nearest is at distance 0), a copy cannot be told.
+/// Where held-out clips repeat training clips themselves (their nearest is at distance 0), a copy cannot be recognised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memorisation {
     /// Median distance to the nearest training clip.

@@ -9,7 +9,7 @@ pub enum Metric {
     KernelMmd,
     /// Fréchet distance to the reference.
     Frechet,
-    /// Fraction of clips whose label is told to be the one that was asked for.
+    /// Fraction of clips whose predicted label is the one that was asked for.
     Accuracy(String),
     /// Fraction of clips of which all labels are.
     AllLabels,

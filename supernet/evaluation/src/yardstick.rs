@@ -7,13 +7,13 @@ use crate::pairs::Pairs;
 use crate::statistics::feature_width;
 use crate::{EvaluationError, KernelDistance, Metric, NormalFit, Resampled, resample_counts};
 
-/// What was told of each clip of a set.
+/// Features and predictions of each clip of a set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoredClips {
     /// The evaluator's features.
     pub features: Vec<Vec<f64>>,
-    /// Whether each label is told to be what it should be, by label; nothing where it is not known what it should be.
+    /// Whether the predicted value is the right one, by label; nothing where it is not known what it should be.
     pub right: BTreeMap<String, Vec<Option<bool>>>,
     /// Mean frame difference.
     pub frame_difference: Vec<f64>,
@@ -166,7 +166,7 @@ impl<'a> Yardstick<'a> {
         Ok(measures)
     }
 
-    /// Means over the clips, and over pairs of them, of what is told as a ratio.
+    /// Means over the clips, and over pairs of them, of what is reported as a ratio.
     fn means(&self, set: &ScoredClips, counts: &[Vec<u32>]) -> BTreeMap<Metric, Resampled> {
         let once = vec![1; set.len()];
         let resampled = |of: &(dyn Fn(&[u32]) -> f64 + Sync)| Resampled {

@@ -57,8 +57,8 @@ fn features_see_what_they_are_asked_to_and_tell_the_labels_alone() {
     );
     assert!(found[1] > found[0] + 0.1 && found[2] > found[0] + 0.1, "{found:?}");
     for evaluator in [&colours, &labels] {
-        let told: Vec<String> = evaluator.evaluate(&held_out).unwrap().accuracy.into_keys().collect();
-        assert_eq!(told, ["motion"]);
+        let reported: Vec<String> = evaluator.evaluate(&held_out).unwrap().accuracy.into_keys().collect();
+        assert_eq!(reported, ["motion"]);
     }
 }
 

@@ -189,7 +189,7 @@ fn corrupted_shapes_are_worse_than_real_ones_and_a_blind_metric_is_named() {
     for metric in [Metric::KernelMmd, Metric::Frechet, Metric::FrameDifference, Metric::WarpError] {
         assert!(of(metric.clone()).is_fit(), "{:?}", of(metric));
     }
-    // A label that is told of any clip says nothing, and is said to.
+    // A label that is predicted of any clip says nothing, and is reported so.
     assert_eq!(of(Metric::Accuracy("colour".into())).blind_to.len(), 4);
 }
 

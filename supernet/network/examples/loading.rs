@@ -136,7 +136,7 @@ fn same_files(a: &Path, b: &Path) -> Result<bool> {
     Ok(all)
 }
 
-/// Bytes that the system tells of this process.
+/// Bytes that the system reports of this process.
 fn memory(field: &str) -> Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line =

@@ -153,7 +153,7 @@ impl Pipeline {
     }
 }
 
-/// What a pipeline folder tells of how its UNet was trained.
+/// How the UNet of a pipeline folder was trained.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trained {
     /// Shift of the times that it is sampled at; the backbone's own where not given.
@@ -209,7 +209,7 @@ pub fn goes_on_from_a_frame(folder: &Path) -> anyhow::Result<bool> {
 }
 
 /// An error where graphs need weights that are missing or misshapen, or where a weight is read by none of them. `recorded`
-/// tells what a weight is called where it comes from.
+/// gives the name of a weight where it comes from.
 pub fn check_weights(
     weights: &Parameters,
     graphs: &[&Graph],

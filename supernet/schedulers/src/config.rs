@@ -115,7 +115,7 @@ impl SchedulerConfig {
         Ok(Self { options, class, settings })
     }
 
-    /// Euler's method over a rectified flow with this shift, told 1000·t.
+    /// Euler's method over a rectified flow with this shift, conditioned on 1000·t.
     pub fn flow(shift: f32) -> Self {
         let options = serde_json::json!({
             "_class_name": Class::FlowMatchEuler.name(),
@@ -177,7 +177,7 @@ impl SchedulerConfig {
                 return Err(refuse("the model is a flow: flow, own or dpm++ would do"));
             }
             (_, Settings::Euler(euler)) if euler.told_log_sigma => {
-                return Err(refuse("the model is told log sigma: flow or own would do"));
+                return Err(refuse("the model is conditioned on log sigma: flow or own would do"));
             }
             (Class::Ddim | Class::Ddpm | Class::Lcm, _) => {
                 let clips = self.options.get("clip_sample").cloned().unwrap_or(false.into());

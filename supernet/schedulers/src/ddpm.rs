@@ -78,20 +78,20 @@ pub(crate) struct Ddpm {
 
 impl Ddpm {
     /// Deviation of the noise of each element, from β, β̃ and what the model says.
-    fn deviation(&self, beta: f32, smallest: f32, told: Option<&[f32]>, count: usize) -> Option<Vec<f32>> {
+    fn deviation(&self, beta: f32, smallest: f32, learned: Option<&[f32]>, count: usize) -> Option<Vec<f32>> {
         let one = |deviation: f32| Some(vec![deviation; count]);
         match self.config.variance {
             Variance::Small => one(smallest.sqrt()),
             Variance::SmallLog => one((0.5 * smallest.ln()).exp()),
             Variance::Large => one(beta.sqrt()),
-            Variance::Learned => Some(told?.iter().map(|v| v.sqrt()).collect()),
+            Variance::Learned => Some(learned?.iter().map(|v| v.sqrt()).collect()),
             Variance::LearnedRange => {
                 let (low, high) = (smallest.ln(), beta.ln());
                 let deviation = |v: &f32| {
                     let share = (v + 1.0) / 2.0;
                     (0.5 * (share * high + (1.0 - share) * low)).exp()
                 };
-                Some(told?.iter().map(deviation).collect())
+                Some(learned?.iter().map(deviation).collect())
             }
         }
     }
@@ -110,10 +110,10 @@ impl Scheduler for Ddpm {
         draw: &mut dyn FnMut() -> Vec<f32>,
     ) -> Result<(), SchedulerError> {
         let learned = matches!(self.config.variance, Variance::Learned | Variance::LearnedRange);
-        let (output, told) = match output.len() {
+        let (output, learned) = match output.len() {
             length if learned && length == 2 * sample.len() => {
-                let (mean, told) = output.split_at(sample.len());
-                (mean, Some(told))
+                let (mean, learned) = output.split_at(sample.len());
+                (mean, Some(learned))
             }
             _ => (output, None),
         };
@@ -130,7 +130,7 @@ impl Scheduler for Ddpm {
         sample.copy_from_slice(&moved);
         if timestep > 0 {
             let smallest = ((1.0 - next) / (1.0 - now) * beta).max(1e-20);
-            let deviation = self.deviation(beta, smallest, told, sample.len()).ok_or_else(|| {
+            let deviation = self.deviation(beta, smallest, learned, sample.len()).ok_or_else(|| {
                 let message =
                     "its variance_type is learned: the output must have twice the sample's channels".into();
                 SchedulerError::Step { class: CLASS, step, message }

@@ -22,7 +22,7 @@ const PREDICTIONS: &[(&str, Prediction)] = &[
 pub(crate) struct EulerConfig {
     pub diffusion: Diffusion,
     pub sigmas: Sigmas,
-    /// The model is told ¼·log σ instead of a timestep.
+    /// The model is conditioned on ¼·log σ instead of a timestep.
     pub told_log_sigma: bool,
     /// σ between timesteps is interpolated in its logarithm, evenly over the steps.
     log_linear: bool,
@@ -65,12 +65,13 @@ impl EulerConfig {
             (None, Some(sigmas)) => {
                 call.steps_of(Some(sigmas.len() - 1), usize::MAX)?;
                 let sigmas = narrow(&sigmas);
-                let told = sigmas[..sigmas.len() - 1].iter().map(|&sigma| table.timestep(f64::from(sigma)));
-                (told.collect(), sigmas)
+                let timesteps = sigmas[..sigmas.len() - 1].iter().map(|&sigma| table.timestep(f64::from(sigma)));
+                (timesteps.collect(), sigmas)
             }
             (given, None) => {
                 if given.is_some() && (self.sigmas.spread != Spread::Timesteps || self.told_log_sigma) {
-                    let why = "timesteps cannot be given where the config spreads sigmas or tells them";
+                    let why =
+                        "timesteps cannot be given where the config spreads sigmas or gives them to the model";
                     return Err(call.wrong(why.into()));
                 }
                 let steps = call.steps_of(given.as_ref().map(Vec::len), train)?;

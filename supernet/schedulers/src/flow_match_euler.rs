@@ -86,11 +86,11 @@ impl FlowMatchConfig {
             levels.iter_mut().for_each(|level| *level = 1.0 - (1.0 - *level) / scale);
         }
         let mut sigmas = narrow(&self.sigmas.spread(levels, steps));
-        let told = |sigmas: &[f32]| sigmas.iter().map(|sigma| sigma * self.train as f32).collect();
-        let mut timesteps = timesteps.map_or_else(|| told(&sigmas), |given| narrow(&given));
+        let scaled = |sigmas: &[f32]| sigmas.iter().map(|sigma| sigma * self.train as f32).collect();
+        let mut timesteps = timesteps.map_or_else(|| scaled(&sigmas), |given| narrow(&given));
         if self.invert_sigmas {
             sigmas.iter_mut().for_each(|sigma| *sigma = 1.0 - *sigma);
-            timesteps = told(&sigmas);
+            timesteps = scaled(&sigmas);
         }
         sigmas.push(if self.invert_sigmas { 1.0 } else { 0.0 });
         let sampler = if self.stochastic { Sampler::Renoise } else { Sampler::Euler };

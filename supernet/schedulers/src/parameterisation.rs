@@ -5,13 +5,13 @@ use crate::{Prediction, SchedulerConfig, SchedulerError, config::Settings, euler
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameterisation {
     config: SchedulerConfig,
-    told: Told,
+    conditioning: Conditioning,
     shared_noise: f64,
 }
 
-/// What the network is told of time.
+/// How the network is conditioned on time.
 #[derive(Clone, Debug, PartialEq)]
-enum Told {
+enum Conditioning {
     /// This many times t, the model being a flow.
     Time(f32),
     /// The training timestep with the same σ/α, between two by the logarithm.
@@ -23,7 +23,7 @@ enum Told {
 /// The change of variables at one time: the network is given `input`·x_t and `timestep`, and v = `skip`·x_t + `output`·out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
-    /// What the network is told of time.
+    /// How the network is conditioned on time.
     pub timestep: f32,
     /// Factor of the sample given to the network.
     pub input: f32,
@@ -34,17 +34,17 @@ pub struct Level {
 }
 
 impl Default for Parameterisation {
-    /// A flow told 1000·t.
+    /// A flow conditioned on 1000·t.
     fn default() -> Self {
-        Self { config: SchedulerConfig::flow(1.0), told: Told::Time(1000.0), shared_noise: 0.0 }
+        Self { config: SchedulerConfig::flow(1.0), conditioning: Conditioning::Time(1000.0), shared_noise: 0.0 }
     }
 }
 
 impl Parameterisation {
     /// That of a model with this scheduler.
     pub fn new(config: SchedulerConfig) -> Result<Self, SchedulerError> {
-        let told = match (&config.settings, config.diffusion()) {
-            (Settings::FlowMatchEuler(flow), _) => Told::Time(flow.train as f32),
+        let conditioning = match (&config.settings, config.diffusion()) {
+            (Settings::FlowMatchEuler(flow), _) => Conditioning::Time(flow.train as f32),
             (Settings::DpmSolver(solver), Some(diffusion)) if solver.flow_shift.is_some() => {
                 if diffusion.prediction != Prediction::Flow {
                     return Err(flow_error(
@@ -52,14 +52,14 @@ impl Parameterisation {
                         "use_flow_sigmas goes with prediction_type = \"flow_prediction\"",
                     ));
                 }
-                Told::Time(diffusion.train() as f32)
+                Conditioning::Time(diffusion.train() as f32)
             }
             (Settings::Euler(euler), Some(_)) if euler.told_log_sigma => {
                 // The levels of such a model are its config's, not a table's.
                 let (_, largest) = euler.sigmas.ends().ok_or_else(|| {
                     flow_error(&config, "timestep_type = \"continuous\" needs sigma_min and sigma_max")
                 })?;
-                Told::LogSigma { most: (largest / (1.0 + largest)) as f32 }
+                Conditioning::LogSigma { most: (largest / (1.0 + largest)) as f32 }
             }
             (_, Some(diffusion)) => {
                 let sigmas = diffusion.sigmas();
@@ -72,15 +72,15 @@ impl Parameterisation {
                     ));
                 }
                 if diffusion.prediction == Prediction::Epsilon && last > LARGEST_EPSILON {
-                    let message = "its last noise level holds no data, where noise alone tells nothing of it; a model with \
+                    let message = "its last noise level holds no data, where noise alone shows nothing of it; a model with \
                                    rescale_betas_zero_snr has prediction_type = \"v_prediction\"";
                     return Err(flow_error(&config, message));
                 }
-                Told::Timestep { sigmas, most }
+                Conditioning::Timestep { sigmas, most }
             }
-            (_, None) => Told::Time(1000.0),
+            (_, None) => Conditioning::Time(1000.0),
         };
-        Ok(Self { config, told, shared_noise: 0.0 })
+        Ok(Self { config, conditioning, shared_noise: 0.0 })
     }
 
     /// With noise of which the frames of a clip share so much of the variance, of 0 to 1.
@@ -100,14 +100,14 @@ impl Parameterisation {
 
     /// Whether the model is a flow already, so that nothing changes but the scale of time.
     pub fn is_flow(&self) -> bool {
-        matches!(self.told, Told::Time(_))
+        matches!(self.conditioning, Conditioning::Time(_))
     }
 
     /// The largest time that the model knows, 1 for flows.
     pub fn most(&self) -> f32 {
-        match self.told {
-            Told::Time(_) => 1.0,
-            Told::Timestep { most, .. } | Told::LogSigma { most } => most,
+        match self.conditioning {
+            Conditioning::Time(_) => 1.0,
+            Conditioning::Timestep { most, .. } | Conditioning::LogSigma { most } => most,
         }
     }
 
@@ -128,10 +128,10 @@ impl Parameterisation {
     /// v̂: x̂0 = α·x_vp − σ·v̂, v = (2t − 1)·s²·x_t + s·v̂;
     /// x̂0: v = (x_t − x̂0)/t.
     pub fn at(&self, t: f32) -> Level {
-        let timestep = match &self.told {
-            Told::Time(scale) => return Level { timestep: t * scale, input: 1.0, skip: 0.0, output: 1.0 },
-            Told::Timestep { sigmas, .. } => timestep(sigmas, t),
-            Told::LogSigma { .. } => (0.25 * (f64::from(t) / (1.0 - f64::from(t))).ln()) as f32,
+        let timestep = match &self.conditioning {
+            Conditioning::Time(scale) => return Level { timestep: t * scale, input: 1.0, skip: 0.0, output: 1.0 },
+            Conditioning::Timestep { sigmas, .. } => timestep(sigmas, t),
+            Conditioning::LogSigma { .. } => (0.25 * (f64::from(t) / (1.0 - f64::from(t))).ln()) as f32,
         };
         let t = f64::from(t);
         let rest = 1.0 - t;
@@ -145,7 +145,7 @@ impl Parameterisation {
         Level { timestep, input: scale as f32, skip: skip as f32, output: output as f32 }
     }
 
-    /// The process and what the network is told of time, for people and for exported files.
+    /// The process and how the network is conditioned on time, for people and for exported files.
     pub fn describe(&self) -> String {
         let process = self.describe_process();
         match self.shared_noise {
@@ -157,17 +157,17 @@ impl Parameterisation {
     }
 
     fn describe_process(&self) -> String {
-        match &self.told {
-            Told::Time(scale) => format!("rectified flow, timestep = {scale} t"),
-            told => {
+        match &self.conditioning {
+            Conditioning::Time(scale) => format!("rectified flow, timestep = {scale} t"),
+            conditioning => {
                 let predicts = match self.config.prediction() {
                     Prediction::Epsilon => "epsilon",
                     Prediction::Velocity => "v",
                     Prediction::Sample => "x0",
                     Prediction::Flow => "flow",
                 };
-                let time = match told {
-                    Told::LogSigma { .. } => "timestep = 0.25 ln(sigma)",
+                let time = match conditioning {
+                    Conditioning::LogSigma { .. } => "timestep = 0.25 ln(sigma)",
                     _ => "timestep = training timestep of sigma / alpha",
                 };
                 format!("variance preserving diffusion, predicts {predicts}, {time}")

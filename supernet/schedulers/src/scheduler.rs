@@ -20,7 +20,7 @@ use crate::SchedulerError;
 /// # }
 /// ```
 pub trait Scheduler: Send {
-    /// What the denoiser is told of time at each step.
+    /// Timestep that the denoiser is conditioned on at each step.
     fn timesteps(&self) -> &[f32];
 
     /// Noise levels at the steps and after the last, for schedulers that go by them.

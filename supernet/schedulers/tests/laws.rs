@@ -134,7 +134,7 @@ fn every_scheduler_keeps_the_point_that_a_perfect_model_points_at() {
         for step in 0..scheduler.timesteps().len() {
             let mut input = x.clone();
             scheduler.scale_model_input(step, &mut input);
-            // ε̂ = (x_vp − α·x0)/σ at the level that the network is told.
+            // ε̂ = (x_vp − α·x0)/σ at the level that the network is conditioned on.
             let (signal, noise) = shares(&config, scheduler.timesteps()[step].round() as usize);
             let out: Vec<f32> = input.iter().zip(DATA).map(|(x, d)| (x - signal * d) / noise).collect();
             scheduler.step(step, &out, &mut x, &mut || vec![0.3, -1.2, 0.6, 0.9]).unwrap();

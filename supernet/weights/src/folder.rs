@@ -165,7 +165,7 @@ fn holders(
     Ok(holders)
 }
 
-/// The error for a folder without safetensors, which tells how to make them if there is a pickle.
+/// The error for a folder without safetensors, which says how to make them if there is a pickle.
 fn nothing_to_load(folder: &Path, stem: &str) -> WeightsError {
     let pickles = match pickles(folder, stem) {
         Ok(pickles) => pickles,

@@ -27,7 +27,7 @@ pub struct RealSets {
     pub floor_name: String,
     /// Held-out clips, where the floor is none.
     pub held_out: Vec<Clip>,
-    /// For each clip to be sampled a held-out clip, whose caption is asked for and whose labels should be told.
+    /// For each clip to be sampled a held-out clip, whose caption is asked for and whose labels should be recognised.
     pub asked: Vec<Clip>,
 }
 
@@ -52,7 +52,7 @@ impl RealSets {
             Reference::HeldOut => {
                 anyhow::ensure!(
                     held_out.len() >= 2 * clips,
-                    "failed to set {clips} held-out clips beside {clips} others: there are {}; take --clips {}, or --reference \
+                    "failed to compare {clips} held-out clips with {clips} others: there are {}; take --clips {}, or --reference \
                      train",
                     places.len(),
                     places.len() / 2
@@ -73,7 +73,7 @@ impl RealSets {
                 let train = bench.train.len();
                 anyhow::ensure!(
                     train >= 2 * clips && !held_out.is_empty(),
-                    "failed to set {clips} training clips beside {clips} others: there are {train}; take --clips {}",
+                    "failed to compare {clips} training clips with {clips} others: there are {train}; take --clips {}",
                     train / 2
                 );
                 let picked = shuffled(bench, (0..train).collect(), 1);

@@ -98,18 +98,19 @@ impl<'a> Scorer<'a> {
         Ok(Scored { seeds: vec![scored], shown: clips.iter().take(shown).cloned().collect() })
     }
 
-    /// What is told of each clip.
+    /// Predictions of each clip.
     fn score(&self, clips: &[Clip]) -> anyhow::Result<ScoredClips> {
         let evaluated = self.evaluator.evaluate(clips)?;
         let how = BlockMatching::for_size(self.bench.study.data.size);
         let thumbnails: Vec<Vec<f64>> = clips.par_iter().map(thumbnail).collect();
         let nearest = nearest_neighbours(&thumbnails, &self.training)?;
         let right = |label: &String| {
-            let told = clips.iter().zip(&evaluated.told);
-            told.map(|(clip, told)| {
-                Some(label_value(label, &clip.caption, &clip.labels)? == told.get(label)?.as_str())
-            })
-            .collect()
+            let predicted = clips.iter().zip(&evaluated.predicted);
+            predicted
+                .map(|(clip, predicted)| {
+                    Some(label_value(label, &clip.caption, &clip.labels)? == predicted.get(label)?.as_str())
+                })
+                .collect()
         };
         Ok(ScoredClips {
             right: evaluated.accuracy.keys().map(|label| (label.clone(), right(label))).collect(),

@@ -90,7 +90,7 @@ fn movie(bytes: &[u8]) -> Result<Moov, String> {
         }
         rest = &rest[length..];
     }
-    Err("it has no box moov, which tells where its frames are".to_owned())
+    Err("it has no box moov, which says where its frames are".to_owned())
 }
 
 fn h264_track(moov: &Moov) -> Result<(&Trak, &Avc1), String> {

@@ -46,15 +46,15 @@ fn open<'a>(bytes: &'a [u8], budget: &Budget) -> Result<Source<'a>, String> {
     decoder.set_transformations(Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
-    let (width, height) = decoder.read_header_info().map_err(told)?.size();
+    let (width, height) = decoder.read_header_info().map_err(message)?.size();
     budget.picture(width.into(), height.into())?;
-    decoder.read_info().map_err(told)
+    decoder.read_info().map_err(message)
 }
 
 fn picture(source: &mut Source, background: [u8; 3], budget: &mut Budget) -> Result<Picture, String> {
     let (area, rgba) = next(source, budget)?;
     // Reads to the end, so that a cut file is known for one.
-    source.finish().map_err(told)?;
+    source.finish().map_err(message)?;
     Ok(Picture { height: area.height, width: area.width, rgb: before(&rgba, background), shown_us: None })
 }
 
@@ -64,7 +64,7 @@ fn next(source: &mut Source, budget: &mut Budget) -> Result<(Area, Vec<[u8; 4]>)
     budget.frame(width.into(), height.into())?;
     let size = source.output_buffer_size().ok_or("its pictures are too large")?;
     let mut buffer = vec![0; size];
-    let info = source.next_frame(&mut buffer).map_err(told)?;
+    let info = source.next_frame(&mut buffer).map_err(message)?;
     let samples = &buffer[..info.buffer_size()];
     let rgba = match info.color_type {
         ColorType::Rgba => samples.as_chunks::<4>().0.to_vec(),
@@ -111,7 +111,7 @@ fn play_animation(
             _ => {}
         }
     }
-    source.finish().map_err(told)
+    source.finish().map_err(message)
 }
 
 fn delay_ms(control: &FrameControl) -> u32 {
@@ -144,6 +144,6 @@ fn cut(sheet: Picture, grid: Grid, visit: Visit) -> Result<(), String> {
     Ok(())
 }
 
-fn told(error: DecodingError) -> String {
+fn message(error: DecodingError) -> String {
     error.to_string()
 }

@@ -96,12 +96,12 @@ impl FrameHead {
 
 /// A picture's width, height and pixels.
 fn still(bytes: &[u8], budget: &Budget) -> Result<(usize, usize, Vec<[u8; 4]>), String> {
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(told)?;
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(message)?;
     decoder.set_memory_limit(MAX_OTHER_BYTES);
     let (width, height) = decoder.dimensions();
     budget.picture(width.into(), height.into())?;
     let mut buffer = vec![0; decoder.output_buffer_size().ok_or("its pictures are too large")?];
-    decoder.read_image(&mut buffer).map_err(told)?;
+    decoder.read_image(&mut buffer).map_err(message)?;
     let rgba = match decoder.has_alpha() {
         true => buffer.as_chunks::<4>().0.to_vec(),
         false => buffer.as_chunks::<3>().0.iter().map(|&[r, g, b]| [r, g, b, 255]).collect(),
@@ -143,7 +143,7 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_le_bytes([a, b, c, 0]) as usize)
 }
 
-fn told(error: DecodingError) -> String {
+fn message(error: DecodingError) -> String {
     error.to_string()
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a clip shows happening. The list is chosen so that temporal operators differ in worth: a kernel of three
-/// frames tells a drift; periods are longer than that; a crossing and an orbit need space and time together.
+/// frames shows a drift; periods are longer than that; a crossing and an orbit need space and time together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Motion {

@@ -303,7 +303,7 @@ fn figures(motion: Motion) -> &'static [Figure] {
     if motion == Motion::Turn { &Figure::TURNING } else { &Figure::ALL }
 }
 
-/// Differs in figure and colour, so that either tells the two apart.
+/// Differs in figure and colour, so that either distinguishes the two.
 fn other_noun((figure, colour): Noun, rng: &mut impl Rng) -> Noun {
     let figures: Vec<Figure> = Figure::ALL.into_iter().filter(|other| *other != figure).collect();
     let colours: Vec<Colour> = Colour::ALL.into_iter().filter(|other| *other != colour).collect();

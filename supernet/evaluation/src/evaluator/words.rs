@@ -35,7 +35,7 @@ pub(super) fn telling_words<'a>(
         }
         clips += 1;
     }
-    // What parts the clips alike tells nothing more.
+    // What splits the clips alike adds nothing.
     let kind = |of: &BTreeSet<usize>| -> BTreeSet<usize> {
         if of.contains(&0) { (0..clips).filter(|clip| !of.contains(clip)).collect() } else { of.clone() }
     };

@@ -13,7 +13,7 @@ pub(super) struct Sequence {
     layout: LatentLayout,
 }
 
-/// A layer of the sequence, told by its tensors.
+/// A layer of the sequence, recognised by its tensors.
 enum Layer {
     Conv { stride: usize, bias: bool },
     Block { pool: bool },

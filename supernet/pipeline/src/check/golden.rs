@@ -57,7 +57,7 @@ impl Golden<'_> {
     }
 
     /// Adds the modules that are recorded (`case<i>.mid.<module>`) to the outputs, in the order in which they run.
-    /// `recorded` tells what a node is called in the file.
+    /// `recorded` gives the name of a node in the file.
     pub fn tap(&self, graph: &mut Graph, recorded: impl Fn(&str) -> String) {
         let front = self.name("mid.");
         let modules = self.io.names().filter_map(|name| name.strip_prefix(&front));
@@ -71,7 +71,7 @@ impl Golden<'_> {
     }
 
     /// Leaves a graph the outputs that are recorded (`case<i>.out` or `case<i>.out.<name>`), under their names in the file;
-    /// `find` tells the graph's own name.
+    /// `find` gives the graph's own name.
     pub fn select(&self, graph: &mut Graph, find: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
         let front = self.name("out");
         let mut outputs = Vec::new();

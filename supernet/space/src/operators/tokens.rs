@@ -46,17 +46,16 @@ pub(super) fn self_attention(g: &mut GraphBuilder, path: &str, x: ValueId, heads
         Some((stride, list)) if stride > 1 => pooled(g, path, h, stride, list),
         _ => h,
     };
-    let mut project = |name: &str, from: ValueId| {
+    let mut project = |name: &str, from: ValueId, rotary: bool| {
         let path = format!("{path}.{name}");
         let rows = g.shape(from)[1];
         let y = g.elastic_linear(&path, from, inner, false, Init::FanIn, Elastic::Prefix);
         let y = g.reshape(&format!("{path}.split"), y, &[batch, rows, heads, inner / heads]);
+        let y = if rotary { rotated(g, &path, y) } else { y };
         g.transpose(&format!("{path}.heads"), y, &[0, 2, 1, 3]) // [N, heads, L, D]
     };
-    let (mut q, mut k, v) = (project("to_q", h), project("to_k", seen), project("to_v", seen));
-    if how.rotary {
-        (q, k) = (rotated(g, &format!("{path}.to_q"), q), rotated(g, &format!("{path}.to_k"), k));
-    }
+    let (q, k) = (project("to_q", h, how.rotary), project("to_k", seen, how.rotary));
+    let v = project("to_v", seen, false);
     let y = g.attention(&format!("{path}.attention"), q, k, v, false);
     let y = g.transpose(&format!("{path}.join"), y, &[0, 2, 1, 3]); // [N, L, heads, D]
     let y = g.reshape(&format!("{path}.merge"), y, &[batch, length, inner]);
@@ -84,9 +83,12 @@ fn pooled(
     g.reshape(&format!("{path}.keys"), list, &[batch, frames * area, channels])
 }
 
-/// `[N, heads, L, D]` with pairs of channels (i, i + D/2) turned by angles L·10000^(−2i/D).
+/// `[N, L, heads, D]` with pairs of channels (i, i + D/2) turned by angles L·10000^(−2i/D) (Su et al. 2021, arXiv 2104.09864).
+///
+/// It stands before the heads are transposed: OpenVINO 2026.4 fuses a rotation behind the transposition into the attention, and
+/// computes that wrongly.
 fn rotated(g: &mut GraphBuilder, path: &str, x: ValueId) -> ValueId {
-    let &[_, _, length, depth] = g.shape(x) else { return x };
+    let &[_, length, _, depth] = g.shape(x) else { return x };
     let half = depth / 2;
     if half == 0 {
         return x;
@@ -98,7 +100,7 @@ fn rotated(g: &mut GraphBuilder, path: &str, x: ValueId) -> ValueId {
         };
         (0..length).flat_map(row).collect()
     };
-    let shape = [1, 1, length, depth];
+    let shape = [1, length, 1, depth];
     let cosine = g.constant(&format!("{path}.cosine"), &shape, table(f64::cos, 1.0));
     let sine = g.constant(&format!("{path}.sine"), &shape, table(f64::sin, 0.0));
     let second = g.slice(&format!("{path}.second"), x, 3, half, 2 * half);

@@ -194,6 +194,17 @@ fn the_latency_predictor_is_evaluated() {
 }
 
 #[test]
+fn the_latency_predictor_is_fitted_without_the_clips() {
+    let runs = copied();
+    let gone = ["--set", "data.kind=\"videofolder\"", "--set", "data.path=\"no-such-clips\""];
+    let (_, text) = succeeds(&on(runs.path(), &["latency", "fit"], &[&gone[..], &["--set", "seed=8"]].concat()));
+    assert!(text.contains("latency runs again: seed was 7, is 8"), "{text}");
+    let trained = tnas(&on(runs.path(), &["supernet", "train"], &gone));
+    let text = String::from_utf8_lossy(&trained.stderr).into_owned();
+    assert!(!trained.status.success() && text.contains("no-such-clips"), "{text}");
+}
+
+#[test]
 fn measurements_of_another_device_are_planned_and_imported() {
     let runs = copied();
     let device = ["--device", "Pixel 9"];

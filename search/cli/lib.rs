@@ -215,6 +215,8 @@ fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
 
 /// From clips to the report, in the order of the paper.
 fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
+    // What is wrong with the clips is said before the first stage.
+    bench.clips()?;
     let mut figures = Map::new();
     for stage in stages::STAGES {
         figures.insert(stage.name.into(), (stage.run)(bench)?);

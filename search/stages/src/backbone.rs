@@ -36,7 +36,7 @@ impl Stage for ImageBackbone {
         // Only the configs are read.
         let (backbone, text) = read_configs(&source.path)?;
         let inputs = Inputs::new()
-            .contents("clips", &bench.data_key)
+            .contents("clips", &bench.clips()?.key)
             .setting("seed", &study.seed)?
             .setting("backbone.config", &backbone.config)?
             .setting("backbone.text_encoder", &text)?
@@ -97,7 +97,7 @@ fn check(pipeline: &Pipeline, genotype: &Genotype, unet: &Parameters, text: &Par
 fn train(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let recipe = &bench.study.backbone.training;
     let (backbone, text_config) = read_configs(&bench.study.backbone.path)?;
-    let words = Tokenizer::from_captions(&bench.captions);
+    let words = Tokenizer::from_captions(&bench.clips()?.captions);
     let text_config = text_config.for_vocabulary(words.vocabulary_size(), words.max_length(), words.eos_id());
     let layer = bench.study.backbone.text_layer.unwrap_or_default();
     let encoder = TextEncoder::new(text_config).with_layer(layer);

@@ -102,7 +102,7 @@ impl Stage for Evaluate<'_> {
         let arms: Vec<ArmSettings> = self.arms.iter().map(Arm::settings).collect::<anyhow::Result<_>>()?;
         Inputs::new()
             .file(bench.run.path("evaluator"))
-            .contents("clips", &bench.data_key)
+            .contents("clips", &bench.clips()?.key)
             .setting("held_out_clips", &unseen)?
             .setting("format_version", &FORMAT_VERSION)?
             .setting("seed", &bench.study.seed)?

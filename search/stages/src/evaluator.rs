@@ -35,7 +35,7 @@ impl Stage for TrainEvaluator {
     type Output = EvaluatorSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
-        let inputs = Inputs::new().contents("clips", &bench.data_key).setting("seed", &bench.study.seed)?;
+        let inputs = Inputs::new().contents("clips", &bench.clips()?.key).setting("seed", &bench.study.seed)?;
         inputs.setting("evaluator", &bench.study.evaluator)
     }
 
@@ -49,7 +49,7 @@ impl Stage for TrainEvaluator {
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<EvaluatorSummary> {
         let (settings, path) = (&bench.study.evaluator, bench.run.path(WEIGHTS));
-        let (network, labels) = Evaluator::network(&bench.train, settings)?;
+        let (network, labels) = Evaluator::network(&bench.clips()?.train, settings)?;
         let graph = network.graph(1)?;
         let mut parameters = Parameters::new(&bench.device);
         parameters.init(graph.weights(), bench.study.seed);
@@ -58,13 +58,13 @@ impl Stage for TrainEvaluator {
         let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
         let latents = bench.latents()?;
         let seen = match bench.codec {
-            None => bench.train.clone(),
+            None => bench.clips()?.train.clone(),
             Some(_) => {
-                let count = settings.decoded_clips.min(bench.train.len());
+                let count = settings.decoded_clips.min(bench.clips()?.train.len());
                 ClipSet::of(bench.seen_by_evaluator(
                     &latents.train,
                     &latents.statistics,
-                    &bench.train,
+                    &bench.clips()?.train,
                     0..count,
                 )?)?
             }
@@ -83,8 +83,8 @@ impl Stage for TrainEvaluator {
         let published = Published {
             format_version: FormatVersion,
             evaluator_sha256: hash_path(&path)?,
-            training_split_sha256: bench.train.content_hash()?,
-            training_clips: bench.train.len(),
+            training_split_sha256: bench.clips()?.train.content_hash()?,
+            training_clips: bench.clips()?.train.len(),
             labels: settings.reported(&labels).to_vec(),
             network: recorded::network(&network),
             settings: settings.clone(),
@@ -92,9 +92,13 @@ impl Stage for TrainEvaluator {
         bench.run.write_record(&published)?;
         let evaluator = Evaluator::new(network, published.labels, set.averaged());
         bench.run.write_json(WHITENING, &whitening(&evaluator, &seen)?)?;
-        let count = bench.validation.len();
-        let held_out =
-            bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..count)?;
+        let count = bench.clips()?.validation.len();
+        let held_out = bench.seen_by_evaluator(
+            &latents.validation,
+            &latents.statistics,
+            &bench.clips()?.validation,
+            0..count,
+        )?;
         controls(bench, &read_evaluator(bench)?, &held_out, watch.loading())
     }
 }
@@ -146,7 +150,7 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
         file.display(),
         published.evaluator_sha256
     );
-    let (network, labels) = Evaluator::network(&bench.train, &bench.study.evaluator)?;
+    let (network, labels) = Evaluator::network(&bench.clips()?.train, &bench.study.evaluator)?;
     let mine = &bench.study.evaluator;
     anyhow::ensure!(
         published.network == recorded::network(&network) && published.labels == mine.reported(&labels),
@@ -164,7 +168,7 @@ pub fn read_evaluator(bench: &Workbench) -> anyhow::Result<Evaluator> {
         network.width,
         in_words(mine.reported(&labels))
     );
-    let split = bench.train.content_hash()?;
+    let split = bench.clips()?.train.content_hash()?;
     anyhow::ensure!(
         published.training_split_sha256 == split,
         "failed to use the evaluator {}: it was trained on other clips (split {}, the study's is {split}); {again}",

@@ -49,8 +49,8 @@ impl<'a> Previews<'a> {
     /// A sheet of clips, and its height and width.
     pub fn sheet(&self, weights: &Parameters) -> anyhow::Result<(Vec<u8>, [u32; 2])> {
         let bench = self.bench;
-        let count = bench.study.watch.clips.min(bench.validation.len());
-        let like = bench.validation.clips(0..count)?;
+        let count = bench.study.watch.clips.min(bench.clips()?.validation.len());
+        let like = bench.clips()?.validation.clips(0..count)?;
         let captions = bench.caption_indices(like.iter().map(|clip| clip.caption.as_str()))?;
         let (backbone, text, shape) = (&self.model.pipeline.backbone, &self.model.features, bench.clip_shape());
         let model = VideoModel { backbone, genotype: &self.genotype, parameters: weights, text };

@@ -178,12 +178,16 @@ impl<'a> Scene<'a> {
     fn open(bench: &'a Workbench, winner: &'a Genotype) -> anyhow::Result<Self> {
         let settings = &bench.study.samples;
         let (evaluator, model, latents) = (read_evaluator(bench)?, bench.image_model()?, bench.latents()?);
-        let count = settings.evaluated.min(bench.validation.len() / 2).max(2);
+        let count = settings.evaluated.min(bench.clips()?.validation.len() / 2).max(2);
         // Real clips to be evaluated are not the ones that distances are taken to.
-        let real = bench.validation.clips(0..count)?;
-        let all = bench.validation.len();
-        let mut decoded =
-            bench.seen_by_evaluator(&latents.validation, &latents.statistics, &bench.validation, 0..all)?;
+        let real = bench.clips()?.validation.clips(0..count)?;
+        let all = bench.clips()?.validation.len();
+        let mut decoded = bench.seen_by_evaluator(
+            &latents.validation,
+            &latents.statistics,
+            &bench.clips()?.validation,
+            0..all,
+        )?;
         let reference = evaluator.evaluate(&decoded.split_off(count))?;
         let (weights, student) = (read_winner(bench, winner)?, read_student(bench, winner)?);
         Ok(Self {
@@ -262,7 +266,7 @@ impl<'a> Scene<'a> {
         let rows = |clips: &[Clip]| -> Vec<Vec<f64>> {
             clips.iter().map(|clip| clip.pixels.iter().map(|&x| f64::from(x)).collect()).collect()
         };
-        let references = rows(&self.bench.train.clips(0..self.bench.train.len().min(1000))?);
+        let references = rows(&self.bench.clips()?.train.clips(0..self.bench.clips()?.train.len().min(1000))?);
         let mut means = BTreeMap::new();
         for (name, clips) in shown.iter().take(2) {
             let found = nearest_neighbours(&rows(clips), &references)?;

@@ -74,7 +74,7 @@ impl Inputs {
 
     /// Seed, clips and noise of a study, which every stage that trains or scores on noised clips depends on.
     pub fn of_noised_clips(bench: &Workbench) -> anyhow::Result<Self> {
-        let inputs = Self::new().contents("clips", &bench.data_key).setting("seed", &bench.study.seed)?;
+        let inputs = Self::new().contents("clips", &bench.clips()?.key).setting("seed", &bench.study.seed)?;
         inputs.setting("noise", &bench.study.noise)
     }
 

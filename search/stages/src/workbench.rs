@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::Context;
@@ -27,7 +27,7 @@ use tnas_pipeline::{
     text_cache,
 };
 
-/// What the stages share: data, device and places.
+/// What the stages have in common: settings, device and places; clips where they are asked for.
 pub struct Workbench {
     /// The question.
     pub study: Study,
@@ -37,21 +37,27 @@ pub struct Workbench {
     pub run: Run,
     /// Where tensors live.
     pub device: Device,
-    /// Real clips to learn from.
-    pub train: ClipSet,
-    /// Real clips to validate on.
-    pub validation: ClipSet,
-    /// Hash of the clips as they are read, and of the autoencoder: what every stage that sees them depends on.
-    pub data_key: String,
+    /// Opened by the first stage that asks for them.
+    clips: OnceLock<Clips>,
     /// Folder of latents and text features.
     pub cache: PathBuf,
     memory: Memory,
     /// Kind of the device: others make other bits.
     device_kind: String,
-    /// Every distinct caption and the empty one, sorted: that one is first ([`tnas_training::EMPTY_CAPTION`]).
-    pub captions: Vec<String>,
     /// Pixels to latents, where the study names one.
     pub codec: Option<Codec>,
+}
+
+/// The study's clips.
+pub struct Clips {
+    /// Real clips to learn from.
+    pub train: ClipSet,
+    /// Real clips to validate on.
+    pub validation: ClipSet,
+    /// Hash of the clips as they are read, and of the autoencoder: what every stage that sees them depends on.
+    pub key: String,
+    /// Every distinct caption and the empty one, sorted: that one is first ([`tnas_training::EMPTY_CAPTION`]).
+    pub captions: Vec<String>,
 }
 
 /// Clips as the denoiser sees them, with the normalisation that made them.
@@ -77,47 +83,50 @@ pub struct ImageModel {
 }
 
 impl Workbench {
-    /// Finds the data; `runs` is the folder of all runs.
+    /// Opens device and autoencoder; `runs` is the folder of all runs.
     pub fn open(study: Study, source: SettingsSource, run: Run, device: &str, runs: &Path) -> anyhow::Result<Self> {
         let device_kind = device.split(':').next().unwrap_or(device).to_owned();
         let device = open_device(device)?;
         let cache = study.loading.cache.clone().unwrap_or_else(|| runs.join("cache"));
         let memory = Memory::new(study.loading.memory_mib << 20);
-        let Dataset { train, validation, broken } = Dataset::open(&study.data, study.seed, &memory, &cache)?;
-        run.write_record(&broken)?;
-        let captions: BTreeSet<&str> = train.captions().chain(validation.captions()).chain([""]).collect();
-        let captions = captions.into_iter().map(str::to_owned).collect();
         let codec = study.autoencoder.as_ref().map(|settings| Codec::read(&settings.path, &device)).transpose()?;
         if let Some(codec) = &codec {
             codec.check_size("data.size", study.data.size)?;
         }
+        Ok(Self { study, source, run, device, clips: OnceLock::new(), cache, memory, device_kind, codec })
+    }
+
+    /// The study's clips, found and checked when they are first asked for.
+    pub fn clips(&self) -> anyhow::Result<&Clips> {
+        if let Some(clips) = self.clips.get() {
+            return Ok(clips);
+        }
+        let (study, cache) = (&self.study, &self.cache);
+        let Dataset { train, validation, broken } = Dataset::open(&study.data, study.seed, &self.memory, cache)?;
+        self.run.write_record(&broken)?;
+        let captions: BTreeSet<&str> = train.captions().chain(validation.captions()).chain([""]).collect();
+        let captions = captions.into_iter().map(str::to_owned).collect();
         // What a setting of the data changes is in the contents; where they lie changes nothing.
         let contents = (train.content_hash()?, validation.content_hash()?);
-        let data_key = run.key(&(contents, codec.as_ref().map(|codec| &codec.key)))?;
-        Ok(Self {
-            study,
-            source,
-            run,
-            device,
-            train,
-            validation,
-            data_key,
-            cache,
-            memory,
-            device_kind,
-            captions,
-            codec,
-        })
+        let key = self.run.key(&(contents, self.codec.as_ref().map(|codec| &codec.key)))?;
+        Ok(self.clips.get_or_init(|| Clips { train, validation, key, captions }))
     }
 
     /// Clips that nothing is trained on, `count` where they are without end.
     pub fn held_out(&self, count: usize) -> anyhow::Result<Vec<ClipSet>> {
-        dataset::held_out(&self.study.data, self.study.seed, &self.validation, count, &self.memory, &self.cache)
+        dataset::held_out(
+            &self.study.data,
+            self.study.seed,
+            &self.clips()?.validation,
+            count,
+            &self.memory,
+            &self.cache,
+        )
     }
 
     /// Indices of captions among those of the study, whose text features are known; an error names one that is not there.
     pub fn caption_indices<'a>(&self, captions: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Vec<usize>> {
-        caption_indices(&self.captions, captions)
+        caption_indices(&self.clips()?.captions, captions)
     }
 
     /// Encoded clips, kept in the cache; normalised per channel where the backbone is trained on them or was.
@@ -128,11 +137,11 @@ impl Workbench {
                 let loading = Loading::from(&self.study.loading);
                 anyhow::Ok(ClipLatents::of_pixels(clips.clone(), captions, loading))
             };
-            let (train, validation) = (set(&self.train)?, set(&self.validation)?);
+            let (train, validation) = (set(&self.clips()?.train)?, set(&self.clips()?.validation)?);
             return Ok(Latents { train, validation, statistics: Vec::new() });
         };
-        let train = self.encoded(codec, "train", &self.train)?;
-        let validation = self.encoded(codec, "validation", &self.validation)?;
+        let train = self.encoded(codec, "train", &self.clips()?.train)?;
+        let validation = self.encoded(codec, "validation", &self.clips()?.validation)?;
         let statistics = if self.study.backbone.train {
             train.channel_statistics()?
         } else {
@@ -292,7 +301,7 @@ impl Workbench {
         tokenizer: &CaptionTokenizer,
         encoder: &TextEncoder,
     ) -> anyhow::Result<CaptionTokens> {
-        self.tokens_of(tokenizer, encoder, &self.captions)
+        self.tokens_of(tokenizer, encoder, &self.clips()?.captions)
     }
 
     /// The same for other captions.

@@ -70,7 +70,7 @@ impl RealSets {
                 })
             }
             Reference::Train => {
-                let train = bench.train.len();
+                let train = bench.clips()?.train.len();
                 anyhow::ensure!(
                     train >= 2 * clips && !held_out.is_empty(),
                     "failed to compare {clips} training clips with {clips} others: there are {train}; take --clips {}",
@@ -80,7 +80,7 @@ impl RealSets {
                 let latents = bench.latents()?;
                 let seen = |indices: &[usize]| {
                     let indices = indices.iter().copied();
-                    bench.seen_by_evaluator(&latents.train, &latents.statistics, &bench.train, indices)
+                    bench.seen_by_evaluator(&latents.train, &latents.statistics, &bench.clips()?.train, indices)
                 };
                 let shown = &held_out[..clips.min(held_out.len())];
                 Ok(Self {

@@ -60,8 +60,9 @@ struct Record {
 impl<'a> Scorer<'a> {
     /// For the study's clips.
     pub fn new(bench: &'a Workbench, evaluator: &'a Evaluator, evaluator_hash: &'a str) -> anyhow::Result<Self> {
-        let of = |index| Ok::<_, ClipError>(thumbnail(&*bench.train.clip(index)?));
-        let training = (0..bench.train.len()).into_par_iter().map(of).collect::<Result<_, _>>()?;
+        let train = &bench.clips()?.train;
+        let of = |index| Ok::<_, ClipError>(thumbnail(&*train.clip(index)?));
+        let training = (0..train.len()).into_par_iter().map(of).collect::<Result<_, _>>()?;
         Ok(Self { bench, evaluator, evaluator_hash, whitening: read_whitening(bench)?, training })
     }
 
@@ -149,7 +150,7 @@ impl<'a> Scorer<'a> {
         let captions: Vec<&String> = asked.iter().map(|clip| &clip.caption).collect();
         let labels: Vec<_> = asked.iter().map(|clip| &clip.labels).collect();
         let how = (&model.hash, model.steps, model.sampler, model.shift, model.guidance, seed, shown);
-        let evaluated = (self.evaluator_hash, &bench.data_key, bench.study.seed);
+        let evaluated = (self.evaluator_hash, &bench.clips()?.key, bench.study.seed);
         let key = bench.run.key(&(super::FORMAT_VERSION, how, evaluated, captions, labels))?;
         let path = bench.run.path(&format!("evaluation/arms/{key}.json"));
         if path.exists() {

@@ -5,23 +5,9 @@ use std::{fs, path::Path};
 use serde_json::Value;
 use tnas_export::RUNTIMES;
 use tnas_graph::RuntimeOptions;
+use tnas_stages::STAGES;
 
 use crate::smoke::{STUDY, copied, smoke, succeeds, tnas};
-
-const STAGES: [&str; 12] = [
-    "backbone",
-    "supernet",
-    "profile",
-    "latency",
-    "search",
-    "front",
-    "finetune",
-    "distill",
-    "evaluator",
-    "samples",
-    "export",
-    "report",
-];
 
 /// Arguments of a command on the smoke study in a folder of runs.
 fn on<'a>(runs: &'a Path, command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
@@ -43,7 +29,7 @@ fn figures(stdout: &str) -> Value {
 fn a_run_leaves_what_every_stage_promises() {
     let run = smoke();
     for stage in STAGES {
-        assert!(!run.printed["figures"][stage].is_null(), "{stage}: {}", run.printed);
+        assert!(!run.printed["figures"][stage.name].is_null(), "{}: {}", stage.name, run.printed);
     }
     let front = run.json("front.json");
     let rows = front["rows"].as_array().unwrap();
@@ -95,18 +81,10 @@ fn a_run_repeated_by_its_own_study_file_is_up_to_date() {
 #[test]
 fn every_stage_is_a_command_that_finds_its_work_done() {
     let runs = copied();
-    for command in [
-        &["backbone", "take"][..],
-        &["supernet", "train"],
-        &["profile"],
-        &["latency", "fit"],
-        &["search"],
-        &["finetune"],
-        &["distill"],
-        &["evaluator", "train"],
-        &["export"],
-    ] {
-        let (stdout, log) = succeeds(&on(runs.path(), command, &["--json"]));
+    let commands = STAGES.iter().map(|stage| stage.command).filter(|command| *command != "report");
+    for command in commands.map(|command| if command == "backbone" { "backbone take" } else { command }) {
+        let command: Vec<&str> = command.split(' ').collect();
+        let (stdout, log) = succeeds(&on(runs.path(), &command, &["--json"]));
         assert!(log.contains("up to date") && !log.contains("runs again"), "{command:?}: {log}");
         assert!(!figures(&stdout).is_null(), "{command:?}: {stdout}");
     }

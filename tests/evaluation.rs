@@ -71,7 +71,7 @@ fn films_are_compared_with_real_clips_and_mistakes_name_the_way_out() {
     assert_eq!(hashes, [64, 64]);
 
     let found = done(&evaluate(&["--clips", "12", "--resamples", "60"]))["figures"].clone();
-    assert_eq!((&found["format_version"], &found["clips"]), (&2.into(), &12.into()));
+    assert_eq!((&found["format_version"], &found["clips"]), (&3.into(), &12.into()));
     assert_eq!(found["evaluator"]["evaluator_sha256"], published["evaluator_sha256"]);
     let controls: Vec<&str> =
         found["controls"].as_array().unwrap().iter().map(|row| row["arm"].as_str().unwrap()).collect();

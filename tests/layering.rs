@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tnas-graph",
             "tnas-models",
             "tnas-network",
+            "tnas-record",
             "tnas-schedulers",
             "tnas-space",
             "tnas-study",

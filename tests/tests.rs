@@ -37,6 +37,9 @@ mod smoke;
 /// Every command does on the smoke study what the README says.
 mod commands;
 
+/// JSON Schemas are those of the types, and hold for what a run leaves.
+mod schemas;
+
 /// Help and errors read as their snapshots do.
 mod messages;
 

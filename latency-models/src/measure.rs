@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tnas_graph::{HostTensor, Session};
 
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// How long to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasurePolicy {
     /// Timed runs at least …
@@ -46,7 +47,7 @@ impl Default for MeasurePolicy {
 }
 
 /// Time of one call by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timing {
     /// Timed runs.
@@ -66,7 +67,7 @@ pub struct Timing {
 }
 
 /// A network of known cost, alternating with the measured one: a busy machine slows down both, and their ratio stays.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceTiming {
     /// Median processor time of the reference.
@@ -80,7 +81,7 @@ pub struct ReferenceTiming {
 }
 
 /// Quantiles of the runs. Median, not mean: interruptions skew the tail.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// Half the runs took no longer.

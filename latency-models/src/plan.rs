@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use rand::{Rng, seq::SliceRandom};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{LatencyError, uncertainty::Uncertainty};
 
 /// Which architectures are measured, and in which order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Candidates to learn from.
     pub train: Vec<usize>,
@@ -19,7 +20,7 @@ pub struct Plan {
 }
 
 /// One measurement to make; its position in [`Plan::runs`] is its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedRun {
     /// Index of the candidate.
     pub candidate: usize,
@@ -32,7 +33,7 @@ pub struct PlannedRun {
 }
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanSettings {
     /// Architectures to learn from.

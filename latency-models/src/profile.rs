@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,7 +32,7 @@ pub struct Profile {
 }
 
 /// How far measurements can be trusted, by what was measured more than once.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quality {
     /// Median relative difference of architectures measured twice, as they are learned from.
@@ -61,22 +62,42 @@ pub struct Sample {
     pub held_out: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+/// The first line of a profile.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Header {
+    /// Version of the file.
     format_version: u32,
+    /// The device.
     fingerprint: Fingerprint,
+    /// The clock that is learned.
     quantity: Quantity,
+    /// SHA-256 of what was to be measured and how.
     #[serde(default)]
     purpose: String,
+    /// How far the measurements can be trusted; known once all were made.
     #[serde(default)]
     quality: Option<Quality>,
+}
+
+/// A line of a profile: its header first, then a measurement each.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Line {
+    Header(Box<Header>),
+    Measurement(Box<Measurement>),
 }
 
 /// Version 2 had no reference, no purpose and no quality.
 const FORMAT_VERSIONS: RangeInclusive<u32> = 2..=3;
 
 impl Profile {
+    /// JSON Schema of each line of the file.
+    pub fn line_schema() -> Schema {
+        schema_for!(Line)
+    }
+
     /// Begins a profile, in place of what the file held.
     pub fn begin(
         path: &Path,

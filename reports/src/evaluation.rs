@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use tnas_record::{EvaluatedArm, Evaluation, FewSteps, Metrics, Spread};
 
 use crate::{
-    RunRecord,
+    Picture,
     number::{significant, unknown},
     page::{figure, folded},
     plots::Plot,
@@ -28,22 +28,22 @@ struct Column<'a> {
     heading: String,
 }
 
-/// The table, the plots and a contact sheet of each set of clips.
-pub(crate) fn section(record: &RunRecord, plots: &[Plot]) -> Markup {
-    let Some(found) = &record.evaluation else { return html! {} };
+/// An evaluation under its heading: the table, the plots and a contact sheet of each set of clips.
+pub(crate) fn section(heading: &str, found: Option<&Evaluation>, plots: &[Plot], sheets: &[Picture]) -> Markup {
+    let Some(found) = found else { return html! {} };
     html! {
+        h2 { (heading) }
         (introduction(found))
         (table(found))
         (few_steps(&found.few_steps))
         @for plot in plots { (figure(plot)) }
-        @for sheet in &record.sheets { (folded(sheet, false)) }
+        @for sheet in sheets { (folded(sheet, false)) }
     }
 }
 
 fn introduction(found: &Evaluation) -> Markup {
     let short = |hash: &str| hash.chars().take(12).collect::<String>();
     html! {
-        h2 { "Evaluation" }
         p {
             (found.clips) " clips of each kind are compared with " (found.reference.clips) " real clips ("
             (found.reference.of) "). Distances are on the " (found.evaluator.features) " features of this run's own evaluator, \
@@ -169,7 +169,7 @@ mod tests {
         let names: Vec<&str> = plots.iter().map(|plot| plot.name.as_str()).collect();
         assert_eq!(names, ["distances-kernel-mmd", "distances-frechet"]);
         assert!(plots.iter().all(|plot| plot.svg.contains("real, frozen") && plot.png.starts_with(b"\x89PNG")));
-        let html = section(&record, &plots).into_string();
+        let html = section("Evaluation", record.evaluation.as_ref(), &plots, &[]).into_string();
         for part in [
             "1.50 <small>[1.30, 1.70]</small>",
             "action predicted as requested*",
@@ -180,6 +180,6 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part:?} is missing in {html}");
         }
-        assert_eq!(section(&RunRecord::default(), &[]).into_string(), "");
+        assert_eq!(section("Evaluation", None, &[], &[]).into_string(), "");
     }
 }

@@ -6,11 +6,12 @@ use serde_json::Value;
 use tnas_record::{FrontRow, Objective, Source};
 
 use crate::{
-    Picture, RunRecord, evaluation,
+    Picture, RunRecord,
+    evaluation::section,
     number::{fixed, percent, readable, unknown},
     pareto::pareto,
-    plots::{DISTANCES, PARETO, Plot},
-    tables::{comparison, contenders, few_steps, local_scores, sweep},
+    plots::{DISTANCES, PARETO, Plot, SAMPLES},
+    tables::{comparison, contenders, local_scores, sweep},
 };
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
@@ -19,6 +20,8 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
         plots.iter().cloned().partition(|plot| plot.name.starts_with(PARETO));
     let (distances, plots): (Vec<Plot>, Vec<Plot>) =
         plots.into_iter().partition(|plot| plot.name.starts_with(DISTANCES));
+    let (of_samples, plots): (Vec<Plot>, Vec<Plot>) =
+        plots.into_iter().partition(|plot| plot.name.starts_with(SAMPLES));
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -39,8 +42,8 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
                 (local_scores(record))
                 (winner(record))
                 (clips(record))
-                (few_steps(record))
-                (evaluation::section(record, &distances))
+                (section("Few-step sampling", record.samples.as_ref(), &of_samples, &record.sample_sheets))
+                (section("Evaluation", record.evaluation.as_ref(), &distances, &record.sheets))
                 (sweep(record))
                 (comparison(record))
                 (contenders(record))

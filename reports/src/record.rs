@@ -8,8 +8,8 @@ use std::{
 use tnas_record::{
     Comparison, Evaluation, EvaluatorSummary, FinetuneSummary, Front, FrontRow, FrontSummary, HypervolumeSummary,
     LatencyEvaluation, LatencySummary, LocalScores, MetricLine, ObjectiveSet, RecordError, ReportSummary, RunFiles,
-    SamplesSummary, SearchCandidate, SearchCandidates, SearchSummary, SheetCaptions, StageStamp, Summary,
-    SupernetSummary, SweepSummary, from_json, read, read_from, run_files::EVALUATION_SHEETS,
+    SearchCandidate, SearchCandidates, SearchSummary, SheetCaptions, StageStamp, Summary, SupernetSummary,
+    SweepSummary, from_json, read, read_from, run_files::EVALUATION_SHEETS,
 };
 
 use crate::ReportError;
@@ -31,6 +31,8 @@ pub struct RunRecord {
     pub local_scores: Option<LocalScores>,
     /// The front.
     pub front: Option<Front>,
+    /// The winner and its student compared with real clips by the stage `samples`.
+    pub samples: Option<Evaluation>,
     /// Clips compared with real clips by `evaluate`.
     pub evaluation: Option<Evaluation>,
     /// Figures of the training steps.
@@ -39,7 +41,9 @@ pub struct RunRecord {
     pub captions: Option<SheetCaptions>,
     /// Pictures of sampled clips.
     pub pictures: Vec<Picture>,
-    /// Contact sheets of the evaluated sets of clips.
+    /// Contact sheets of the sets of clips of `samples`.
+    pub sample_sheets: Vec<Picture>,
+    /// Contact sheets of the sets of clips of `evaluate`.
     pub sheets: Vec<Picture>,
     /// Clips sampled during training, by stage and step.
     pub previews: Vec<Preview>,
@@ -66,8 +70,6 @@ pub struct StageFigures {
     pub compare: Option<Comparison>,
     /// The evaluator.
     pub evaluator: Option<EvaluatorSummary>,
-    /// Sampled clips.
-    pub samples: Option<SamplesSummary>,
     /// Students by the distribution of the times that they are trained at.
     pub sweep: Option<SweepSummary>,
     /// The report itself.
@@ -111,10 +113,12 @@ impl RunRecord {
             candidates,
             local_scores: read(&files)?,
             front,
+            samples: read_from(&files.samples_evaluation())?,
             evaluation: read(&files)?,
             metrics: metrics(&files.metrics())?,
             captions: read(&files)?,
             pictures: pictures(&files.samples())?,
+            sample_sheets: pictures(&files.samples().join(EVALUATION_SHEETS))?,
             sheets: pictures(&files.evaluation().join(EVALUATION_SHEETS))?,
             previews: previews(&files.previews())?,
         })
@@ -148,7 +152,6 @@ impl StageFigures {
             finetune: figures(files, stamps)?,
             compare: figures(files, stamps)?,
             evaluator: figures(files, stamps)?,
-            samples: figures(files, stamps)?,
             sweep: figures(files, stamps)?,
             report: figures(files, stamps)?,
         })

@@ -24,13 +24,13 @@ fn arm(name: &str, x: f64, copies: bool) -> Value {
 /// A run that was evaluated: one arm that copies training clips, one control.
 pub(crate) fn evaluated() -> RunRecord {
     let evaluation = json!({
-        "format_version": 2, "clips": 64, "reference": {"clips": 64, "of": "held-out clips"}, "resamples": 100,
+        "format_version": 3, "clips": 64, "reference": {"clips": 64, "of": "held-out clips"}, "resamples": 100,
         "evaluator": {
             "hash": "a1", "evaluator_sha256": "abc", "training_split_sha256": "def", "training_clips": 200, "features": 64,
             "labels": [["action", ["rise", "fall"]]], "settings": {},
             "network": {"size": 16, "frames": 8, "width": 8, "classes": [2]},
         },
-        "seeds": [0], "warnings": ["few <clips>"], "floor": arm("real", 0.0, false), "held_out": null,
+        "seeds": [0], "warnings": ["few <clips>"], "floor": arm("real", 0.0, false), "held_out": null, "before_autoencoder": null,
         "arms": [arm("4 steps", 1.5, true)], "controls": [arm("real, frozen", 9.0, false)],
         "few_steps": [{
             "steps": 4, "gap": spread(2.0), "beyond_2_errors": true,

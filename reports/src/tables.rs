@@ -1,13 +1,11 @@
 //! Figures of the stages as tables.
 
-use std::collections::BTreeSet;
-
 use maud::{Markup, html};
 use tnas_record::{LocalScore, MeasuredRange, Objective};
 
 use crate::{
     RunRecord,
-    number::{ends, estimated, fixed, percent, readable, signed, spread, unknown},
+    number::{ends, fixed, percent, readable, signed, spread, unknown},
 };
 
 /// The trained winner compared with the image model alone and with the teacher.
@@ -117,43 +115,6 @@ pub(crate) fn local_scores(record: &RunRecord) -> Markup {
     }
 }
 
-/// Sampling in many and in few steps, under the run's evaluator.
-pub(crate) fn few_steps(record: &RunRecord) -> Markup {
-    let Some(found) = &record.figures.samples else { return html! {} };
-    let labels: BTreeSet<&String> = found.arms.iter().flat_map(|arm| arm.accuracy.keys()).collect();
-    html! {
-        h2 { "Few-step sampling" }
-        p {
-            (found.clips) " clips of each kind, from the same captions and noise. The Fréchet distance to held-out real clips is \
-             on the features of this run's own evaluator, so it is not FVD. In brackets is the 95 % bootstrap interval; few \
-             clips bias the distance upwards. The difference from plain Euler sampling in the same number of steps is paired \
-             over clips."
-        }
-        table {
-            tr {
-                th { "sampling" } th { "Fréchet distance" } th { "student − plain Euler" }
-                @for label in &labels { th { (label) " predicted as requested" } }
-                th { "mean frame difference" }
-            }
-            @for arm in &found.arms {
-                tr {
-                    td { (arm.arm) }
-                    td { (estimated(arm.frechet, 2)) }
-                    td {
-                        @match arm.frechet_minus_plain {
-                            Some(change) => { (signed(change.estimate)) " " (ends(change.low, change.high)) }
-                            None => { (unknown()) }
-                        }
-                    }
-                    @for label in &labels { td { (arm.accuracy.get(*label).copied().map_or_else(unknown, percent)) } }
-                    td { (fixed(arm.mean_frame_difference, 4)) }
-                }
-            }
-        }
-        (controls(record))
-    }
-}
-
 /// Students by the distribution of the times that they are trained at.
 pub(crate) fn sweep(record: &RunRecord) -> Markup {
     let Some(found) = &record.figures.sweep else { return html! {} };
@@ -174,21 +135,6 @@ pub(crate) fn sweep(record: &RunRecord) -> Markup {
                     td { (spread(row.frechet, 4)) }
                 }
             }
-        }
-    }
-}
-
-/// Distances of real and of corrupted clips under the evaluator.
-fn controls(record: &RunRecord) -> Markup {
-    let Some(found) = &record.figures.evaluator else { return html! {} };
-    html! {
-        p.note {
-            "Fréchet distances of held-out clips to real clips under the same evaluator, as they are and corrupted: "
-            @for (place, row) in found.controls.iter().enumerate() {
-                @if place > 0 { ", " }
-                (row.clips) " " (fixed(row.frechet, 2))
-            }
-            ". Real clips compared with other real clips: " (fixed(found.floor, 2)) "."
         }
     }
 }

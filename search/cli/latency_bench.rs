@@ -1,17 +1,19 @@
 //! `tnas latency bench`: the latency predictor on published measurements.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tnas_latency::tables::{Asked, Both, Figures, Operators, Protocol, PublishedFigure, Report, Table, learn, run};
+
+use crate::print::{self, table::table};
 
 /// A table of latencies and who learns from whom.
 #[derive(Args, Clone)]
 pub struct LatencyBenchArgs {
-    /// A CSV file, or a folder of them: architectures by rows, features and devices by columns. What the columns mean is said
-    /// by a TOML of the same name beside it, or known of a published set.
+    /// A CSV file, or a folder of them: architectures by rows, features and devices by columns. A TOML of the same name
+    /// next to it describes the columns, unless it is a published set that is known.
     pub set: PathBuf,
     /// A protocol of the set, e.g. published; that one runs where no device and no count is given.
     #[arg(long)]
@@ -71,11 +73,65 @@ pub fn bench(args: &LatencyBenchArgs) -> anyhow::Result<()> {
         }
     }
     if args.json {
-        println!("{}", to_json(&table, &protocol, &report)?);
-    } else {
-        print(&table, &protocol, &report);
+        return print::json(
+            "latency bench",
+            &TableFigures {
+                report: &report,
+                protocol: ProtocolFigures::of(&protocol),
+                published: &table.card.published,
+            },
+        );
     }
+    print_report(&table, &protocol, &report);
     Ok(())
+}
+
+/// Figures of a table, as `--json` prints them.
+#[derive(Serialize)]
+struct TableFigures<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    protocol: ProtocolFigures<'a>,
+    published: &'a [PublishedFigure],
+}
+
+#[derive(Serialize)]
+struct ProtocolFigures<'a> {
+    sources: &'a [String],
+    targets: &'a [String],
+    measurements: Option<usize>,
+    train_rows: String,
+    test_rows: String,
+    seeds: usize,
+    trim: f64,
+}
+
+impl<'a> ProtocolFigures<'a> {
+    fn of(protocol: &'a Protocol) -> Self {
+        Self {
+            sources: &protocol.sources,
+            targets: &protocol.targets,
+            measurements: protocol.measurements,
+            train_rows: protocol.train.to_string(),
+            test_rows: protocol.test.to_string(),
+            seeds: protocol.seeds,
+            trim: protocol.trim,
+        }
+    }
+}
+
+/// Figures of single operations, as `--json` prints them.
+#[derive(Serialize)]
+struct OperatorFigures<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    published: PublishedOperators<'a>,
+}
+
+#[derive(Serialize)]
+struct PublishedOperators<'a> {
+    metric: &'static str,
+    in_and_out_of_distribution: &'a BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 /// Single operations on graphics cards.
@@ -87,39 +143,22 @@ fn operators(args: &LatencyBenchArgs, asked: &Asked) -> anyhow::Result<()> {
     let operators = Operators::read(&args.set)?;
     let report = operators.run(asked)?;
     if args.json {
-        let mut json = serde_json::to_value(&report)?;
-        json["format_version"] = json!(1);
-        json["command"] = json!("latency bench");
-        json["published"] = json!({"metric": "mape", "in_and_out_of_distribution": operators.published});
-        println!("{json}");
-        return Ok(());
+        let published = PublishedOperators { metric: "mape", in_and_out_of_distribution: &operators.published };
+        return print::json("latency bench", &OperatorFigures { report: &report, published });
     }
     let known = args.sources.clone().unwrap_or_else(|| operators.sources());
     println!("{}: operations, learned from {}", args.set.display(), known.join(", "));
-    let wide = report.devices.keys().map(String::len).max().unwrap_or(0).max(12);
-    heading(wide);
+    let mut rows = FigureRows::new();
     for (name, device) in &report.devices {
-        line(name, &device.ours, wide);
-        if let Some(fit) = &device.linear_fit {
-            line("  linear fit", fit, wide);
-        }
+        rows.add(name, &device.ours);
+        rows.add_known("linear fit", device.linear_fit.as_ref());
         for (class, figures) in &device.operators {
-            println!(
-                "{:wide$}  {:>7} {:>7} {:>7} {:>8.3} {:>8.3} {:>8}",
-                format!("  {class}"),
-                percent(figures.mape),
-                percent(figures.within_5pct),
-                percent(figures.within_10pct),
-                figures.spearman,
-                figures.kendall,
-                held(figures)
-            );
+            rows.add_all(&format!("  {class}"), figures);
         }
     }
-    line("mean", &report.mean, wide);
-    if let Some(fit) = &report.mean_linear_fit {
-        line("  linear fit", fit, wide);
-    }
+    rows.add("mean", &report.mean);
+    rows.add_known("linear fit", report.mean_linear_fit.as_ref());
+    println!("{}", rows.table);
     for (learner, figures) in &operators.published {
         let figures: Vec<String> =
             figures.iter().map(|(name, mape)| format!("{name} {}", percent(*mape))).collect();
@@ -132,31 +171,58 @@ fn operators(args: &LatencyBenchArgs, asked: &Asked) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn heading(wide: usize) {
-    println!(
-        "{:wide$}  {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} | trimmed {:>7} {:>7} {:>8} {:>8}",
-        "", "MAPE", "±5 %", "±10 %", "Spearman", "Kendall", "held 90", "MAPE", "±10 %", "Spearman", "held 90"
-    );
+/// Figures of devices and of other predictors of them, on all test rows and without the fastest and the slowest.
+struct FigureRows {
+    table: comfy_table::Table,
+}
+
+impl FigureRows {
+    fn new() -> Self {
+        let of_all = ["", "MAPE", "±5 %", "±10 %", "Spearman", "Kendall", "held 90"];
+        let trimmed = ["trimmed MAPE", "±10 %", "Spearman", "held 90"];
+        Self { table: table(&of_all.into_iter().chain(trimmed).map(str::to_owned).collect::<Vec<_>>()) }
+    }
+
+    fn add(&mut self, name: &str, Both { all, trimmed }: &Both) {
+        let mut row = of_all(name, all);
+        row.extend([
+            percent(trimmed.mape),
+            percent(trimmed.within_10pct),
+            format!("{:.3}", trimmed.spearman),
+            held(trimmed),
+        ]);
+        self.table.add_row(row);
+    }
+
+    /// Another predictor of the device above, where there is one.
+    fn add_known(&mut self, name: &str, both: Option<&Both>) {
+        if let Some(both) = both {
+            self.add(&format!("  {name}"), both);
+        }
+    }
+
+    fn add_all(&mut self, name: &str, figures: &Figures) {
+        self.table.add_row(of_all(name, figures));
+    }
+}
+
+fn of_all(name: &str, figures: &Figures) -> Vec<String> {
+    vec![
+        name.into(),
+        percent(figures.mape),
+        percent(figures.within_5pct),
+        percent(figures.within_10pct),
+        format!("{:.3}", figures.spearman),
+        format!("{:.3}", figures.kendall),
+        held(figures),
+    ]
 }
 
 fn held(figures: &Figures) -> String {
     figures.coverage_90.map_or_else(|| "–".to_string(), |fraction| format!("{:.1} %", 100.0 * fraction))
 }
 
-fn to_json(table: &Table, protocol: &Protocol, report: &Report) -> anyhow::Result<Value> {
-    let mut json = serde_json::to_value(report)?;
-    json["format_version"] = json!(1);
-    json["command"] = json!("latency bench");
-    json["protocol"] = json!({
-        "sources": protocol.sources, "targets": protocol.targets, "measurements": protocol.measurements,
-        "train_rows": protocol.train.to_string(), "test_rows": protocol.test.to_string(),
-        "seeds": protocol.seeds, "trim": protocol.trim,
-    });
-    json["published"] = json!(table.card.published);
-    Ok(json)
-}
-
-fn print(table: &Table, protocol: &Protocol, report: &Report) {
+fn print_report(table: &Table, protocol: &Protocol, report: &Report) {
     let learned = match protocol.sources.as_slice() {
         [] => "each device alone".to_string(),
         sources => format!("from {}", sources.join(", ")),
@@ -169,55 +235,33 @@ fn print(table: &Table, protocol: &Protocol, report: &Report) {
         protocol.test,
         protocol.seeds
     );
-    let wide = report.devices.keys().map(String::len).max().unwrap_or(0).max(12);
-    heading(wide);
+    let mut rows = FigureRows::new();
     for (name, device) in &report.devices {
-        line(name, &device.ours, wide);
-        if let Some(fit) = &device.linear_fit {
-            line("  linear fit", fit, wide);
-        }
-        if let Some(all) = &device.all_rows {
-            line("  all rows", all, wide);
-        }
-        if let Some(known) = &device.drift_known {
-            line("  drift known", known, wide);
-        }
+        rows.add(name, &device.ours);
+        rows.add_known("linear fit", device.linear_fit.as_ref());
+        rows.add_known("all rows", device.all_rows.as_ref());
+        rows.add_known("drift known", device.drift_known.as_ref());
+    }
+    rows.add("mean", &report.mean);
+    rows.add_known("linear fit", report.mean_linear_fit.as_ref());
+    rows.add_known("all rows", report.mean_all_rows.as_ref());
+    rows.add_known("drift known", report.mean_drift_known.as_ref());
+    println!("{}", rows.table);
+    for (name, device) in &report.devices {
         if let Some(fraction) = device.similar_source.filter(|&fraction| fraction < 1.0) {
-            println!("  no similar source in {:.0} % of the seeds: learned alone there", 100.0 * (1.0 - fraction));
+            println!(
+                "{name}: no similar source in {:.0} % of the seeds: learned alone there",
+                100.0 * (1.0 - fraction)
+            );
         }
     }
-    line("mean", &report.mean, wide);
-    if let Some(fit) = &report.mean_linear_fit {
-        line("  linear fit", fit, wide);
-    }
-    if let Some(all) = &report.mean_all_rows {
-        line("  all rows", all, wide);
-    }
-    if let Some(known) = &report.mean_drift_known {
-        line("  drift known", known, wide);
-        println!("  drift known: each test row predicted from all others, measured before and after it");
+    if report.mean_drift_known.is_some() {
+        println!("drift known: each test row predicted from all others, measured before and after it");
     }
     table.card.published.iter().for_each(|figure| published(figure, report));
     println!(
         "learned a target in {:.3} s; {:.0} candidates a second",
         report.fit_seconds, report.predictions_per_second
-    );
-}
-
-fn line(name: &str, both: &Both, wide: usize) {
-    let Both { all, trimmed } = both;
-    println!(
-        "{name:wide$}  {:>7} {:>7} {:>7} {:>8.3} {:>8.3} {:>8} |         {:>7} {:>7} {:>8.3} {:>8}",
-        percent(all.mape),
-        percent(all.within_5pct),
-        percent(all.within_10pct),
-        all.spearman,
-        all.kendall,
-        held(all),
-        percent(trimmed.mape),
-        percent(trimmed.within_10pct),
-        trimmed.spearman,
-        held(trimmed)
     );
 }
 
@@ -229,7 +273,7 @@ fn percent(fraction: f64) -> String {
 fn published(figure: &PublishedFigure, report: &Report) {
     let of = figure.devices.iter().filter(|(name, _)| report.devices.contains_key(*name));
     let mut parts: Vec<String> = of.map(|(name, value)| format!("{name} {value}")).collect();
-    // Its mean is over its own devices: beside others it would say nothing.
+    // Its mean is over its own devices, and compares with no other mean.
     if parts.len() == figure.devices.len() {
         parts.extend(figure.mean.map(|mean| format!("mean {mean}")));
     }

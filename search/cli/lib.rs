@@ -5,32 +5,35 @@ mod latency_bench;
 mod model;
 mod print;
 mod space;
+mod stage_commands;
 
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use args::{
-    BackboneCommand, Cli, Command, LatencyCommand, ModelCommand, ProfileArgs, ProfileCommand, SchedulerCommand,
-    SpaceCommand, StudyArgs, TrainCommand,
+    BackboneCommand, Cli, Command, DistillArgs, LatencyCommand, ModelCommand, ProfileArgs, ProfileCommand,
+    SchedulerCommand, SpaceCommand, StudyArgs,
 };
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tnas_latency::tables::TableError;
 use tnas_pipeline::{check, import};
+use tnas_record::Evaluation;
 use tnas_stages::{
     self as stages, Interrupted, failure::chain, measuring, progress, run::Run, settings::Study,
     workbench::Workbench,
 };
 use tnas_study::{SettingsError, SettingsSource};
 
-/// Reads the command line and does what it says.
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if matches!(cli.command, Command::Evaluator(_)) && std::env::args().nth(1).as_deref() == Some("judge") {
-        eprintln!("warning: the command `judge` is now `evaluator`; the old name works for one more version");
+    let matches = stage_commands::add(Cli::command()).get_matches();
+    let first = std::env::args().nth(1).unwrap_or_default();
+    if let Some((old, new)) = stage_commands::renamed(&first) {
+        eprintln!("warning: the command `{old}` is now `{new}`; the old name works for one more version");
     }
-    match go(cli) {
+    match go(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
@@ -74,116 +77,112 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(data) { 3 } else { 1 }
 }
 
-fn go(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
+/// What was typed: stages of a study, or a command of its own.
+fn go(matches: &ArgMatches) -> anyhow::Result<()> {
+    if let Some((chosen, args)) = stage_commands::typed(matches) {
+        progress::watch_interrupts()?;
+        let Some(first) = chosen.first() else { return Ok(()) };
+        return with(&args, first.name, |bench| {
+            let figures = stage_commands::run(bench, &chosen)?;
+            chosen.iter().try_for_each(|stage| print::stage(stage.name, bench, args.json))?;
+            Ok(figures)
+        });
+    }
+    match Cli::from_arg_matches(matches)?.command {
         Command::MeasureOne => return measuring::measure_one(),
         Command::Schemas { out } => return write_schemas(&out),
         Command::Report(args) => {
             let (study, _, run) = open(&args)?;
             return finish(&args, "report", &stages::report::report(&run, &study)?);
         }
-        _ => progress::watch_interrupts()?,
+        command => {
+            progress::watch_interrupts()?;
+            command_of_its_own(command)
+        }
     }
-    match cli.command {
+}
+
+fn command_of_its_own(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Run(args) => with(&args, "run", run_all),
-        Command::Backbone(BackboneCommand::Train(mut args)) => {
-            args.overrides.push("backbone.train=true".into());
-            with(&args, "backbone", stages::backbone::backbone)
-        }
-        Command::Backbone(BackboneCommand::Take(mut args)) => {
-            args.overrides.push("backbone.train=false".into());
-            with(&args, "backbone", stages::backbone::backbone)
-        }
-        Command::Backbone(BackboneCommand::Check(args)) => {
-            print::check::model(&check::check(&args.folder, &args.device)?, args.json)
-        }
-        Command::Backbone(BackboneCommand::Import(args)) => import_motion(&args),
+        Command::Backbone(command) => backbone(command),
+        Command::Profile(args) => profile(args),
+        Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
+        Command::Latency(LatencyCommand::Eval(args)) => with(&args.study, "latency eval", |bench| {
+            let figures = stages::latency_eval::evaluate(bench, &args.options())?;
+            if !args.study.json {
+                print::latency::print(&figures);
+            }
+            Ok(figures)
+        }),
         Command::Scheduler(SchedulerCommand::Check(args)) => {
             print::check::schedulers(&check::scheduler::check(&args.folder)?, args.json)
         }
-        Command::Supernet(TrainCommand::Train(args)) => with(&args, "supernet", stages::supernet::supernet),
         Command::Space(SpaceCommand::Show(args)) => space::show(&args),
         Command::Model(ModelCommand::New(args)) => model::new(&args),
         Command::Model(ModelCommand::Step(args)) => model::step(&args),
-        Command::Latency(LatencyCommand::Bench(args)) => latency_bench::bench(&args),
-        Command::Profile(ProfileArgs { command: Some(ProfileCommand::Plan(args)), .. }) => {
-            with(&args.study_args(), "profile plan", |bench| {
-                stages::remote_profile::plan_remote(bench, &args.options())
-            })
-        }
-        Command::Profile(ProfileArgs { command: Some(ProfileCommand::Import(args)), .. }) => {
-            with(&args.study_args(), "profile import", |bench| {
-                stages::remote_profile::import(bench, &args.options())
-            })
-        }
-        Command::Profile(ProfileArgs { study, .. }) => {
-            let args = study.context("failed to profile: no study was given")?;
-            with(&args, "profile", stages::profile::profile)
-        }
-        Command::Latency(LatencyCommand::Fit(args)) => with(&args, "latency", stages::latency::latency),
-        Command::Latency(LatencyCommand::Eval(args)) => {
-            let study = args.study.clone();
-            with(&study, "latency eval", |bench| {
-                let figures = stages::latency_eval::evaluate(bench, &args.options())?;
-                if !study.json {
-                    print::latency::print(&figures);
-                }
-                Ok(figures)
-            })
-        }
-        Command::Search(args) => with(&args, "search", |bench| {
-            let (search, hypervolume) = (stages::search::search(bench)?, stages::hypervolume::hypervolume(bench)?);
-            Ok(json!({"search": search, "hypervolume": hypervolume, "front": stages::front::front(bench)?}))
-        }),
-        Command::Finetune(args) => {
-            with(&args, "finetune", |bench| stages::finetune::finetune(bench, &stages::front::winner(bench)?))
-        }
         Command::Compare(args) => {
             with(&args, "compare", |bench| stages::compare::compare(bench, &stages::front::winner(bench)?))
         }
-        Command::Distill(args) => {
-            let study = args.study.clone();
-            with(&study, "distill", |bench| {
-                if let Some(sweep) = args.sweep() {
-                    let figures = stages::distill::sweep(bench, &stages::front::winner(bench)?, &sweep)?;
-                    return Ok(serde_json::to_value(figures)?);
-                }
-                let variant = stages::distill::Variant::asked(bench, &args.options());
-                let figures = stages::distill::distill_variant(bench, &stages::front::winner(bench)?, &variant)?;
-                Ok(serde_json::to_value(figures)?)
-            })
-        }
-        Command::Export(args) => {
-            with(&args, "export", |bench| stages::export::export(bench, &stages::front::winner(bench)?))
-        }
+        Command::Distill(args) => distill(&args),
         Command::Generate(args) => {
-            let study = args.study.clone();
-            with(&study, "generate", |bench| stages::samples::generate_captions(bench, &args.options()?))
+            with(&args.study, "generate", |bench| stages::generate::generate_captions(bench, &args.options()?))
         }
-        Command::Evaluator(TrainCommand::Train(args)) => with(&args, "evaluator", |bench| {
-            let figures = stages::evaluator::evaluator(bench)?;
-            print::evaluator::print(&figures, args.json);
-            Ok(figures)
+        Command::Evaluate(args) => with(&args.study, "evaluate", |bench| {
+            let found = stages::evaluate::evaluate(bench, &args.options())?;
+            if !args.study.json {
+                print::evaluation::print(&found);
+                print::gaps::print(&found.few_steps);
+                println!("{}", bench.run.files().of::<Evaluation>().display());
+            }
+            Ok(found)
         }),
-        Command::Evaluate(args) => {
-            let study = args.study.clone();
-            with(&study, "evaluate", |bench| {
-                let found = stages::evaluate::evaluate(bench, &args.options())?;
-                if !study.json {
-                    print::evaluation::print(&found);
-                    print::gaps::print(&found.few_steps);
-                    println!("{}", bench.run.path("evaluation/evaluation.json").display());
-                }
-                Ok(found)
-            })
-        }
         Command::Report(_) | Command::Schemas { .. } | Command::MeasureOne => Ok(()),
     }
 }
 
+fn backbone(command: BackboneCommand) -> anyhow::Result<()> {
+    let trained = |mut args: StudyArgs, train: bool| {
+        args.overrides.push(format!("backbone.train={train}"));
+        with(&args, "backbone", stages::backbone::backbone)
+    };
+    match command {
+        BackboneCommand::Train(args) => trained(args, true),
+        BackboneCommand::Take(args) => trained(args, false),
+        BackboneCommand::Check(args) => print::check::model(&check::check(&args.folder, &args.device)?, args.json),
+        BackboneCommand::Import(args) => import_motion(&args),
+    }
+}
+
+fn profile(args: ProfileArgs) -> anyhow::Result<()> {
+    match args.command {
+        Some(ProfileCommand::Plan(args)) => with(&args.study_args(), "profile plan", |bench| {
+            stages::remote_profile::plan_remote(bench, &args.options())
+        }),
+        Some(ProfileCommand::Import(args)) => with(&args.study_args(), "profile import", |bench| {
+            stages::remote_profile::import(bench, &args.options())
+        }),
+        None => {
+            let args = args.study.context("failed to profile: no study was given")?;
+            with(&args, "profile", stages::profile::profile)
+        }
+    }
+}
+
+fn distill(args: &DistillArgs) -> anyhow::Result<()> {
+    with(&args.study, "distill", |bench| {
+        let winner = stages::front::winner(bench)?;
+        if let Some(sweep) = args.sweep() {
+            return Ok(serde_json::to_value(stages::distill::sweep(bench, &winner, &sweep)?)?);
+        }
+        let variant = stages::distill::Variant::asked(bench, &args.options());
+        Ok(serde_json::to_value(stages::distill::distill_variant(bench, &winner, &variant)?)?)
+    })
+}
+
 /// Writes every schema into a folder.
 fn write_schemas(out: &Path) -> anyhow::Result<()> {
-    for (name, schema) in tnas_record::schemas() {
+    for (name, schema) in stages::schemas() {
         let path = out.join(name);
         let text = serde_json::to_string_pretty(&schema)? + "\n";
         tnas_weights::write_atomic(&path, text.as_bytes())
@@ -193,17 +192,34 @@ fn write_schemas(out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What was imported, as `--json` prints it.
+#[derive(Serialize)]
+struct ImportFigures<'a> {
+    out: &'a Path,
+    arch_id: &'a str,
+    genotype: String,
+    image_parameters: usize,
+    temporal_parameters: usize,
+    space: Option<&'a Path>,
+}
+
 /// Imports a published motion model, and prints what it is.
 fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
     let imported = import::import(&args.import())?;
     let import::Imported { genotype, image_parameters: image, temporal_parameters: temporal } = imported;
     let id = genotype.arch_id().to_string();
     if args.json {
-        let figures = json!({"format_version": 1, "command": "backbone import", "out": args.out, "arch_id": id,
-            "genotype": genotype.to_string(), "image_parameters": image, "temporal_parameters": temporal,
-            "space": args.space});
-        println!("{figures}");
-        return Ok(());
+        return print::json(
+            "backbone import",
+            &ImportFigures {
+                out: &args.out,
+                arch_id: &id,
+                genotype: genotype.to_string(),
+                image_parameters: image,
+                temporal_parameters: temporal,
+                space: args.space.as_deref(),
+            },
+        );
     }
     println!("{id}: {image} parameters of the image model, {temporal} temporal ones");
     println!("{genotype}");
@@ -215,19 +231,16 @@ fn import_motion(args: &args::ImportArgs) -> anyhow::Result<()> {
 
 /// From clips to the report, in the order of the paper.
 fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
-    // What is wrong with the clips is said before the first stage.
-    bench.clips()?;
-    let mut figures = Map::new();
-    for stage in stages::STAGES {
-        figures.insert(stage.name.into(), (stage.run)(bench)?);
-    }
+    // What is wrong with the clips is reported before the first stage.
+    stages::samples::options(bench)?;
+    let figures = stage_commands::run(bench, &stages::STAGES.iter().collect::<Vec<_>>())?;
     let winner = stages::front::winner(bench)?;
     eprintln!();
     eprintln!("report    {}", bench.run.path("report/index.html").display());
     eprintln!("clips     {}", bench.run.path("samples").display());
     eprintln!("model     {}", bench.run.model(&winner.arch_id().to_string()).display());
     eprintln!("export    {}", bench.run.export(&winner.arch_id().to_string()).display());
-    Ok(Value::Object(figures))
+    Ok(figures)
 }
 
 /// Opens a study's run and does something with it.
@@ -269,9 +282,15 @@ fn write_resolved(study: &Study, run: &Run) -> anyhow::Result<()> {
     run.write("study.toml", (head.to_string() + &tnas_study::to_toml_string(&resolved)?).as_bytes())
 }
 
+/// Figures of a study's command.
+#[derive(Serialize)]
+struct Figures<T> {
+    figures: T,
+}
+
 fn finish(args: &StudyArgs, name: &str, figures: &impl Serialize) -> anyhow::Result<()> {
     if args.json {
-        println!("{}", json!({"format_version": 1, "command": name, "figures": serde_json::to_value(figures)?}));
+        print::json(name, &Figures { figures })?;
     }
     Ok(())
 }

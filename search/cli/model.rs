@@ -4,20 +4,25 @@ use std::{path::Path, time::Instant};
 
 use anyhow::Context;
 use cpu_time::ProcessTime;
-use serde_json::json;
+use serde::Serialize;
 use tnas_graph::{Graph, cost};
 use tnas_latency::{peak_memory_bytes, reset_peak_memory};
 use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Device, Parameters, Value, execute, normal_vec, open_device, stream};
+use tnas_record::ModelGenotype;
 use tnas_schedulers::{Parameterisation, Sampler};
 use tnas_space::{Genome, Genotype, SearchSpace};
 
 use tnas_pipeline::{
+    genotype_file::{model_genotype, read_model_genotype, write_genotype},
     model_folder::{DIFFUSERS_STEM, SCHEDULER, read_unet, save_parameters},
     space_file::{read_backbone, read_space},
 };
 
-use crate::args::{NewModelArgs, StepArgs};
+use crate::{
+    args::{NewModelArgs, StepArgs},
+    print,
+};
 
 /// The shape on which weights are counted: their number does not depend on it.
 const ANY_SHAPE: DenoiserShape = DenoiserShape { batch: 1, frames: 2, height: 16, width: 16, tokens: 1 };
@@ -48,9 +53,9 @@ pub fn new(args: &NewModelArgs) -> anyhow::Result<()> {
     };
     json("unet/config.json", backbone.config.to_json())?;
     json(SCHEDULER, backbone.parameterisation.config().to_json())?;
-    let described = json!({"format_version": 1, "arch_id": genotype.arch_id().to_string(),
-        "genotype": genotype.to_string(), "weights": weights, "seed": args.seed});
-    json("genotype.json", format!("{described:#}\n"))?;
+    let record =
+        ModelGenotype { weights: Some(weights.into()), seed: Some(args.seed), ..model_genotype(&genotype) };
+    write_genotype(&args.out, &record)?;
     save_parameters(&args.out.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), &parameters)?;
     println!("{genotype}");
     println!("{:.2} M parameters; {weights}", cost(&graph).parameters as f64 / 1e6);
@@ -126,15 +131,32 @@ fn nearest(args: &NewModelArgs, backbone: &Backbone, space: &SearchSpace) -> any
     Ok(best)
 }
 
+/// What a denoising step takes, as `--json` prints it.
+#[derive(Serialize)]
+struct StepFigures<'a> {
+    genotype: String,
+    weights: Option<String>,
+    parameters: u64,
+    macs: u64,
+    frames: usize,
+    size: usize,
+    tokens: usize,
+    device: &'a str,
+    threads: usize,
+    load_seconds: f64,
+    step_seconds: f64,
+    step_cpu_seconds: f64,
+    peak_memory_bytes: Option<u64>,
+    activations_counted_bytes: u64,
+    result_mean_square: f64,
+}
+
 /// Loads a model folder and takes one denoising step on noise; reports seconds and memory.
 pub fn step(args: &StepArgs) -> anyhow::Result<()> {
     let device = open_device(&args.device)?;
-    let path = args.folder.join("genotype.json");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let described: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
-    let genotype: Genotype =
-        described["genotype"].as_str().with_context(|| format!("{} names no genotype", path.display()))?.parse()?;
+    let record = read_model_genotype(&args.folder)?
+        .with_context(|| format!("failed to read {}: it has no genotype.json", args.folder.display()))?;
+    let genotype: Genotype = record.genotype.parse()?;
     let backbone = read_backbone(&args.folder)?;
     let (frames, size) = (args.frames, args.size);
     let shape = DenoiserShape { batch: 1, frames, height: size, width: size, tokens: args.tokens };
@@ -153,18 +175,29 @@ pub fn step(args: &StepArgs) -> anyhow::Result<()> {
     );
     let cost = cost(&graph);
     let mean_square = moved.iter().map(|x| f64::from(x * x)).sum::<f64>() / moved.len() as f64;
-    let figures = json!({"format_version": 1, "command": "model step", "genotype": genotype.to_string(),
-        "weights": described["weights"], "parameters": cost.parameters, "macs": cost.macs, "frames": frames,
-        "size": size, "tokens": args.tokens, "device": args.device, "threads": rayon::current_num_threads(),
-        "load_seconds": load_seconds, "step_seconds": seconds, "step_cpu_seconds": cpu_seconds,
-        "peak_memory_bytes": if resettable { peak_memory_bytes() } else { None },
-        "activations_counted_bytes": cost.peak_activation_bytes, "result_mean_square": mean_square});
+    let peak = if resettable { peak_memory_bytes() } else { None };
     if args.json {
-        println!("{figures}");
-        return Ok(());
+        let figures = StepFigures {
+            genotype: genotype.to_string(),
+            weights: record.weights,
+            parameters: cost.parameters,
+            macs: cost.macs,
+            frames,
+            size,
+            tokens: args.tokens,
+            device: &args.device,
+            threads: rayon::current_num_threads(),
+            load_seconds,
+            step_seconds: seconds,
+            step_cpu_seconds: cpu_seconds,
+            peak_memory_bytes: peak,
+            activations_counted_bytes: cost.peak_activation_bytes,
+            result_mean_square: mean_square,
+        };
+        return print::json("model step", &figures);
     }
     println!("{genotype}");
-    println!("weights: {}", described["weights"].as_str().unwrap_or("as trained"));
+    println!("weights: {}", record.weights.as_deref().unwrap_or("as trained"));
     println!(
         "{:.2} M parameters loaded in {load_seconds:.3} s; one step on {frames} frames of {size}×{size}, {} text tokens, {:.1} GMACs: \
          {seconds:.1} s, {cpu_seconds:.1} s of processor time",
@@ -172,7 +205,7 @@ pub fn step(args: &StepArgs) -> anyhow::Result<()> {
         args.tokens,
         cost.macs as f64 / 1e9
     );
-    if let Some(bytes) = peak_memory_bytes().filter(|_| resettable) {
+    if let Some(bytes) = peak {
         println!("{:.2} GB of memory at the peak of the step, weights included", bytes as f64 / 1e9);
     }
     Ok(())

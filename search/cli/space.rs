@@ -1,8 +1,8 @@
 //! `tnas space show`: what a search space holds, before anything is trained or measured.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use tnas_graph::{Cost, cost};
 use tnas_latency::{CandidatePredictor, DeviceModel};
 use tnas_models::{Backbone, DenoiserShape};
@@ -10,7 +10,10 @@ use tnas_space::{Choice, Genome, Genotype, SearchSpace};
 
 use tnas_pipeline::space_file::{read_backbone, read_space};
 
-use crate::args::SpaceArgs;
+use crate::{
+    args::SpaceArgs,
+    print::{self, table::table},
+};
 
 /// Prints slots, choices, cardinality, and the least and the most that an architecture costs.
 pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
@@ -23,7 +26,7 @@ pub fn show(args: &SpaceArgs) -> anyhow::Result<()> {
         costs.latency = Some(Latency::predict(path, &backbone, &space, shape)?);
     }
     if args.json {
-        println!("{}", costs.to_json(args, &space));
+        print::json("space show", &costs.figures(args, &space))?;
     } else {
         costs.print(args, &space);
     }
@@ -126,56 +129,126 @@ impl Costs {
     }
 
     fn print(&self, args: &SpaceArgs, space: &SearchSpace) {
-        println!("{:<14} {:>8} {:>6} {:>8}", "slot", "channels", "level", "choices");
+        let mut rows = table(&["slot", "channels", "level", "choices"].map(str::to_owned));
         for slot in space.slots() {
-            println!(
-                "{:<14} {:>8} {:>6} {:>8}",
-                slot.info.slot.to_string(),
-                slot.info.channels,
-                slot.info.level,
-                slot.choices.len()
-            );
+            let numbers = [slot.info.channels, slot.info.level, slot.choices.len()];
+            let numbers = numbers.map(|number| number.to_string());
+            rows.add_row([vec![slot.info.slot.to_string()], numbers.to_vec()].concat());
         }
+        println!("{rows}");
         for (slots, choices) in distinct(space) {
             println!("{}: {}", slots.join(" "), choices.join(", "));
         }
         println!("{} slots, {:.3e} architectures", space.slots().len(), space.cardinality());
         println!("one call on {} frames of {}×{}, {} text tokens:", args.frames, args.size, args.size, args.tokens);
-        println!("{:<22} {}", "no temporal layers", described(&self.none));
+        let head = ["", "M parameters", "GMACs", "of attention's products", "GB of weights and live activations"];
+        let mut rows = table(&head.map(str::to_owned));
+        let mut add =
+            |name: String, cost: &Cost| rows.add_row([vec![name], described(cost).to_vec()].concat()).is_empty();
+        add("no temporal layers".into(), &self.none);
         for Extremes { name, least, most } in &self.extremes {
-            println!("{:<22} {}", format!("least {name}"), described(&least.1));
-            println!("{:<22} {}", format!("most {name}"), described(&most.1));
+            add(format!("least {name}"), &least.1);
+            add(format!("most {name}"), &most.1);
         }
+        println!("{rows}");
         if let Some(Latency { device, none_ms, least, most }) = &self.latency {
             let none = none_ms.map_or(String::new(), |ms| format!("{ms:.2} ms without temporal layers, "));
             println!("predicted on {device}: {none}{:.2} ms at the least, {:.2} ms at the most", least.1, most.1);
         }
     }
 
-    fn to_json(&self, args: &SpaceArgs, space: &SearchSpace) -> Value {
-        let slots: Vec<Value> = space
-            .slots()
-            .iter()
-            .map(|slot| {
-                let choices: Vec<String> = slot.choices.iter().map(ToString::to_string).collect();
-                json!({"slot": slot.info.slot, "channels": slot.info.channels, "level": slot.info.level,
-                    "choices": choices})
-            })
-            .collect();
-        let row = |(genome, cost): &(Genome, Cost)| json!({"genotype": space.genotype(genome).to_string(), "cost": figures(cost)});
-        let extremes: serde_json::Map<String, Value> = self
-            .extremes
-            .iter()
-            .map(|e| (e.name.to_string(), json!({"least": row(&e.least), "most": row(&e.most)})))
-            .collect();
-        let predicted = |(genome, ms): &(Genome, f64)| json!({"genotype": space.genotype(genome).to_string(), "latency_ms": ms});
-        let latency = self.latency.as_ref().map(|latency| {
-            json!({"device": latency.device, "none_ms": latency.none_ms, "least": predicted(&latency.least),
-                "most": predicted(&latency.most)})
-        });
-        json!({"format_version": 1, "command": "space show", "architectures": space.cardinality(), "slots": slots,
-            "frames": args.frames, "size": args.size, "tokens": args.tokens, "none": figures(&self.none),
-            "extremes": extremes, "predicted_latency": latency})
+    fn figures(&self, args: &SpaceArgs, space: &SearchSpace) -> SpaceFigures {
+        let slot = |slot: &tnas_space::SlotChoices| SlotFigures {
+            slot: slot.info.slot.to_string(),
+            channels: slot.info.channels,
+            level: slot.info.level,
+            choices: slot.choices.iter().map(ToString::to_string).collect(),
+        };
+        let counted = |(genome, cost): &(Genome, Cost)| Counted {
+            genotype: space.genotype(genome).to_string(),
+            cost: CostFigures::of(cost),
+        };
+        let ends = |e: &Extremes| (e.name, Ends { least: counted(&e.least), most: counted(&e.most) });
+        let predicted = |(genome, ms): &(Genome, f64)| Predicted {
+            genotype: space.genotype(genome).to_string(),
+            latency_ms: *ms,
+        };
+        SpaceFigures {
+            architectures: space.cardinality(),
+            slots: space.slots().iter().map(slot).collect(),
+            frames: args.frames,
+            size: args.size,
+            tokens: args.tokens,
+            none: CostFigures::of(&self.none),
+            extremes: self.extremes.iter().map(ends).collect(),
+            predicted_latency: self.latency.as_ref().map(|latency| LatencyFigures {
+                device: latency.device.clone(),
+                none_ms: latency.none_ms,
+                ends: Ends { least: predicted(&latency.least), most: predicted(&latency.most) },
+            }),
+        }
+    }
+}
+
+/// A search space, as `--json` prints it.
+#[derive(Serialize)]
+struct SpaceFigures {
+    architectures: f64,
+    slots: Vec<SlotFigures>,
+    frames: usize,
+    size: usize,
+    tokens: usize,
+    none: CostFigures,
+    extremes: BTreeMap<&'static str, Ends<Counted>>,
+    predicted_latency: Option<LatencyFigures>,
+}
+
+#[derive(Serialize)]
+struct SlotFigures {
+    slot: String,
+    channels: usize,
+    level: usize,
+    choices: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CostFigures {
+    parameters: u64,
+    macs: u64,
+    attention_macs: u64,
+    peak_memory_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Ends<T> {
+    least: T,
+    most: T,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    genotype: String,
+    cost: CostFigures,
+}
+
+#[derive(Serialize)]
+struct Predicted {
+    genotype: String,
+    latency_ms: f64,
+}
+
+#[derive(Serialize)]
+struct LatencyFigures {
+    device: String,
+    none_ms: Option<f64>,
+    #[serde(flatten)]
+    ends: Ends<Predicted>,
+}
+
+impl CostFigures {
+    fn of(cost: &Cost) -> Self {
+        let Cost { parameters, macs, attention_macs, .. } = *cost;
+        Self { parameters, macs, attention_macs, peak_memory_bytes: memory(cost) }
     }
 }
 
@@ -226,17 +299,13 @@ fn memory(cost: &Cost) -> u64 {
     4 * cost.parameters + cost.peak_activation_bytes
 }
 
-fn figures(cost: &Cost) -> Value {
-    json!({"parameters": cost.parameters, "macs": cost.macs,
-        "attention_macs": cost.attention_macs, "peak_memory_bytes": memory(cost)})
-}
-
-fn described(cost: &Cost) -> String {
-    format!(
-        "{:>9.2} M parameters {:>10.2} GMACs ({:.2} of attention's products) {:>8.3} GB of weights and live activations in f32",
-        cost.parameters as f64 / 1e6,
-        cost.macs as f64 / 1e9,
-        cost.attention_macs as f64 / 1e9,
-        memory(cost) as f64 / 1e9
-    )
+/// Millions of parameters, billions of multiply-accumulates, of those attention's, gigabytes.
+fn described(cost: &Cost) -> [String; 4] {
+    let [macs, attention, memory] = [cost.macs, cost.attention_macs, memory(cost)].map(|count| count as f64 / 1e9);
+    [
+        format!("{:.2}", cost.parameters as f64 / 1e6),
+        format!("{macs:.2}"),
+        format!("{attention:.2}"),
+        format!("{memory:.3}"),
+    ]
 }

@@ -1,7 +1,7 @@
 use plotters::{coord::Shift, prelude::*};
-use tnas_record::{EvaluatedArm, Spread};
+use tnas_record::{EvaluatedArm, Evaluation, Spread};
 
-use super::{Draw, Plot, draw_mesh, render, span, text};
+use super::{DISTANCES, Draw, Plot, SAMPLES, draw_mesh, render, span, text};
 use crate::{
     ReportError, RunRecord,
     style::{FONT, FRONT, INK, MEASURED, WINNER},
@@ -26,27 +26,31 @@ struct Row {
 /// Pixels of a row's name at most.
 const NAME_WIDTH: u32 = 250;
 
-/// Both distances with their intervals, where the run was evaluated: of real clips, of each arm, and of the controls.
+/// Both distances of each evaluation with their intervals: of real clips, of each arm, and of the controls.
 pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     let mut plots = Vec::new();
-    for (stem, metric, name) in [
-        ("distances-kernel-mmd", "kernel_mmd", "kernel MMD² to real clips (cube root)"),
-        ("distances-frechet", "frechet", "Fréchet distance to real clips (cube root)"),
-    ] {
-        let Some(drawing) = Distances::new(record, metric, name) else { continue };
-        let caption = format!(
-            "{stem}: each set of clips with its 95 % bootstrap interval; lower is better. The band is the \
-             distance of real clips to other real clips. The axis is of cube roots, so that small and large distances are visible \
-             in one plot."
-        );
-        plots.push(render(stem, caption, &drawing)?);
+    for (front, evaluation) in [(SAMPLES, &record.samples), (DISTANCES, &record.evaluation)] {
+        for (metric, name) in [
+            ("kernel_mmd", "kernel MMD² to real clips (cube root)"),
+            ("frechet", "Fréchet distance to real clips (cube root)"),
+        ] {
+            let Some(drawing) = evaluation.as_ref().and_then(|found| Distances::new(found, metric, name)) else {
+                continue;
+            };
+            let stem = format!("{front}{}", metric.replace('_', "-"));
+            let caption = format!(
+                "{stem}: each set of clips with its 95 % bootstrap interval; lower is better. The band is the \
+                 distance of real clips to other real clips. The axis is of cube roots, so that small and large distances are \
+                 visible in one plot."
+            );
+            plots.push(render(&stem, caption, &drawing)?);
+        }
     }
     Ok(plots)
 }
 
 impl Distances {
-    fn new(record: &RunRecord, metric: &str, name: &'static str) -> Option<Self> {
-        let found = record.evaluation.as_ref()?;
+    fn new(found: &Evaluation, metric: &str, name: &'static str) -> Option<Self> {
         let row = |arm: &EvaluatedArm, colour: RGBColor| -> Option<Row> {
             let Spread { estimate, low, high, .. } = arm.metrics.get(metric)?;
             let [estimate, low, high] = [estimate, low, high].map(|number| number.cbrt());
@@ -56,6 +60,7 @@ impl Distances {
         let floor = row(&found.floor, MEASURED)?;
         let band = [floor.low, floor.high];
         let mut rows = vec![floor];
+        rows.extend(found.before_autoencoder.iter().filter_map(|arm| row(arm, MEASURED)));
         rows.extend(found.held_out.iter().filter_map(|arm| row(arm, MEASURED)));
         rows.extend(found.arms.iter().filter_map(|arm| row(arm, FRONT)));
         rows.extend(found.controls.iter().filter_map(|arm| row(arm, WINNER)));

@@ -33,8 +33,11 @@ const SIZE: (u32, u32) = (900, 560);
 /// Stems of plots of two objectives.
 pub(crate) const PARETO: &str = "pareto";
 
-/// Stems of plots that the evaluation's section shows.
+/// Stems of plots of `evaluate`.
 pub(crate) const DISTANCES: &str = "distances-";
+
+/// Stems of plots of the stage `samples`.
+pub(crate) const SAMPLES: &str = "samples-";
 
 /// Every plot that the record has data for.
 pub fn all(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {

@@ -11,7 +11,7 @@ pub struct DistillArgs {
     #[command(flatten)]
     pub study: StudyArgs,
     /// Denoising steps of the student; distill.student_steps of the study where not given. Another student than the study's
-    /// own lies beside it, in a folder named by method and steps.
+    /// own is next to it, in a folder named by method and steps.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// What pulls the student; distill.method of the study where not given.

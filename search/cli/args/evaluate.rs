@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tnas_stages::options::{self, EvaluateOptions, StudentArm};
 
-use super::{StudyArgs, steps};
+use super::{StudyArgs, generate::steps};
 
 /// What is evaluated, and by what.
 #[derive(Args, Clone)]

@@ -1,32 +1,46 @@
 //! Models and schedulers compared with golden cases.
 
-use serde_json::{Value, json};
-use tnas_pipeline::check::{Checked, Row, scheduler::TrajectoryRow};
+use std::path::Path;
 
-/// Prints the cases of a model, then says whether one is beyond the tolerance.
+use serde::Serialize;
+use tnas_pipeline::check::{
+    Checked, Row,
+    row::CaseFigures,
+    scheduler::{TrajectoryFigures, TrajectoryRow},
+};
+
+use super::json;
+
+#[derive(Serialize)]
+struct Cases<'a> {
+    folder: &'a Path,
+    cases: Vec<CaseFigures>,
+}
+
+#[derive(Serialize)]
+struct Trajectories<'a> {
+    folder: &'a Path,
+    trajectories: Vec<TrajectoryFigures>,
+}
+
+/// Prints the cases of a model; an error where one is beyond the tolerance.
 pub fn model(checked: &Checked<Row>, as_json: bool) -> anyhow::Result<()> {
-    let cases = checked.rows.iter().map(|row| (row.to_string(), row.to_json()));
-    print(checked, "backbone check", "cases", cases, as_json)
+    if as_json {
+        let cases = checked.rows.iter().map(Row::figures).collect();
+        json("backbone check", &Cases { folder: &checked.folder, cases })?;
+    } else {
+        checked.rows.iter().for_each(|row| println!("{row}"));
+    }
+    Ok(checked.verdict()?)
 }
 
 /// The same for a folder of schedulers.
 pub fn schedulers(checked: &Checked<TrajectoryRow>, as_json: bool) -> anyhow::Result<()> {
-    let rows = checked.rows.iter().map(|row| (row.to_string(), row.to_json()));
-    print(checked, "scheduler check", "trajectories", rows, as_json)
-}
-
-fn print<R>(
-    checked: &Checked<R>,
-    command: &str,
-    key: &str,
-    rows: impl Iterator<Item = (String, Value)>,
-    as_json: bool,
-) -> anyhow::Result<()> {
     if as_json {
-        let rows: Vec<Value> = rows.map(|(_, row)| row).collect();
-        println!("{}", json!({"format_version": 1, "command": command, "folder": checked.folder, key: rows}));
+        let trajectories = checked.rows.iter().map(TrajectoryRow::figures).collect();
+        json("scheduler check", &Trajectories { folder: &checked.folder, trajectories })?;
     } else {
-        rows.for_each(|(line, _)| println!("{line}"));
+        checked.rows.iter().for_each(|row| println!("{row}"));
     }
     Ok(checked.verdict()?)
 }

@@ -12,12 +12,12 @@ use crate::{
 /// Metrics of a set of clips by name: `kernel_mmd`, `frechet`, `frame_difference_ratio`, `accuracy/<label>`, …
 pub type Metrics = BTreeMap<String, Spread>;
 
-/// `evaluation/evaluation.json`: models and folders of clips compared with real clips by the run's evaluator.
+/// `evaluation/evaluation.json`, `samples/evaluation.json`: models and folders of clips compared with real clips by the run's evaluator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// Version of the file.
-    pub format_version: FormatVersion<2>,
+    pub format_version: FormatVersion<3>,
     /// The evaluator: figures compare under one evaluator only.
     pub evaluator: EvaluatorIdentity,
     /// Clips of each arm.
@@ -32,6 +32,8 @@ pub struct Evaluation {
     pub warnings: Vec<String>,
     /// Real clips compared with other real clips: the best that an arm can do.
     pub floor: EvaluatedArm,
+    /// The floor's clips before the autoencoder, where there is one: what the autoencoder loses.
+    pub before_autoencoder: Option<EvaluatedArm>,
     /// Held-out real clips, where the floor is of training clips.
     pub held_out: Option<EvaluatedArm>,
     /// Models and folders.
@@ -46,7 +48,7 @@ pub struct Evaluation {
     pub differences: Vec<ArmDifference>,
 }
 
-file_at!("evaluation/evaluation.json", 2, Evaluation);
+file_at!("evaluation/evaluation.json", 3, Evaluation);
 
 /// Which evaluator was used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -235,8 +237,18 @@ summary_of!("evaluate", EvaluateSummary);
 impl Evaluation {
     /// Every set of clips: real ones, arms, controls.
     pub fn all_arms(&self) -> impl Iterator<Item = &EvaluatedArm> {
-        let real = std::iter::once(&self.floor).chain(&self.held_out);
+        let real = std::iter::once(&self.floor).chain(&self.before_autoencoder).chain(&self.held_out);
         real.chain(&self.arms).chain(&self.controls)
+    }
+
+    /// The evaluation in short.
+    pub fn summary(&self) -> EvaluateSummary {
+        EvaluateSummary {
+            evaluator_hash: self.evaluator.hash.clone(),
+            clips: self.clips,
+            arms: self.arms.len(),
+            unfit: self.unfit().map(|metric| metric.metric.clone()).collect(),
+        }
     }
 
     /// Metrics that are not fit to decide.

@@ -7,9 +7,11 @@ use crate::{FormatVersion, summary::file_at};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelGenotype {
-    /// Version of the file.
+    /// Version of the file; files written by hand may leave it out.
+    #[serde(default)]
     pub format_version: FormatVersion<1>,
     /// Architecture.
+    #[serde(default)]
     pub arch_id: String,
     /// Its canonical text.
     pub genotype: String,

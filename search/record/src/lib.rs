@@ -2,7 +2,7 @@
 //! run's files.
 //!
 //! Stages write these types, and reports, `--json` and other programs read them: nobody else spells a key. A file carries
-//! its [`FormatVersion`]; reading one of another version is an error that says so.
+//! its [`FormatVersion`]; reading one of another version is an error that names it.
 //!
 //! ```
 //! use tnas_record::{Front, RunFiles, read};
@@ -91,8 +91,7 @@ pub use report::{ReportSummary, WrittenReport};
 pub use run_files::RunFiles;
 pub use sampler::Sampler;
 pub use samples::{
-    EvaluatedLabels, FilmMetadata, GeneratedClip, GeneratedClips, RequestedClip, SampledArm, SamplesSummary,
-    SheetCaptions,
+    EvaluatedLabels, FilmMetadata, GeneratedClip, GeneratedClips, RequestedClip, SamplesSummary, SheetCaptions,
 };
 pub use schemas::schemas;
 pub use search::{SearchSummary, SlotSummary, StopReason};

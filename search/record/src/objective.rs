@@ -29,7 +29,7 @@ pub enum Source {
     Scored,
     /// By a model fitted on measurements of the target device; measured on the front.
     Predicted,
-    /// By measuring every candidate on the target device.
+    /// By measuring every candidate on the target device, as a library's own scorer may; a study's objectives are predicted instead.
     Measured,
     /// By counting the candidate's graph: exact.
     Counted,
@@ -55,7 +55,7 @@ pub enum Direction {
     Maximise,
 }
 
-/// Every objective that a study can name. To add one, add it here and say how it is computed where the search scores its
+/// Every objective that a study can name. To add one, add it here and define how it is computed where the search scores its
 /// candidates: settings, limits, stores, fronts, hypervolumes, winner rules and reports go by this list.
 pub const OBJECTIVES: &[Objective] = &[
     Objective::minimised("loss", "held-out loss", "", Source::Scored),

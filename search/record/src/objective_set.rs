@@ -45,7 +45,7 @@ impl ObjectiveSet {
         self.objectives.len()
     }
 
-    /// The first one: what the best of a front is the best of, where nothing else is said.
+    /// The first one: what the best of a front is the best of, where no other is named.
     pub fn first(&self) -> &Objective {
         &self.objectives[0]
     }

@@ -157,6 +157,11 @@ impl RunFiles {
         self.samples().join(format!("{index:02}.gif"))
     }
 
+    /// `samples/evaluation.json`: figures of the sampled clips.
+    pub fn samples_evaluation(&self) -> PathBuf {
+        self.samples().join(EVALUATION)
+    }
+
     /// `samples/during/`: sheets of clips sampled during training.
     pub fn previews(&self) -> PathBuf {
         self.samples().join("during")
@@ -231,10 +236,13 @@ impl RunFiles {
 /// File name of the report's page.
 pub const REPORT_PAGE: &str = "index.html";
 
-/// File name of an evaluation, in `evaluation/` and in the folder of a sweep.
+/// File name of an evaluation, in `evaluation/`, `samples/` and in the folder of a sweep.
 pub const EVALUATION: &str = "evaluation.json";
 
-/// Folder of contact sheets beside an evaluation.
+/// File name of the evaluator's predictions, next to an evaluation.
+pub const EVALUATED_LABELS: &str = "evaluated.json";
+
+/// Folder of contact sheets next to an evaluation.
 pub const EVALUATION_SHEETS: &str = "sheets";
 
 /// File names of an export.

@@ -4,53 +4,26 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    FormatVersion, Interval, Sampler, number,
+    EvaluateSummary, FormatVersion, Sampler, Spread,
     summary::{file_at, summary_of},
 };
 
-/// The winner and its student sampled in many and in few steps, from captions of real clips.
+/// The winner and its student sampled in many and in few steps, from captions of real clips. The figures are an
+/// [`Evaluation`](crate::Evaluation) in `samples/evaluation.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SamplesSummary {
-    /// Clips of each arm.
-    pub clips: usize,
-    /// Real clips, then each way of sampling.
-    pub arms: Vec<SampledArm>,
-    /// Sampler of the student with the smaller distance at its own number of steps.
+    /// The evaluation in short.
+    pub evaluation: EvaluateSummary,
+    /// Sampler of the student with the smaller kernel MMD at its own number of steps.
     pub student_sampler: Sampler,
-    /// Mean distance to the nearest training clip, of real and of sampled clips.
-    pub nearest_training_clip: BTreeMap<String, f64>,
+    /// That squared kernel MMD to real clips.
+    pub student_kernel_mmd: Option<Spread>,
 }
 
 summary_of!("samples", SamplesSummary);
 
-/// A set of clips under the run's evaluator.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SampledArm {
-    /// Name of the arm.
-    pub arm: String,
-    /// Fréchet distance to held-out real clips.
-    pub frechet: Interval,
-    /// Fraction of clips whose label is predicted as requested, by label.
-    pub accuracy: BTreeMap<String, f64>,
-    /// Mean absolute difference of neighbouring frames; pixels reach from −1 to 1.
-    #[serde(deserialize_with = "number::or_nan")]
-    #[schemars(with = "Option<f64>")]
-    pub mean_frame_difference: f64,
-    /// Fréchet distance minus that of plain Euler in the same steps, paired; for students.
-    pub frechet_minus_plain: Option<Interval>,
-    /// Denoising steps, of sampled clips.
-    pub steps: Option<usize>,
-    /// Shift of the times, of sampled clips.
-    pub shift: Option<f32>,
-    /// Sampler, of sampled clips.
-    pub sampler: Option<Sampler>,
-    /// Whether the student made them, of sampled clips.
-    pub student: Option<bool>,
-}
-
-/// `samples/evaluated.json`: what the evaluator predicts of each clip.
+/// `evaluated.json`, next to an evaluation: what the evaluator predicts of each clip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluatedLabels {
@@ -62,7 +35,7 @@ pub struct EvaluatedLabels {
     pub predicted: BTreeMap<String, Vec<BTreeMap<String, String>>>,
 }
 
-file_at!("samples/evaluated.json", 2, EvaluatedLabels);
+file_at!(2, EvaluatedLabels);
 
 /// A caption with its labels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,9 +11,10 @@ use tnas_space::Genotype;
 use tnas_training::{TrainSet, TrainedText, TrainingContext, train_backbone};
 
 use super::{Inputs, Stage, loop_settings, up_to_date};
-use crate::{progress::Watch, workbench::Workbench};
+use crate::{watch::Watch, workbench::Workbench};
 use tnas_pipeline::{
     codec::LatentStatistics,
+    genotype_file,
     model_folder::{self, Pipeline, Trained, read_configs},
 };
 
@@ -69,7 +70,7 @@ fn copy(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let unet = model_folder::read_unet(folder, &bench.device)?;
     let text = model_folder::read_text(folder, &bench.device)?;
     // Temporal weights that come with the folder are where the supernet's begin.
-    let genotype = model_folder::read_genotype(folder)?;
+    let genotype = genotype_file::read_genotype(folder)?;
     let layer = bench.study.backbone.text_layer.unwrap_or(pipeline.encoder.layer);
     pipeline.encoder = pipeline.encoder.with_layer(layer).for_weights(text.names());
     check(&pipeline, &genotype, &unet, &text).with_context(|| format!("failed to use {}", folder.display()))?;

@@ -14,7 +14,7 @@ use tnas_training::{FinetuneSettings, HeldOutLoss, Paired};
 use self::standing::{Compared, Ranges, dominates, range_of, standing};
 use super::{
     Inputs, Stage,
-    finetune::{train_arm, write_pipeline},
+    finetune::{Material, train_arm, write_pipeline},
     front::Here,
     supernet::held_out,
     up_to_date,
@@ -29,7 +29,7 @@ const DRAWS: usize = 20_000;
 
 /// Trains the winner and what a researcher would have put in its place, alike: the image model alone, temporal attention
 /// everywhere, the hand-made rule of 1-D operators at high and 3-D ones at low resolution, random architectures of the winner's
-/// size, and the study's own. Says which the winner dominates, and by which it is dominated.
+/// size, and the study's own. Reports which the winner dominates, and by which it is dominated.
 pub struct Compare {
     subjects: Subjects,
     /// The winner first.
@@ -76,9 +76,10 @@ impl Stage for Compare {
         let (study, asked, settings) = (&bench.study, &bench.study.compare, Self::settings(bench));
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let clips = held_out(bench, &model, &latents, study.search.compared_clips)?;
+        let material = Material { model: &model, latents: &latents, compared: &clips };
         let mut losses = Vec::new();
         for (arm, stage) in self.arms.iter().zip(self.checkpoints()) {
-            let trained = train_arm(bench, &model, &latents, &clips, &settings, &stage, &arm.genotype)?;
+            let trained = train_arm(bench, &material, &settings, &stage, &arm.genotype)?;
             let folder = bench.run.model(&format!("compared/{}", arm.name));
             let first_frame = settings.first_frame > 0.0;
             write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;

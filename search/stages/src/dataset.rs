@@ -26,7 +26,7 @@ pub struct Dataset {
 /// How many broken files are named on the terminal; the run's broken_files.json names them all.
 const NAMED: usize = 10;
 
-/// Clips of a data kind without end, where the study does not say how many.
+/// Clips of a generated data kind, where the study does not give their number.
 const TRAIN_CLIPS: usize = 4000;
 const VALIDATION_CLIPS: usize = 512;
 

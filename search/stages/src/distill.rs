@@ -17,12 +17,12 @@ use super::{
 use crate::{
     options::{DistillOptions, EvaluateOptions, SamplerChoice, StudentArm, SweepOptions},
     previews::Previews,
-    progress::Watch,
+    watch::Watch,
     workbench::Workbench,
 };
 use tnas_pipeline::model_folder::read_unet;
 
-/// A few-step student of the winner's: the study's own, or one of another method or number of steps beside it.
+/// A few-step student of the winner's: the study's own, or one of another method or number of steps next to it.
 pub struct Variant {
     settings: DistillSettings,
     /// What its stage, figures and folder are called after; empty for the study's own.
@@ -57,7 +57,7 @@ pub fn distill(bench: &Workbench, winner: &Genotype) -> anyhow::Result<DistillSu
     distill_variant(bench, winner, &Variant::own(bench))
 }
 
-/// The same for any student; its pipeline lies beside the winner's.
+/// The same for any student; its pipeline folder is next to the winner's.
 pub struct Distill<'a> {
     /// The teacher's architecture.
     pub winner: &'a Genotype,
@@ -125,7 +125,8 @@ pub fn distill_variant(bench: &Workbench, winner: &Genotype, student: &Variant) 
     up_to_date(bench, &Distill { winner, student })
 }
 
-/// A student for each distribution of the times at which it is looked at, and what the evaluator says of their clips.
+/// Sweep: trains one student per distribution of the times at which the discriminator or the scores are evaluated, and evaluates
+/// each.
 pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyhow::Result<SweepSummary> {
     let base = Variant::asked(bench, &args.student);
     let method = base.settings.method;

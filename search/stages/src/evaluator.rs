@@ -12,7 +12,7 @@ use tnas_record::{ControlRow, EvaluatorSummary, FormatVersion, LoadingTimes, Pub
 use tnas_training::{Loading, TrainSet};
 
 use super::{Inputs, Stage, loop_settings, up_to_date};
-use crate::{progress::Watch, recorded, workbench::Workbench};
+use crate::{recorded, watch::Watch, workbench::Workbench};
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};
 use tnas_study::hash_path;
 

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     previews::Previews,
-    progress::Watch,
     recorded,
+    watch::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::{
@@ -62,8 +62,9 @@ impl Stage for Finetune<'_> {
         let compared = held_out(bench, &model, &latents, bench.study.search.compared_clips)?;
         let arms = [("winner", winner.clone()), ("none", Genotype::none()), ("teacher", teacher)];
         let (mut losses, mut loading) = (Vec::new(), Vec::new());
+        let material = Material { model: &model, latents: &latents, compared: &compared };
         for (name, genotype) in &arms {
-            let (loss, times) = arm(bench, &model, &latents, &compared, name, genotype)?;
+            let (loss, times) = arm(bench, &material, name, genotype)?;
             losses.push(loss);
             loading.push(times);
         }
@@ -95,19 +96,34 @@ pub fn finetune(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Finetune
     up_to_date(bench, &Finetune { winner })
 }
 
+/// What every architecture of a comparison is trained and compared on.
+pub struct Material<'a> {
+    /// The image model.
+    pub model: &'a ImageModel,
+    /// Clips to train on.
+    pub latents: &'a Latents,
+    /// Clips to compare on.
+    pub compared: &'a HeldOut,
+}
+
 fn arm(
     bench: &Workbench,
-    model: &ImageModel,
-    latents: &Latents,
-    compared: &HeldOut,
+    material: &Material<'_>,
     name: &str,
     genotype: &Genotype,
 ) -> anyhow::Result<(HeldOutLoss, LoadingTimes)> {
     let stage = format!("finetune-{name}");
-    let trained = train_arm(bench, model, latents, compared, &bench.study.finetune, &stage, genotype)?;
+    let trained = train_arm(bench, material, &bench.study.finetune, &stage, genotype)?;
     if name == "winner" {
         let folder = bench.run.model(&genotype.arch_id().to_string());
-        write_pipeline(bench, model, &folder, &trained.weights, genotype, bench.study.finetune.first_frame > 0.0)?;
+        write_pipeline(
+            bench,
+            material.model,
+            &folder,
+            &trained.weights,
+            genotype,
+            bench.study.finetune.first_frame > 0.0,
+        )?;
     } else {
         save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &trained.weights)?;
     }
@@ -127,13 +143,12 @@ pub struct Trained {
 /// Takes an architecture out of the supernet and trains it on; `stage` names its checkpoint and figures.
 pub fn train_arm(
     bench: &Workbench,
-    model: &ImageModel,
-    latents: &Latents,
-    compared: &HeldOut,
+    material: &Material<'_>,
     settings: &FinetuneSettings,
     stage: &str,
     genotype: &Genotype,
 ) -> anyhow::Result<Trained> {
+    let Material { model, latents, compared } = *material;
     let backbone = &model.pipeline.backbone;
     let graph = backbone.denoiser(genotype, bench.denoiser_shape(1, model.features.tokens))?;
     let parameters = read_supernet(bench)?.extract(&graph)?;
@@ -167,7 +182,7 @@ pub fn train_arm(
     Ok(Trained { weights, loss, loading: watch.loading() })
 }
 
-/// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one. `first_frame` says whether the
+/// Writes a pipeline folder, with the autoencoder and the latents' normalisation where there is one. `first_frame` is whether the
 /// weights learned to go on from one.
 pub fn write_pipeline(
     bench: &Workbench,

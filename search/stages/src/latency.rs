@@ -26,7 +26,7 @@ pub struct Predictor {
     device: String,
 }
 
-/// Learns the target device's latency from its profile, and says how well on held-out architectures.
+/// Fits the latency predictor of the target device to its profile, and evaluates it on held-out architectures.
 pub struct Latency;
 
 impl Stage for Latency {

@@ -1,4 +1,4 @@
-//! Sampling while a network trains: what it makes by now, as sheets in the run and pictures in TensorBoard.
+//! Clips sampled while a network trains, as contact sheets.
 
 use tnas_clips::{Clip, SheetSettings, contact_sheet};
 use tnas_network::Parameters;
@@ -18,7 +18,7 @@ pub struct Previews<'a> {
 }
 
 impl<'a> Previews<'a> {
-    /// At a network that takes many steps.
+    /// Of a network that takes many steps.
     pub fn new(bench: &'a Workbench, model: &'a ImageModel, latents: &'a Latents, genotype: &Genotype) -> Self {
         let samples = &bench.study.samples;
         let how = GenerateSettings {
@@ -33,7 +33,7 @@ impl<'a> Previews<'a> {
         Self { bench, model, statistics: &latents.statistics, genotype: genotype.clone(), how }
     }
 
-    /// At a student, which takes its own few.
+    /// Of a student, which takes its own few.
     pub fn of_student(mut self, settings: &DistillSettings) -> Self {
         let (steps, sampler, shift) = (settings.student_steps, Sampler::Renoise, settings.shift);
         self.how = GenerateSettings { steps, sampler, shift, guidance: 1.0, ..self.how };

@@ -117,7 +117,7 @@ impl Stage for Measure<'_> {
         record(bench, self.subjects, self.target, &mut profile)?;
         pipeline_parts::record(bench, self.subjects, self.target, self.parts, &mut profile)?;
         profile.finish()?;
-        say(bench, &profile);
+        report(bench, &profile);
         check_noise(&profile, bench.study.profile.max_noise)?;
         Ok(summary(&profile))
     }
@@ -135,7 +135,7 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
         settings.runtimes.join(", ")
     );
     let profile = Profile::read(&path)?;
-    // One recorded elsewhere is asked for by profile.from alone.
+    // One recorded on another machine is used through profile.from alone.
     let here = settings.runtimes.contains(&settings.target) && settings.from.is_none();
     if let Some(target) = Target::new(&settings.target, settings).ok().filter(|_| here)
         && let Ok(fingerprint) = target.fingerprint()?
@@ -367,7 +367,7 @@ pub fn summary(profile: &Profile) -> ProfileSummary {
     }
 }
 
-/// A busy machine is said before it is measured …
+/// Warns of a busy machine before it is measured …
 fn warn_of_others() {
     if let Some(load) = load_of_others().filter(|load| *load > 0.5) {
         eprintln!(
@@ -379,7 +379,7 @@ fn warn_of_others() {
 }
 
 /// … and how far it disturbed, after.
-fn say(bench: &Workbench, profile: &Profile) {
+fn report(bench: &Workbench, profile: &Profile) {
     let Quality { noise_floor, raw_drift_percent, drift_percent, taken_by_others, .. } = profile.assess();
     let floor = noise_floor.map_or("not known".into(), |floor| format!("{:.1} %", 100.0 * floor));
     eprintln!(
@@ -396,7 +396,7 @@ fn say(bench: &Workbench, profile: &Profile) {
     }
 }
 
-/// Refuses measurements that say too little.
+/// Refuses measurements that are too noisy.
 pub fn check_noise(profile: &Profile, max_noise: f64) -> anyhow::Result<()> {
     let quality = profile.quality.unwrap_or_else(|| profile.assess());
     if let Some(reason) = too_noisy(&quality, max_noise) {

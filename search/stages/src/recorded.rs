@@ -1,6 +1,6 @@
 //! What was computed, as what is recorded: the computing crates do not know the records, nor the records those crates.
 
-use tnas_evaluation::{Interval, Memorisation, Spread};
+use tnas_evaluation::{Memorisation, Spread};
 use tnas_evolution::StopReason;
 use tnas_latency::{Accuracy, MemoryPredictor, Quantity, SourceAgreement};
 use tnas_models::EvaluatorNetwork;
@@ -46,11 +46,6 @@ pub fn loading(times: LoadTimes) -> tnas_record::LoadingTimes {
         waited_seconds: times.waited.as_secs_f64(),
         waited_fraction: times.waited_fraction(),
     }
-}
-
-/// A statistic with its interval.
-pub fn interval(Interval { estimate, low, high }: Interval) -> tnas_record::Interval {
-    tnas_record::Interval { estimate, low, high }
 }
 
 /// A statistic with its error and interval.

@@ -37,7 +37,7 @@ impl Run {
 
     /// Image model in diffusers layout.
     pub fn backbone(&self) -> PathBuf {
-        self.path("backbone")
+        self.files().backbone()
     }
 
     /// A stage's checkpoint.
@@ -47,7 +47,7 @@ impl Run {
 
     /// Supernet weights.
     pub fn supernet(&self) -> PathBuf {
-        self.path("supernet/supernet.safetensors")
+        self.files().supernet()
     }
 
     /// Raw measurements of a device.

@@ -14,7 +14,7 @@ use tnas_training::{
 use super::{Inputs, Stage, loop_settings, up_to_date};
 use crate::{
     previews::Previews,
-    progress::Watch,
+    watch::Watch,
     workbench::{ImageModel, Latents, Workbench},
 };
 use tnas_pipeline::model_folder::{read_parameters, save_parameters};

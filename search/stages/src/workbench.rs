@@ -22,6 +22,7 @@ use crate::{
 };
 use tnas_pipeline::{
     codec::{Codec, LatentStatistics},
+    genotype_file,
     latents::{ClipLatents, denormalise, is_latent, latent_file, normalise, write_latent},
     model_folder::{self, Pipeline},
     text_cache,
@@ -266,7 +267,7 @@ impl Workbench {
 
     /// An error where a model was trained on other noise than this study's; `again` trains it anew.
     pub fn check_noise(&self, folder: &Path, again: &str) -> anyhow::Result<()> {
-        let (own, asked) = (model_folder::shared_noise(folder)?, self.study.noise.shared);
+        let (own, asked) = (genotype_file::shared_noise(folder)?, self.study.noise.shared);
         anyhow::ensure!(
             (own - asked).abs() < 1e-6,
             "failed to use {}: it was trained on noise of which frames share {own}, and noise.shared = {asked}; set noise.shared \

@@ -1,5 +1,6 @@
 use crate::{StudyError, canonical_json, float};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A candidate of the search, as it is recorded.
@@ -31,17 +32,30 @@ impl CandidateRecord {
 
     /// Its line of the history: nothing measured, nothing of time or place.
     pub(crate) fn history_line(&self) -> Result<String, StudyError> {
-        canonical_json(&json!({
-            "format_version": 2,
-            "generation": self.generation,
-            "order_in_generation": self.order_in_generation,
-            "arch_id": self.arch_id,
-            "genotype": self.genotype,
-            "state": self.state.as_str(),
-            "objectives": objectives_to_json(&self.objectives),
-            "metrics": self.metrics,
-        }))
+        canonical_json(&HistoryLine {
+            format_version: 2,
+            generation: self.generation,
+            order_in_generation: self.order_in_generation,
+            arch_id: &self.arch_id,
+            genotype: &self.genotype,
+            state: self.state.as_str(),
+            objectives: objectives_to_json(&self.objectives),
+            metrics: &self.metrics,
+        })
     }
+}
+
+/// A line of `history.jsonl`.
+#[derive(Serialize)]
+struct HistoryLine<'a> {
+    format_version: u32,
+    generation: u32,
+    order_in_generation: u32,
+    arch_id: &'a str,
+    genotype: &'a str,
+    state: &'a str,
+    objectives: Value,
+    metrics: &'a Value,
 }
 
 /// How far a candidate has come.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ClipError;
@@ -8,7 +9,7 @@ use crate::ClipError;
 /// Which words stand for a clip: all that is known, or less, so that many clips answer one caption.
 ///
 /// Written as `full`, or as a template with labels in braces: `{action} {direction}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum CaptionPolicy {
     /// The clip's own text.

@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clip::from_byte;
@@ -16,7 +17,7 @@ pub(crate) fn frame_indices(available: Range<usize>, frames: usize) -> Vec<usize
 }
 
 /// How a picture becomes a square.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// Its middle square is taken.

@@ -98,8 +98,9 @@ impl Resampled {
         let variance = self.values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
-        let end =
-            |share| if sorted.is_empty() { f64::NAN } else { quantile(&sorted, share) + self.estimate - mean };
+        let end = |fraction| {
+            if sorted.is_empty() { f64::NAN } else { quantile(&sorted, fraction) + self.estimate - mean }
+        };
         Spread { estimate: self.estimate, standard_error: variance.sqrt(), low: end(0.025), high: end(0.975) }
     }
 }
@@ -120,21 +121,21 @@ pub fn resample_counts(seed: u64, resamples: usize, items: usize) -> Vec<Vec<u32
 }
 
 /// The score interval of a fraction, 95 % (Wilson 1927); it does not shrink to a point where all are right.
-pub fn wilson_interval(share: f64, count: usize) -> Interval {
+pub fn wilson_interval(fraction: f64, count: usize) -> Interval {
     const Z: f64 = 1.959_963_984_540_054;
     let n = count.max(1) as f64;
-    let centre = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-    let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let centre = (fraction + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+    let half = Z / (1.0 + Z * Z / n) * (fraction * (1.0 - fraction) / n + Z * Z / (4.0 * n * n)).sqrt();
     Interval {
-        estimate: share,
-        low: (centre - half).max(0.0).min(share),
-        high: (centre + half).min(1.0).max(share),
+        estimate: fraction,
+        low: (centre - half).max(0.0).min(fraction),
+        high: (centre + half).min(1.0).max(fraction),
     }
 }
 
 /// Linear between the two nearest of the sorted values.
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
+pub(crate) fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    let place = fraction * (sorted.len() - 1) as f64;
     let (below, rest) = (place as usize, place.fract());
     let above = (below + 1).min(sorted.len() - 1);
     sorted[below] * (1.0 - rest) + sorted[above] * rest

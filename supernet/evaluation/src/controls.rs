@@ -34,9 +34,9 @@ pub fn noisy(clip: &Clip, rng: &mut impl Rng, sigma: f32) -> Clip {
     noisy
 }
 
-/// Two clips of one shape laid over each other, `share` of the second: the picture that is right on average.
-pub fn blend(clip: &Clip, other: &Clip, share: f32) -> Clip {
-    let pixels = clip.pixels.iter().zip(&other.pixels).map(|(a, b)| a + share * (b - a)).collect();
+/// Two clips of one shape laid over each other, `fraction` of the second: the picture that is right on average.
+pub fn blend(clip: &Clip, other: &Clip, fraction: f32) -> Clip {
+    let pixels = clip.pixels.iter().zip(&other.pixels).map(|(a, b)| a + fraction * (b - a)).collect();
     Clip { pixels, ..clip.clone() }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tnas_clips::{Clip, ClipSet};
 use tnas_models::EvaluatorNetwork;
@@ -31,7 +32,7 @@ pub struct Evaluator {
 pub type EvaluatorLabels = Vec<(String, Vec<String>)>;
 
 /// How an evaluator is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluatorSettings {
     /// Labels that it predicts, e.g. `action`; `word:left` is whether the caption holds that word.
@@ -46,7 +47,7 @@ pub struct EvaluatorSettings {
     /// Width of its first stage.
     pub width: usize,
     /// Frames are learned with noise up to this deviation (values reach from −1 to 1) and half as much of brightness, each
-    /// with its own, so that labels tell what is shown, not how cleanly.
+    /// with its own, so that labels depend on what is shown, not on how clean it is.
     pub noise: f32,
     /// Fraction of clips of which a box is hidden, so that labels are predicted from all that shows them.
     pub hidden: f64,
@@ -81,16 +82,16 @@ impl Default for EvaluatorSettings {
 }
 
 /// What features are to see of appearance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AppearanceSettings {
     /// Labels that are learned too, e.g. `character`; they are not reported, for held-out clips may show other ones.
     pub labels: Vec<String>,
-    /// Weight of telling a clip's colours from its features, beside 1 of each label.
+    /// Weight of predicting a clip's colours from its features; each label has weight 1.
     pub colours: f64,
     /// Cells along each side of a frame whose colours, averaged over frames, are predicted.
     pub cells: usize,
-    /// Tell clips from blends of two with the same caption, which models of too few steps make of what captions leave open.
+    /// Distinguish clips from blends of two with the same caption, which models of too few steps make of what captions leave open.
     pub blends: bool,
 }
 
@@ -153,7 +154,7 @@ impl EvaluatorSettings {
     }
 }
 
-/// What the evaluator says of clips.
+/// Features and predicted labels of clips.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluatedClips {
     /// Features per clip.
@@ -282,7 +283,7 @@ pub(crate) fn read(clips: &ClipSet, clip: usize) -> Result<Arc<Clip>, TrainError
     clips.clip(clip).map_err(|source| TrainError::Load { clip, source: source.into() })
 }
 
-/// A clip's colours in cells, as numbers around 0: what features that see appearance can tell.
+/// A clip's colours in cells, as numbers around 0: what features that depend on appearance predict.
 pub(crate) struct ColourTargets {
     cells: usize,
     means: Vec<f64>,

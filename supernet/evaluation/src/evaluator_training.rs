@@ -129,7 +129,7 @@ impl TrainingObjective for Classification<'_> {
 }
 
 impl Classification<'_> {
-    /// A clip out of order, or blended with another one of the same caption; which of them, `index` says.
+    /// A clip out of order, or blended with another one of the same caption; `index` decides which.
     fn corrupted(&self, index: usize, clip: usize, rng: &mut Stream) -> Result<Clip, TrainError> {
         let seen: Arc<Clip> = read(self.clips, clip)?;
         if kind_of_corruption(index, self.settings.kinds()) == OUT_OF_ORDER {

@@ -11,7 +11,7 @@ use crate::statistics::feature_width;
 /// d² = ‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2 (Σ_a^½ Σ_b Σ_a^½)^½)
 ///
 /// with covariances over n − 1. d² is returned, as FID and FVD do; those names belong to particular networks'
-/// features. It is biased upwards by few samples: compare sets of like sizes, beside real against real.
+/// features. It is biased upwards by few samples: compare sets of equal size, with real against real.
 pub fn frechet_distance(features_a: &[Vec<f64>], features_b: &[Vec<f64>]) -> Result<f64, EvaluationError> {
     let width = feature_width("the Fréchet distance", &[features_a, features_b], 2)?;
     let (mean_a, covariance_a) = moments(features_a, width);

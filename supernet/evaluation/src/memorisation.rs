@@ -11,7 +11,7 @@ const THUMBNAIL: usize = 16;
 /// More than this fraction of clips below what one held-out clip in a hundred is below were copied.
 const COPIED_SHARE: f64 = 0.05;
 
-/// How near clips are to training clips, beside real clips that were not trained on.
+/// How near clips are to training clips, compared with real clips that were not trained on.
 ///
 /// Where held-out clips repeat training clips themselves (their nearest is at distance 0), a copy cannot be recognised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,11 +26,11 @@ pub struct Memorisation {
     pub below_1st: f64,
     /// Its 95 % interval (Wilson).
     pub below_1st_interval: [f64; 2],
-    /// Share nearer than one in twenty.
+    /// Fraction nearer than the 5th percentile.
     pub below_5th: f64,
     /// Its interval.
     pub below_5th_interval: [f64; 2],
-    /// Whether clips were copied: the share below the 1st percentile is above a twentieth, beyond its interval.
+    /// Whether clips were copied: the fraction below the 1st percentile is above a twentieth, beyond its interval.
     pub copies: bool,
 }
 
@@ -49,8 +49,8 @@ impl Memorisation {
                 format!("{} and {} finite distances are needed, one of each", found.len(), held_out.len());
             return Err(EvaluationError::Statistic { statistic: "memorisation", message });
         }
-        let below = |share: f64| {
-            let limit = quantile(&held_out, share);
+        let below = |fraction: f64| {
+            let limit = quantile(&held_out, fraction);
             let count = found.iter().filter(|&&distance| distance < limit).count();
             let Interval { estimate, low, high } = wilson_interval(count as f64 / found.len() as f64, found.len());
             (estimate, [low, high])

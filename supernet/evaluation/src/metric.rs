@@ -1,6 +1,6 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use crate::{Measures, Resampled};
+use crate::Resampled;
 
 /// A figure of a set of clips.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,9 @@ pub enum Metric {
     /// The same of two clips of one caption.
     DiversityWithinCaptions,
 }
+
+/// Every metric of a set of clips.
+pub type Measures = BTreeMap<Metric, Resampled>;
 
 impl Metric {
     /// How bad a value is: 0 is best. A ratio is as bad as it is far from 1.

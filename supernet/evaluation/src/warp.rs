@@ -18,7 +18,7 @@ impl BlockMatching {
 
 /// What block matching leaves: each block of a frame is taken from where in the frame before it fits best (full search by
 /// the sum of absolute differences, Jain & Jain 1981), and the mean |difference| that remains is averaged over blocks and
-/// frames. 0 for a single frame, and for a frozen clip: read it beside that of real clips, in either direction.
+/// frames. 0 for a single frame, and for a frozen clip: compare it with that of real clips, in either direction.
 ///
 /// Blocks at the edges are smaller; a block is taken from inside the frame.
 pub fn warp_error(clip: &Clip, how: &BlockMatching) -> f64 {

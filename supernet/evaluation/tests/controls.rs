@@ -4,7 +4,7 @@
 use tnas_clips::{Clip, ClipSet, ShapeClips, ShapeSettings, Split};
 use tnas_evaluation::{Evaluator, EvaluatorContext, EvaluatorSettings, train_evaluator};
 use tnas_evaluation::{
-    Measures, Metric, ScoredClips, Whitening, Yardstick, fitness, frozen, noisy, shuffled_frames,
+    Measures, Metric, ReferenceClips, ScoredClips, Whitening, fitness, frozen, noisy, shuffled_frames,
 };
 use tnas_network::{Parameters, open_device, stream};
 use tnas_training::{Loading, LoopSettings, Silent, TrainSet};
@@ -46,8 +46,8 @@ fn shuffled_frozen_and_noisy_clips_are_further_than_real_ones() {
     let test = clips(Split::Test, 512);
     let (real, reference) = test.split_at(256);
     let reference = scored(reference);
-    let yardstick = Yardstick::new(&reference, 100, 1).unwrap();
-    let measured = |clips: &[Clip]| yardstick.measure(&[scored(clips)]).unwrap();
+    let reference = ReferenceClips::new(&reference, 100, 1).unwrap();
+    let measured = |clips: &[Clip]| reference.measure(&[scored(clips)]).unwrap();
     let mut rng = stream(1, "test", 0);
     let controls: Vec<(String, Measures)> = vec![
         ("shuffled".into(), measured(&real.iter().map(|c| shuffled_frames(c, &mut rng)).collect::<Vec<_>>())),

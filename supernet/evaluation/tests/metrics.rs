@@ -69,6 +69,7 @@ fn scored(features: Vec<Vec<f64>>) -> ScoredClips {
     let count = features.len();
     ScoredClips {
         features,
+        predicted: Vec::new(),
         right: BTreeMap::new(),
         frame_difference: vec![1.0; count],
         warp_error: vec![1.0; count],
@@ -99,7 +100,7 @@ fn intervals_cover_and_a_set_of_one_kind_is_at_distance_zero_on_average() {
     for trial in 0..TRIALS {
         let mut rng = ChaCha8Rng::seed_from_u64(1000 + trial);
         let (a, b) = (scored(uniform(COUNT, 4, 0.5, &mut rng)), scored(uniform(COUNT, 4, 0.0, &mut rng)));
-        let measures = Yardstick::new(&b, 200, trial).unwrap().measure(&[a]).unwrap();
+        let measures = ReferenceClips::new(&b, 200, trial).unwrap().measure(&[a]).unwrap();
         for (index, metric) in [Metric::KernelMmd, Metric::Frechet].iter().enumerate() {
             let spread = measures[metric].spread();
             assert!(spread.low < spread.estimate && spread.estimate < spread.high);
@@ -115,20 +116,20 @@ fn intervals_cover_and_a_set_of_one_kind_is_at_distance_zero_on_average() {
 #[test]
 fn differences_are_paired_and_seeds_are_averaged() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let reference = scored(uniform(60, 4, 0.0, &mut rng));
+    let real = scored(uniform(60, 4, 0.0, &mut rng));
     let arm = uniform(60, 4, 0.5, &mut rng);
     let moved = |by: f64| scored(arm.iter().map(|x| x.iter().map(|x| x + by).collect()).collect());
-    let yardstick = Yardstick::new(&reference, 300, 5).unwrap();
-    let (one, other) = (yardstick.measure(&[moved(0.0)]).unwrap(), yardstick.measure(&[moved(0.02)]).unwrap());
+    let reference = ReferenceClips::new(&real, 300, 5).unwrap();
+    let (one, other) = (reference.measure(&[moved(0.0)]).unwrap(), reference.measure(&[moved(0.02)]).unwrap());
     let (one, other) = (&one[&Metric::KernelMmd], &other[&Metric::KernelMmd]);
     let difference = other.minus(one).spread();
     assert!(difference.low > 0.0, "{difference:?}");
     assert!(difference.standard_error < 0.2 * one.spread().standard_error, "{difference:?}");
-    let both = yardstick.measure(&[moved(0.0), moved(0.02)]).unwrap();
+    let both = reference.measure(&[moved(0.0), moved(0.02)]).unwrap();
     let mean = (one.estimate + other.estimate) / 2.0;
     assert!((both[&Metric::KernelMmd].estimate - mean).abs() < 1e-12);
-    assert!(yardstick.measure(&[moved(0.0), scored(arm[1..].to_vec())]).is_err());
-    assert!(Yardstick::new(&reference, 39, 5).is_err());
+    assert!(reference.measure(&[moved(0.0), scored(arm[1..].to_vec())]).is_err());
+    assert!(ReferenceClips::new(&real, 39, 5).is_err());
 }
 
 /// What is seen where, and how much it changes: features without an evaluator.
@@ -148,6 +149,7 @@ fn described(clips: &[Clip]) -> ScoredClips {
     let how = BlockMatching::for_size(16);
     ScoredClips {
         features: clips.iter().map(features).collect(),
+        predicted: Vec::new(),
         right: BTreeMap::from([("colour".to_owned(), vec![Some(true); clips.len()])]),
         frame_difference: clips.iter().map(mean_frame_difference).collect(),
         warp_error: clips.iter().map(|clip| warp_error(clip, &how)).collect(),
@@ -175,8 +177,8 @@ fn corrupted_shapes_are_worse_than_real_ones_and_a_blind_metric_is_named() {
     let measured = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let yardstick = Yardstick::new(&reference, 100, 3).unwrap();
-            let measure = |clips: &Vec<Clip>| yardstick.measure(&[described(clips)]).unwrap();
+            let reference = ReferenceClips::new(&reference, 100, 3).unwrap();
+            let measure = |clips: &Vec<Clip>| reference.measure(&[described(clips)]).unwrap();
             let controls: Vec<(String, Measures)> =
                 corrupted.iter().map(|(name, clips)| ((*name).to_owned(), measure(clips))).collect();
             (measure(&real), controls)
@@ -196,7 +198,7 @@ fn corrupted_shapes_are_worse_than_real_ones_and_a_blind_metric_is_named() {
 #[test]
 fn ratios_of_real_clips_are_near_one_and_captions_that_come_twice_are_compared() {
     let (real, reference) = (shapes(0..200), described(&shapes(200..400)));
-    let measures = Yardstick::new(&reference, 100, 3).unwrap().measure(&[described(&real)]).unwrap();
+    let measures = ReferenceClips::new(&reference, 100, 3).unwrap().measure(&[described(&real)]).unwrap();
     for metric in [Metric::FrameDifference, Metric::WarpError, Metric::Diversity] {
         let spread = measures[&metric].spread();
         assert!((0.75..1.3).contains(&spread.estimate), "{metric} {spread:?}");
@@ -208,7 +210,7 @@ fn ratios_of_real_clips_are_near_one_and_captions_that_come_twice_are_compared()
     for set in [&mut same, &mut open] {
         set.captions = (0..set.len()).map(|i| format!("caption {}", i % 10)).collect();
     }
-    let measures = Yardstick::new(&open, 100, 3).unwrap().measure(&[same]).unwrap();
+    let measures = ReferenceClips::new(&open, 100, 3).unwrap().measure(&[same]).unwrap();
     assert_eq!(measures[&Metric::DiversityWithinCaptions].estimate, 0.0);
     assert!(measures[&Metric::Diversity].estimate > 0.5);
 }

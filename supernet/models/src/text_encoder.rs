@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
 
@@ -15,7 +16,7 @@ pub struct TextEncoder {
 }
 
 /// Which features of a text a UNet reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TextLayer {
     /// The last layer's, normed (Stable Diffusion 1 and 2).

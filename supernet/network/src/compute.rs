@@ -1,4 +1,5 @@
 use burn::tensor::FloatDType;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -7,7 +8,7 @@ use crate::Device;
 /// What the network's operations of a training step compute in; weights, sums over steps and losses are f32.
 ///
 /// Embeddings of times, norms and softmaxes of their own stay in f32, as autocast keeps them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compute {
     /// 32-bit floats.

@@ -14,7 +14,10 @@ use tnas_network::{Device, Parameters, Value, execute};
 use tnas_training::frames_first;
 use tnas_weights::WeightFiles;
 
-use crate::model_folder::{save_parameters, stem};
+use crate::{
+    class_name::ClassName,
+    model_folder::{save_parameters, stem},
+};
 
 /// Folder of an autoencoder in a pipeline.
 const VAE: &str = "vae";
@@ -30,7 +33,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// Reads an autoencoder of diffusers (its folder, the folder of a pipeline with a `vae/`, or its weights beside their
+    /// Reads an autoencoder of diffusers (its folder, the folder of a pipeline with a `vae/`, or its weights next to their
     /// config.json), or the safetensors of a TAESD sequence.
     pub fn read(path: &Path, device: &Device) -> anyhow::Result<Self> {
         Self::open(path, device).with_context(|| format!("failed to use the autoencoder {}", path.display()))
@@ -125,17 +128,14 @@ fn place(path: &Path) -> anyhow::Result<(PathBuf, WeightFiles)> {
     Ok((folder, files))
 }
 
-/// The config of an autoencoder's folder. A single file may lie beside the config of something else.
+/// The config of an autoencoder's folder. A single file may be next to the config of something else.
 fn config(folder: &Path, sure: bool) -> anyhow::Result<Option<Autoencoder>> {
     let path = folder.join("config.json");
     if !path.exists() {
         return Ok(None);
     }
     let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let class: Option<String> = serde_json::from_str::<serde_json::Value>(&text)
-        .ok()
-        .and_then(|options| Some(options["_class_name"].as_str()?.to_owned()));
-    if !sure && !class.is_some_and(|class| class.starts_with("Autoencoder")) {
+    if !sure && !ClassName::of(&text).class().is_some_and(|class| class.starts_with("Autoencoder")) {
         return Ok(None);
     }
     let read = Autoencoder::from_json(&text);
@@ -143,7 +143,7 @@ fn config(folder: &Path, sure: bool) -> anyhow::Result<Option<Autoencoder>> {
 }
 
 /// What was taken out of latents so that each channel has mean 0 and deviation 1. Nothing for a denoiser that was trained
-/// elsewhere: it takes what its autoencoder's config says.
+/// elsewhere: it has the normalisation of its autoencoder's config.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatentStatistics {

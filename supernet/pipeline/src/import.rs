@@ -6,14 +6,16 @@ use std::{
 };
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use tnas_graph::Weights;
 use tnas_models::{Backbone, DenoiserShape, MotionAdapter, MotionModel, UNetConfig};
 use tnas_network::{Device, Parameters, open_device};
+use tnas_record::ModelGenotype;
 use tnas_space::Genotype;
 
 use crate::{
-    model_folder::{DIFFUSERS_STEM, check_weights, save_parameters, text_layer, write_genotype},
+    genotype_file::{model_genotype, write_genotype},
+    model_folder::{DIFFUSERS_STEM, check_weights, save_parameters, text_layer},
     motion_weights::{here, read_published, without},
     space_file::read_space,
 };
@@ -155,9 +157,9 @@ fn widen_input(
     let rows = own.chunks(image[1] * kernel).zip(added.chunks(channels * kernel));
     let joined = rows.flat_map(|(own, added)| [own, &added[image[1] * kernel..]].concat()).collect();
     weights.insert_host(CONV_IN, &wide, joined);
-    let mut config: Value = serde_json::from_str(&backbone.config.to_json())?;
-    config["in_channels"] = json!(channels);
-    backbone.config = UNetConfig::from_json(&config.to_string())?;
+    let mut config: Map<String, Value> = serde_json::from_str(&backbone.config.to_json())?;
+    config.insert("in_channels".into(), channels.into());
+    backbone.config = UNetConfig::from_json(&serde_json::to_string(&config)?)?;
     Ok(())
 }
 
@@ -185,7 +187,8 @@ fn write(args: &Import, weights: &Parameters, model: &MotionModel) -> anyhow::Re
         .with_context(|| format!("failed to write {}", config.display()))?;
     save_parameters(&out.join(format!("unet/{DIFFUSERS_STEM}.safetensors")), weights)?;
     // Last: a folder with a genotype is whole.
-    write_genotype(out, &model.genotype, text_layer(pipeline)?, false, 0.0)
+    let layer = text_layer(pipeline)?.name().into();
+    write_genotype(out, &ModelGenotype { text_layer: Some(layer), ..model_genotype(&model.genotype) })
 }
 
 /// Copies a file or folder, where it is there; pickled weights are left behind.

@@ -2,7 +2,9 @@
 //! against golden cases, used to encode clips and captions, and written.
 
 pub mod check;
+mod class_name;
 pub mod codec;
+pub mod genotype_file;
 pub mod import;
 pub mod latents;
 pub mod model_folder;

@@ -19,7 +19,7 @@ pub fn read_published(folder: &Path, device: &Device) -> anyhow::Result<Paramete
 }
 
 /// Published weights with the names and shapes that they have here. Tables of places that a motion module makes itself are
-/// left out; where a module's table is another one, the model's genotype says so.
+/// left out; where a module's table is another one, the model's genotype records it.
 pub fn here(published: Parameters, mut model: MotionModel) -> anyhow::Result<(Parameters, MotionModel)> {
     let mut weights = Parameters::new(published.device());
     for (name, parameter) in published.iter() {

@@ -13,7 +13,7 @@ use tnas_weights::{HostTensor, SafeTensors, write_safetensors};
 /// Raise where the same encoder and tokens would give other features.
 const VERSION: u32 = 1;
 
-/// Features of captions: read where they are kept, else computed and kept. `key` says all that the encoder's answer
+/// Features of captions: read where they are kept, else computed and kept. `key` is all that the encoder's answer
 /// follows from besides the tokens.
 pub fn features(
     cache: &Path,

@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{AdamWSettings, FlowSettings, SettingError, TimeDistribution, TrainingRecipe};
 
 /// Distillation of a trained video model to few steps: adversarially (SF-V, arXiv 2406.04324, written for rectified flow), or by
 /// distribution matching.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillSettings {
     /// `adversarial`, or `dmd2`.
@@ -109,7 +110,7 @@ impl DistillSettings {
 }
 
 /// How the student is trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DistillMethod {
     /// A discriminator, and the distance to the data (SF-V, arXiv 2406.04324).
@@ -135,7 +136,7 @@ impl DistillMethod {
 }
 
 /// Distribution matching distillation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreSettings {
     /// Updates of the network that learns the student's score, per update of the student.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use tnas_models::{Backbone, DenoiserShape};
 use tnas_network::{Leaves, Value, stream};
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// How one architecture, taken out of the supernet, is fine-tuned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FinetuneSettings {
     /// Learning rate of the image weights relative to that of the temporal ones; 0 freezes them.

@@ -1,11 +1,12 @@
 use rand_distr::{Distribution, StandardNormal};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tnas_network::Stream;
 
 use crate::{SettingError, Shift, Weighting};
 
 /// Which times of the flow are trained, how often their captions are dropped, and how much each time counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowSettings {
     /// Distribution of training times.
@@ -20,7 +21,7 @@ pub struct FlowSettings {
 }
 
 /// Logit-normal times (Esser et al. 2024, §3.1): t = sigmoid(n), n ~ N(mean, deviation²).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeDistribution {
     /// Mean of the logit: above 0 leans to noise.

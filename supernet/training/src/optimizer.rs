@@ -4,11 +4,12 @@ use burn::{
     optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _},
     tensor::{Device, Tensor},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tnas_network::{AdamWStep, Parameter, Parameters, adamw, side_by_side, squares};
 
 /// Settings of AdamW (Loshchilov & Hutter 2019) with clipping of the global gradient norm.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWSettings {
     /// Peak learning rate.

@@ -1,3 +1,4 @@
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use tnas_network::{Compute, open_device};
 
@@ -11,7 +12,8 @@ use crate::{
 ///
 /// Each stage has its own defaults ([`TrainingRecipe::backbone`] and so on); a table that gives some fields keeps the stage's
 /// defaults for the others.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(default, deny_unknown_fields, transform = without_defaults)]
 pub struct TrainingRecipe {
     /// Optimiser steps.
     pub steps: u64,
@@ -81,6 +83,14 @@ impl TrainingRecipe {
     /// The few-step student.
     pub fn distill() -> Self {
         Self { steps: 200, ema_decay: 0.95, optimizer: adamw(1e-5, 10), ..Self::default() }
+    }
+}
+
+/// Takes the defaults of the fields out of the schema: each stage has its own.
+fn without_defaults(schema: &mut Schema) {
+    let properties = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    for property in properties.into_iter().flat_map(|properties| properties.values_mut()) {
+        property.as_object_mut().map(|property| property.remove("default"));
     }
 }
 

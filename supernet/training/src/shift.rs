@@ -1,5 +1,6 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tnas_schedulers::shift_time;
 
@@ -47,6 +48,19 @@ impl Shift {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl JsonSchema for Shift {
+    fn schema_name() -> Cow<'static, str> {
+        "Shift".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Shift of times towards noise, a number above 0 (1 shifts nothing), or \"auto\".",
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "auto"}]
+        })
     }
 }
 

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SettingError;
@@ -7,7 +8,7 @@ use crate::SettingError;
 /// A bad step (a loss or gradient norm that is not finite, or that explodes) is skipped: weights, moments and averages keep
 /// their bits. After several in a row the state goes back to the last snapshot and the learning rate falls; the batches of
 /// the bad steps are not seen again (Chowdhery et al. 2022, §5.1). After several such roll-backs the stage fails.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StabilitySettings {
     /// A loss or gradient norm above this many times its running median is an explosion; 0 skips only what is not finite.

@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{TrainingRecipe, defaults::is_nothing};
 
 /// What happens to the image backbone's weights while the supernet trains.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SpatialWeights {
     /// They are frozen.
@@ -15,7 +16,7 @@ pub enum SpatialWeights {
 }
 
 /// How a supernet is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SupernetSettings {
     /// Genotype of the teacher; at each slot the choice with the most multiply-accumulates where not given.

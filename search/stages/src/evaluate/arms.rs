@@ -16,11 +16,13 @@ use crate::{
     front::winner,
     options::{EvaluateOptions, SamplerChoice, StudentArm},
     recorded,
+    run::Run,
     workbench::{Workbench, caption_indices},
 };
 use tnas_pipeline::{
     codec::LatentStatistics,
-    model_folder::{Pipeline, read_genotype, read_text, read_unet},
+    genotype_file::read_genotype,
+    model_folder::{Pipeline, read_text, read_unet},
 };
 
 /// One way of making clips.
@@ -70,12 +72,13 @@ pub struct LoadedModel {
 }
 
 impl Arm {
-    /// All that its clips depend on, captions and noise apart.
-    pub fn settings(&self) -> anyhow::Result<ArmSettings> {
+    /// All that its clips depend on, captions and noise apart. Models of the run are named from its folder, which may move.
+    pub fn settings(&self, run: &Run) -> anyhow::Result<ArmSettings> {
+        let name = |path: &Path| path.strip_prefix(run.root()).unwrap_or(path).to_owned();
         Ok(match &self.kind {
             ArmKind::Model(model) => ArmSettings::Model {
-                model: model.folder.clone(),
-                weights: model.weights.clone(),
+                model: name(&model.folder),
+                weights: model.weights.as_deref().map(name),
                 model_hash: model.hash.clone(),
                 steps: model.steps,
                 sampler: recorded::sampler(model.sampler),
@@ -89,43 +92,21 @@ impl Arm {
     }
 }
 
-/// The arms that were asked for; the run's winner and its students where none was.
+/// The arms that were asked for; the run's winner and all its students where none was.
 pub fn planned(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<Arm>> {
-    let (mut models, mut students) = (args.models.clone(), args.students.clone());
-    let own = models.is_empty() && students.is_empty() && args.folders.is_empty();
-    if own {
+    if args.models.is_empty() && args.students.is_empty() && args.folders.is_empty() {
         let id = winner(bench)?.arch_id().to_string();
-        models.push(bench.run.model(&id));
-        students = own_students(bench, &id)?;
+        let students = own_students(bench, &id)?;
+        return of_run(bench, args, &id, &students);
     }
-    let steps = if args.steps.is_empty() { vec![bench.study.distill.student_steps] } else { args.steps.clone() };
-    let many = bench.study.samples.many_steps;
     let mut arms = Vec::new();
-    for (index, folder) in models.iter().enumerate() {
-        let name = if own { String::new() } else { format!("{}, ", short_name(folder)) };
-        let all = std::iter::once(many).chain(steps.iter().copied().filter(|&steps| steps != many));
-        for steps in all {
-            let (plain, role) =
-                if steps == many { ("", Role::Many) } else { (", plain Euler", Role::Plain(steps)) };
-            let arm = format!("{name}{}{plain}", plural(steps));
-            let role = Some(role).filter(|_| index == 0);
-            arms.push(model_arm(bench, folder, arm, role, steps, Sampler::Euler)?);
-        }
+    for (index, folder) in args.models.iter().enumerate() {
+        let of_model = model_arms(bench, args, folder, &format!("{}, ", short_name(folder)))?;
+        // Few steps are compared with the many steps of the first model.
+        arms.extend(of_model.into_iter().map(|arm| Arm { role: arm.role.filter(|_| index == 0), ..arm }));
     }
-    for StudentArm { path, steps: only } in &students {
-        let name = if own { student_name(path) } else { short_name(path) };
-        for &steps in only.as_ref().map_or(steps.as_slice(), std::slice::from_ref) {
-            // At one step all samplers are the same.
-            let samplers = if steps > 1 { args.samplers.len() } else { 1 };
-            for sampler in args.samplers.iter().take(samplers) {
-                let (sampler, how) = match sampler {
-                    SamplerChoice::Euler => (Sampler::Euler, "Euler"),
-                    SamplerChoice::Renoise => (Sampler::Renoise, "re-noising"),
-                };
-                let arm = format!("{name}, {}, {how}", plural(steps));
-                arms.push(model_arm(bench, path, arm, Some(Role::Student(steps)), steps, sampler)?);
-            }
-        }
+    for student in &args.students {
+        arms.extend(student_arms(bench, args, student, &short_name(&student.path))?);
     }
     for folder in &args.folders {
         anyhow::ensure!(folder.is_dir(), "failed to evaluate the films of {}: it is no folder", folder.display());
@@ -139,6 +120,66 @@ pub fn planned(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<
         }
         None => Ok(arms),
     }
+}
+
+/// The run's winner and the study's own student of it.
+pub fn of_winner(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<Arm>> {
+    let id = winner(bench)?.arch_id().to_string();
+    let student = StudentArm { path: bench.run.model(&format!("{id}-student")), steps: None };
+    of_run(bench, args, &id, &[student])
+}
+
+/// A model of the run and students of it, without their folders' names.
+fn of_run(
+    bench: &Workbench,
+    args: &EvaluateOptions,
+    id: &str,
+    students: &[StudentArm],
+) -> anyhow::Result<Vec<Arm>> {
+    let mut arms = model_arms(bench, args, &bench.run.model(id), "")?;
+    for student in students {
+        arms.extend(student_arms(bench, args, student, &student_name(&student.path))?);
+    }
+    Ok(arms)
+}
+
+/// Numbers of few steps that were asked for.
+fn few_steps(bench: &Workbench, args: &EvaluateOptions) -> Vec<usize> {
+    if args.steps.is_empty() { vec![bench.study.distill.student_steps] } else { args.steps.clone() }
+}
+
+/// A model in many steps and in few, by plain Euler.
+fn model_arms(bench: &Workbench, args: &EvaluateOptions, folder: &Path, front: &str) -> anyhow::Result<Vec<Arm>> {
+    let many = bench.study.samples.many_steps;
+    let few = few_steps(bench, args).into_iter().filter(|&steps| steps != many);
+    let arm = |steps: usize| {
+        let (plain, role) = if steps == many { ("", Role::Many) } else { (", plain Euler", Role::Plain(steps)) };
+        model_arm(bench, folder, format!("{front}{}{plain}", plural(steps)), role, steps, Sampler::Euler)
+    };
+    std::iter::once(many).chain(few).map(arm).collect()
+}
+
+/// A few-step model in its numbers of steps, by each sampler.
+fn student_arms(
+    bench: &Workbench,
+    args: &EvaluateOptions,
+    student: &StudentArm,
+    name: &str,
+) -> anyhow::Result<Vec<Arm>> {
+    let mut arms = Vec::new();
+    for steps in student.steps.map_or_else(|| few_steps(bench, args), |steps| vec![steps]) {
+        // At one step all samplers are the same.
+        let samplers = if steps > 1 { args.samplers.len() } else { 1 };
+        for sampler in args.samplers.iter().take(samplers) {
+            let (sampler, how) = match sampler {
+                SamplerChoice::Euler => (Sampler::Euler, "Euler"),
+                SamplerChoice::Renoise => (Sampler::Renoise, "re-noising"),
+            };
+            let arm = format!("{name}, {}, {how}", plural(steps));
+            arms.push(model_arm(bench, &student.path, arm, Role::Student(steps), steps, sampler)?);
+        }
+    }
+    Ok(arms)
 }
 
 /// The run's students: the study's own, and those of `distill --steps --method`, each in the steps that it was trained to.
@@ -172,7 +213,7 @@ fn model_arm(
     bench: &Workbench,
     path: &Path,
     name: String,
-    role: Option<Role>,
+    role: Role,
     steps: usize,
     sampler: Sampler,
 ) -> anyhow::Result<Arm> {
@@ -190,7 +231,7 @@ fn model_arm(
         folder.display()
     );
     let settings = &bench.study.samples;
-    let student = matches!(role, Some(Role::Student(_)));
+    let student = matches!(role, Role::Student(_));
     let few = student || steps != settings.many_steps;
     let hash = match &weights {
         None => hash_path(&folder)?,
@@ -206,7 +247,7 @@ fn model_arm(
         shift: if few { bench.study.distill.shift } else { settings.shift },
         guidance: if student { 1.0 } else { settings.guidance },
     });
-    Ok(Arm { name, kind, role })
+    Ok(Arm { name, kind, role: Some(role) })
 }
 
 /// A folder's name with that of the run that it lies in.

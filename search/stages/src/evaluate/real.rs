@@ -10,8 +10,8 @@ use tnas_network::stream;
 
 use crate::{options::Reference, workbench::Workbench};
 
-/// Fewest clips of a set: with less, neither distances nor intervals say anything.
-const LEAST_CLIPS: usize = 4;
+/// Fewest clips of a set: with fewer, neither distances nor intervals mean anything.
+pub const LEAST_CLIPS: usize = 4;
 
 /// The real clips of an evaluation, as the evaluator meets them. No clip is in two sets.
 pub struct RealSets {
@@ -25,6 +25,8 @@ pub struct RealSets {
     pub floor: Vec<Clip>,
     /// What it is, in words.
     pub floor_name: String,
+    /// The floor's clips before the autoencoder; none where there is no autoencoder, or where those clips are not kept.
+    pub before_autoencoder: Vec<Clip>,
     /// Held-out clips, where the floor is none.
     pub held_out: Vec<Clip>,
     /// For each clip to be sampled a held-out clip, whose caption is asked for and whose labels should be recognised.
@@ -49,51 +51,57 @@ impl RealSets {
         let held_out = places.par_iter().take(2 * clips).map(|(set, index)| set.make(*index));
         let held_out: Vec<Clip> = held_out.collect::<Result<_, _>>()?;
         match reference {
-            Reference::HeldOut => {
-                anyhow::ensure!(
-                    held_out.len() >= 2 * clips,
-                    "failed to compare {clips} held-out clips with {clips} others: there are {}; take --clips {}, or --reference \
-                     train",
-                    places.len(),
-                    places.len() / 2
-                );
-                let seen = bench.through_codec(&held_out[..2 * clips])?;
-                let (floor, reference) = seen.split_at(clips);
-                Ok(Self {
-                    reference: reference.to_vec(),
-                    reference_name: "held-out clips".into(),
-                    reference_trained: false,
-                    floor: floor.to_vec(),
-                    floor_name: "real".into(),
-                    held_out: Vec::new(),
-                    asked: held_out[..clips].to_vec(),
-                })
-            }
-            Reference::Train => {
-                let train = bench.clips()?.train.len();
-                anyhow::ensure!(
-                    train >= 2 * clips && !held_out.is_empty(),
-                    "failed to compare {clips} training clips with {clips} others: there are {train}; take --clips {}",
-                    train / 2
-                );
-                let picked = shuffled(bench, (0..train).collect(), 1);
-                let latents = bench.latents()?;
-                let seen = |indices: &[usize]| {
-                    let indices = indices.iter().copied();
-                    bench.seen_by_evaluator(&latents.train, &latents.statistics, &bench.clips()?.train, indices)
-                };
-                let shown = &held_out[..clips.min(held_out.len())];
-                Ok(Self {
-                    reference: seen(&picked[..clips])?,
-                    reference_name: "training clips".into(),
-                    reference_trained: true,
-                    floor: seen(&picked[clips..2 * clips])?,
-                    floor_name: "real, other training clips".into(),
-                    held_out: bench.through_codec(shown)?,
-                    asked: shown.iter().cycle().take(clips).cloned().collect(),
-                })
-            }
+            Reference::HeldOut => Self::of_held_out(bench, clips, &held_out, places.len()),
+            Reference::Train => Self::of_training_clips(bench, clips, &held_out),
         }
+    }
+
+    fn of_held_out(bench: &Workbench, clips: usize, held_out: &[Clip], found: usize) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            held_out.len() >= 2 * clips,
+            "failed to compare {clips} held-out clips with {clips} others: there are {found}; take --clips {}, or --reference \
+             train",
+            found / 2
+        );
+        let seen = bench.through_codec(&held_out[..2 * clips])?;
+        let (floor, reference) = seen.split_at(clips);
+        let asked = held_out[..clips].to_vec();
+        Ok(Self {
+            reference: reference.to_vec(),
+            reference_name: "held-out clips".into(),
+            reference_trained: false,
+            floor: floor.to_vec(),
+            floor_name: "real".into(),
+            before_autoencoder: if bench.codec.is_some() { asked.clone() } else { Vec::new() },
+            held_out: Vec::new(),
+            asked,
+        })
+    }
+
+    fn of_training_clips(bench: &Workbench, clips: usize, held_out: &[Clip]) -> anyhow::Result<Self> {
+        let train = &bench.clips()?.train;
+        anyhow::ensure!(
+            train.len() >= 2 * clips && !held_out.is_empty(),
+            "failed to compare {clips} training clips with {clips} others: there are {}; take --clips {}",
+            train.len(),
+            train.len() / 2
+        );
+        let picked = shuffled(bench, (0..train.len()).collect(), 1);
+        let latents = bench.latents()?;
+        let seen = |indices: &[usize]| {
+            bench.seen_by_evaluator(&latents.train, &latents.statistics, train, indices.iter().copied())
+        };
+        let shown = &held_out[..clips.min(held_out.len())];
+        Ok(Self {
+            reference: seen(&picked[..clips])?,
+            reference_name: "training clips".into(),
+            reference_trained: true,
+            floor: seen(&picked[clips..2 * clips])?,
+            floor_name: "real, other training clips".into(),
+            before_autoencoder: Vec::new(),
+            held_out: bench.through_codec(shown)?,
+            asked: shown.iter().cycle().take(clips).cloned().collect(),
+        })
     }
 }
 

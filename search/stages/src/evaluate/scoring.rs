@@ -1,4 +1,4 @@
-//! Clips to figures: what the evaluator says of each, how it moves, and how near a training clip is.
+//! Clips to figures: the evaluator's features and predictions, motion, and the distance to the nearest training clip.
 
 use anyhow::Context;
 use rayon::prelude::*;
@@ -116,6 +116,7 @@ impl<'a> Scorer<'a> {
         Ok(ScoredClips {
             right: evaluated.accuracy.keys().map(|label| (label.clone(), right(label))).collect(),
             features: self.whitening.apply(&evaluated.features)?,
+            predicted: evaluated.predicted,
             frame_difference: clips.par_iter().map(mean_frame_difference).collect(),
             warp_error: clips.par_iter().map(|clip| warp_error(clip, &how)).collect(),
             nearest: nearest.iter().map(|found| found.distance).collect(),

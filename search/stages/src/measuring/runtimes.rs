@@ -1,4 +1,4 @@
-//! The list of runtimes, and what a study may say of them.
+//! The list of runtimes, and the settings of a study about them.
 
 use anyhow::Context;
 use tnas_graph::RuntimeKind;

@@ -1,4 +1,4 @@
-//! What the types of single settings cannot say. Every error points at the place where the setting was written.
+//! What the types of single settings cannot express. Every error points at the place where the setting was written.
 
 use tnas_record::{ObjectiveName, Source};
 use tnas_space::Genotype;
@@ -15,7 +15,7 @@ fn wrong(key: &str, reason: impl Into<String>) -> Checked {
 }
 
 impl Study {
-    /// Checks what the types of single settings cannot say; `source` knows where each was written.
+    /// Checks what the types of single settings cannot express; `source` knows where each was written.
     pub fn validate(&self, source: &SettingsSource) -> Result<(), SettingsError> {
         let checks = [
             Self::check_data,

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use tnas_record::{ObjectiveName, ObjectiveNames, ObjectiveSet, ObjectiveValues, PerObjective};
@@ -7,9 +8,21 @@ use tnas_record::{ObjectiveName, ObjectiveNames, ObjectiveSet, ObjectiveValues, 
 /// The point that hypervolumes are taken to: a value of each objective that every candidate of interest is better than.
 ///
 /// Written by name, `{ loss = 0.1, latency_ms = 60 }`. Two plain numbers, `[0.1, 60]`, are a loss and milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(with = "NamedOrListed")]
 pub struct ReferencePoint(PerObjective);
+
+/// The two ways of writing it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum NamedOrListed {
+    /// A value of each objective, by name.
+    Named(PerObjective),
+    /// A loss and milliseconds.
+    Listed([f64; 2]),
+}
 
 impl ReferencePoint {
     /// Values by name, where all of them are known objectives' and finite.

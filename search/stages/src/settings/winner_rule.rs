@@ -1,5 +1,6 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tnas_record::{ObjectiveName, PerObjective};
@@ -50,6 +51,26 @@ impl Serialize for WinnerRule {
 impl<'de> Deserialize<'de> for WinnerRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Rule)
+    }
+}
+
+impl JsonSchema for WinnerRule {
+    fn schema_name() -> Cow<'static, str> {
+        "WinnerRule".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How the winner is picked from the front. Besides `rule` and `of`, each key is an objective with the \
+                            worst value that the winner may have.",
+            "type": "object",
+            "properties": {
+                "rule": {"type": "string", "enum": PICKS.map(|(name, _)| name)},
+                "of": {"type": "string", "description": "What `best` and `under` pick the best of."}
+            },
+            "required": ["rule"],
+            "additionalProperties": {"type": "number"}
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clips that the evaluator learns to see through, and those that it learns to tell from real ones.
+//! Clips that the evaluator learns to see through, and those that it learns to distinguish from real ones.
 
 use std::collections::BTreeMap;
 

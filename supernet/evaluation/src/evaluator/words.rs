@@ -9,7 +9,7 @@ const PREFIX: &str = "word:";
 /// Values of such a label.
 const HELD: [&str; 2] = ["no", "yes"];
 
-/// A clip's value of a label: its own, or what its caption says.
+/// A clip's value of a label: its own, or whether its caption has the word.
 pub fn label_value<'a>(label: &str, caption: &str, labels: &'a BTreeMap<String, String>) -> Option<Cow<'a, str>> {
     match label.strip_prefix(PREFIX) {
         Some(word) => Some(HELD[usize::from(words(caption).any(|held| held == word.to_lowercase()))].into()),
@@ -17,7 +17,7 @@ pub fn label_value<'a>(label: &str, caption: &str, labels: &'a BTreeMap<String, 
     }
 }
 
-/// Labels of the words that tell captions apart best: those that most nearly half of the clips have, the first by the alphabet
+/// Labels of the words that distinguish captions best: those that most nearly half of the clips have, the first by the alphabet
 /// of those that part the clips alike. Words of known labels are left out, and those that part the clips as they do.
 pub(super) fn telling_words<'a>(
     captions: impl Iterator<Item = &'a str>,
@@ -43,9 +43,9 @@ pub(super) fn telling_words<'a>(
     let mut kinds: BTreeSet<BTreeSet<usize>> = known.map(kind).collect();
     let mut found: Vec<(usize, String)> = Vec::new();
     for (word, of) in &held {
-        let share = of.len().min(clips - of.len());
-        if share > 0 && kinds.insert(kind(of)) {
-            found.push((share, word.clone()));
+        let smaller = of.len().min(clips - of.len());
+        if smaller > 0 && kinds.insert(kind(of)) {
+            found.push((smaller, word.clone()));
         }
     }
     found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));

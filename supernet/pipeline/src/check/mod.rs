@@ -11,12 +11,14 @@ mod unet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::Value as Json;
 use tnas_graph::{Dtype, Graph, HostTensor};
 use tnas_network::{Device, Parameters, Value, execute, open_device};
 use tnas_weights::SafeTensors;
 
-use crate::model_folder::{check_weights, read_parameters, stem};
+use crate::{
+    class_name::ClassName,
+    model_folder::{check_weights, read_parameters, stem},
+};
 use golden::Golden;
 use row::Compared;
 
@@ -65,10 +67,9 @@ fn subject(config: &str) -> anyhow::Result<Box<dyn Subject>> {
     if let Some(motion) = motion::Motion::from_json(config)? {
         return Ok(Box::new(motion));
     }
-    let options: Json = serde_json::from_str(config)?;
-    let class = options["_class_name"].as_str().or(options["architectures"][0].as_str());
-    let text = options["model_type"].as_str() == Some("clip_text_model");
-    match class {
+    let options: ClassName = serde_json::from_str(config)?;
+    let text = options.model_type.as_deref() == Some("clip_text_model");
+    match options.class() {
         Some(name) if name.starts_with("Autoencoder") => Ok(Box::new(autoencoder::Images::from_json(config)?)),
         Some(name) if name.starts_with("CLIPText") => Ok(Box::new(text::Text::from_json(config)?)),
         None if text => Ok(Box::new(text::Text::from_json(config)?)),

@@ -11,7 +11,7 @@ use crate::{
     motion_weights::{here, read_published},
 };
 
-/// File stem of motion modules beside a whole model.
+/// File stem of motion modules next to a whole model.
 const ADAPTER: &str = "motion_adapter";
 
 /// `UNetMotionModel`, `UNet3DConditionModel` and `UNetSpatioTemporalConditionModel`: an image model with what the genotype puts

@@ -1,6 +1,6 @@
 //! Errors of one golden case.
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 use tnas_graph::HostTensor;
 
 /// Allowed error relative to the larger of 1 and the largest golden value.
@@ -16,11 +16,36 @@ pub struct Row {
     pub modules: Vec<Compared>,
 }
 
-/// Computed beside golden values.
+/// A computed tensor compared with its golden values.
 pub struct Compared {
     name: String,
     error: f32,
     allowed: f32,
+}
+
+/// Errors of a case, as they are printed. What cannot be compared has no number.
+#[derive(Debug, Serialize)]
+pub struct CaseFigures {
+    case: usize,
+    max_abs_error: Option<f32>,
+    allowed: Option<f32>,
+    passes: bool,
+    outputs: Vec<ErrorFigures>,
+    modules: Vec<ErrorFigures>,
+    first_different: Option<String>,
+}
+
+/// The largest error of a tensor.
+#[derive(Debug, Serialize)]
+pub struct ErrorFigures {
+    /// Tensor.
+    pub name: String,
+    /// Largest difference from the golden values.
+    pub max_abs_error: Option<f32>,
+    /// What it may be.
+    pub allowed: Option<f32>,
+    /// Whether it is no larger.
+    pub passes: bool,
 }
 
 impl Compared {
@@ -37,9 +62,13 @@ impl Compared {
         self.error <= self.allowed
     }
 
-    fn to_json(&self) -> Json {
-        json!({"name": self.name, "max_abs_error": finite(self.error), "allowed": finite(self.allowed),
-            "passes": self.passes()})
+    fn figures(&self) -> ErrorFigures {
+        ErrorFigures {
+            name: self.name.clone(),
+            max_abs_error: finite(self.error),
+            allowed: finite(self.allowed),
+            passes: self.passes(),
+        }
     }
 }
 
@@ -50,13 +79,17 @@ impl Row {
     }
 
     /// The errors of outputs and modules.
-    pub fn to_json(&self) -> Json {
+    pub fn figures(&self) -> CaseFigures {
         let worst = self.worst();
-        json!({"case": self.case, "max_abs_error": worst.and_then(|c| finite(c.error)),
-            "allowed": worst.and_then(|c| finite(c.allowed)), "passes": self.passes(),
-            "outputs": self.outputs.iter().map(Compared::to_json).collect::<Vec<_>>(),
-            "modules": self.modules.iter().map(Compared::to_json).collect::<Vec<_>>(),
-            "first_different": self.first_different()})
+        CaseFigures {
+            case: self.case,
+            max_abs_error: worst.and_then(|c| finite(c.error)),
+            allowed: worst.and_then(|c| finite(c.allowed)),
+            passes: self.passes(),
+            outputs: self.outputs.iter().map(Compared::figures).collect(),
+            modules: self.modules.iter().map(Compared::figures).collect(),
+            first_different: self.first_different().map(str::to_owned),
+        }
     }
 
     fn first_different(&self) -> Option<&str> {
@@ -65,8 +98,8 @@ impl Row {
 
     /// The output that uses the largest fraction of what is allowed.
     fn worst(&self) -> Option<&Compared> {
-        let share = |c: &Compared| if c.error.is_finite() { c.error / c.allowed } else { f32::INFINITY };
-        self.outputs.iter().max_by(|a, b| share(a).total_cmp(&share(b)))
+        let fraction = |c: &Compared| if c.error.is_finite() { c.error / c.allowed } else { f32::INFINITY };
+        self.outputs.iter().max_by(|a, b| fraction(a).total_cmp(&fraction(b)))
     }
 }
 
@@ -88,7 +121,7 @@ impl std::fmt::Display for Row {
     }
 }
 
-/// JSON has no infinity: what cannot be compared is null.
+/// None where it is not finite: JSON has no infinity.
 pub fn finite(x: f32) -> Option<f32> {
     x.is_finite().then_some(x)
 }

@@ -6,11 +6,14 @@ use std::{
 };
 
 use anyhow::Context;
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 use tnas_schedulers::{Difference, Trajectory, TrajectoryErrors, read_object};
 use tnas_weights::SafeTensors;
 
-use super::{Checked, row::finite};
+use super::{
+    Checked,
+    row::{ErrorFigures, finite},
+};
 
 /// A recorded trajectory and the errors of its repetition.
 pub struct TrajectoryRow {
@@ -18,6 +21,17 @@ pub struct TrajectoryRow {
     pub name: String,
     /// Its errors.
     pub errors: TrajectoryErrors,
+}
+
+/// Errors of a trajectory, as they are printed. What cannot be compared has no number.
+#[derive(Debug, Serialize)]
+pub struct TrajectoryFigures {
+    name: String,
+    max_abs_error: Option<f32>,
+    allowed: f32,
+    passes: bool,
+    first_different_step: Option<usize>,
+    others: Vec<ErrorFigures>,
 }
 
 /// Repeats every trajectory of `config.json` and `io.safetensors`.
@@ -58,13 +72,22 @@ impl Display for TrajectoryRow {
 }
 
 impl TrajectoryRow {
-    /// The errors as JSON.
-    pub fn to_json(&self) -> Json {
+    /// The errors, as they are printed.
+    pub fn figures(&self) -> TrajectoryFigures {
         let Self { name, errors } = self;
-        let others = errors.others.iter().map(|(what, difference)| {
-            json!({"name": what, "max_abs_error": finite(difference.error), "allowed": difference.allowed})
+        let others = errors.others.iter().map(|(what, difference)| ErrorFigures {
+            name: (*what).into(),
+            max_abs_error: finite(difference.error),
+            allowed: finite(difference.allowed),
+            passes: difference.passes(),
         });
-        json!({"name": name, "max_abs_error": finite(errors.largest.error), "allowed": errors.largest.allowed,
-            "passes": errors.passes(), "first_different_step": errors.first_step, "others": others.collect::<Vec<_>>()})
+        TrajectoryFigures {
+            name: name.clone(),
+            max_abs_error: finite(errors.largest.error),
+            allowed: errors.largest.allowed,
+            passes: errors.passes(),
+            first_different_step: errors.first_step,
+            others: others.collect(),
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! Committed JSON Schemas are those of the types, and records read what they wrote.
+//! Records read what they wrote.
 
-use std::{error::Error, fs, path::Path, process::Command};
+use std::{error::Error, fs, process::Command};
 
-use tnas_record::{Front, FrontRow, Versioned, from_json, schemas, to_json};
+use tnas_record::{Front, FrontRow, Versioned, from_json, to_json};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
 
@@ -18,21 +18,6 @@ fn front() -> Front {
         winner: measured.is_some(),
     };
     Front { rows: vec![row("a", 0.5, Some(29.0)), row("b", 0.4, None)], ..Front::default() }
-}
-
-/// `UPDATE_SCHEMAS=1 cargo test -p tnas-record` writes them anew.
-#[test]
-fn committed_schemas_are_current() -> Result {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
-    for (name, schema) in schemas() {
-        let (path, text) = (folder.join(name), String::from_utf8(to_json(&schema)?)?);
-        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
-            fs::write(&path, &text)?;
-        }
-        let committed = fs::read_to_string(&path)?;
-        assert!(committed == text, "{name} is not the schema of its type: run with UPDATE_SCHEMAS=1");
-    }
-    Ok(())
 }
 
 #[test]

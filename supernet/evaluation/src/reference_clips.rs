@@ -1,65 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::pairs::Pairs;
 use crate::statistics::feature_width;
-use crate::{EvaluationError, KernelDistance, Metric, NormalFit, Resampled, resample_counts};
-
-/// Features and predictions of each clip of a set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScoredClips {
-    /// The evaluator's features.
-    pub features: Vec<Vec<f64>>,
-    /// Whether the predicted value is the right one, by label; nothing where it is not known what it should be.
-    pub right: BTreeMap<String, Vec<Option<bool>>>,
-    /// Mean frame difference.
-    pub frame_difference: Vec<f64>,
-    /// Warp error.
-    pub warp_error: Vec<f64>,
-    /// Distance to the nearest training clip.
-    pub nearest: Vec<f64>,
-    /// Captions.
-    pub captions: Vec<String>,
-}
-
-/// Every metric of a set of clips.
-pub type Measures = BTreeMap<Metric, Resampled>;
-
-impl ScoredClips {
-    /// Clips.
-    pub fn len(&self) -> usize {
-        self.features.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.features.is_empty()
-    }
-
-    /// Adds others behind. A label that only one side has is not known of the other.
-    pub fn extend(&mut self, other: Self) {
-        let (here, more) = (self.len(), other.len());
-        let labels: BTreeSet<String> = self.right.keys().chain(other.right.keys()).cloned().collect();
-        for label in labels {
-            let right = self.right.entry(label.clone()).or_insert_with(|| vec![None; here]);
-            right.extend(other.right.get(&label).cloned().unwrap_or_else(|| vec![None; more]));
-        }
-        self.features.extend(other.features);
-        self.frame_difference.extend(other.frame_difference);
-        self.warp_error.extend(other.warp_error);
-        self.nearest.extend(other.nearest);
-        self.captions.extend(other.captions);
-    }
-}
+use crate::{
+    EvaluationError, KernelDistance, Measures, Metric, NormalFit, Resampled, ScoredClips, resample_counts,
+};
 
 /// Real clips that others are measured by, and resamples of both.
 ///
 /// All sets of one size are resampled alike: clip i of each was asked for by one caption and began as one noise, so that
 /// differences of their metrics are paired. The reference is resampled too, alike for all.
-pub struct Yardstick<'a> {
+pub struct ReferenceClips<'a> {
     reference: &'a ScoredClips,
     reference_counts: Vec<Vec<u32>>,
     fit: NormalFit,
@@ -75,7 +28,7 @@ const REFERENCE_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Fewer resamples have no 2.5 % on either side.
 const LEAST_RESAMPLES: usize = 40;
 
-impl<'a> Yardstick<'a> {
+impl<'a> ReferenceClips<'a> {
     /// From the reference's clips, two at least, with so many resamples, 40 at least.
     pub fn new(reference: &'a ScoredClips, resamples: usize, seed: u64) -> Result<Self, EvaluationError> {
         feature_width("distances to real clips", &[&reference.features], 2)?;
@@ -155,13 +108,13 @@ impl<'a> Yardstick<'a> {
             }
         }
         for (label, right) in &set.right {
-            measures.extend(share(right, counts).map(|share| (Metric::Accuracy(label.clone()), share)));
+            measures.extend(fraction(right, counts).map(|found| (Metric::Accuracy(label.clone()), found)));
         }
         if set.right.len() > 1 {
             let all: Vec<Option<bool>> = (0..set.len())
                 .map(|i| set.right.values().try_fold(true, |all, right| Some(all & right[i]?)))
                 .collect();
-            measures.extend(share(&all, counts).map(|share| (Metric::AllLabels, share)));
+            measures.extend(fraction(&all, counts).map(|found| (Metric::AllLabels, found)));
         }
         Ok(measures)
     }
@@ -206,7 +159,7 @@ fn mean(values: &[f64], counts: &[u32]) -> f64 {
 }
 
 /// Fraction of the clips of which it is known that are right; nothing where it is known of none.
-fn share(right: &[Option<bool>], counts: &[Vec<u32>]) -> Option<Resampled> {
+fn fraction(right: &[Option<bool>], counts: &[Vec<u32>]) -> Option<Resampled> {
     let of = |counts: &[u32]| {
         let known = right.iter().zip(counts).filter_map(|(right, &count)| Some(((*right)?, f64::from(count))));
         let (sum, weight) = known.fold((0.0, 0.0), |(sum, weight), (right, count)| {
@@ -216,6 +169,6 @@ fn share(right: &[Option<bool>], counts: &[Vec<u32>]) -> Option<Resampled> {
     };
     let estimate = of(&vec![1; right.len()]);
     // A resample may know of none.
-    let value = |counts: &Vec<u32>| Some(of(counts)).filter(|share| share.is_finite()).unwrap_or(estimate);
+    let value = |counts: &Vec<u32>| Some(of(counts)).filter(|fraction| fraction.is_finite()).unwrap_or(estimate);
     estimate.is_finite().then(|| Resampled { estimate, values: counts.iter().map(value).collect() })
 }

@@ -9,7 +9,7 @@ use super::{
     layers::{TransformerSettings, mixed_transformer},
     unet::UNetBuilder,
 };
-use tnas_space::layers::{BranchWeights, attention, geglu, over_frames};
+use tnas_space::layers::{BranchWeights, Heads, attention, geglu, over_frames};
 use tnas_space::{Slot, temporal_prefix};
 
 /// Branches that start at zero.
@@ -83,15 +83,15 @@ fn temporal_block(
     context: ValueId,
     settings: &TransformerSettings,
 ) -> ValueId {
-    let TransformerSettings { heads, depth, .. } = *settings;
+    let heads = Heads { count: settings.heads, depth: settings.depth };
     let h = g.layer_norm(&format!("{path}.norm_in"), x, 1e-5);
     let h = geglu(g, &format!("{path}.ff_in"), h, BRANCH);
     let x = g.add(&format!("{path}.add_in"), h, x);
     let h = g.layer_norm(&format!("{path}.norm1"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn1"), h, h, heads, depth, BRANCH);
+    let h = attention(g, &format!("{path}.attn1"), h, h, heads, BRANCH);
     let x = g.add(&format!("{path}.add1"), h, x);
     let h = g.layer_norm(&format!("{path}.norm2"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, BRANCH);
+    let h = attention(g, &format!("{path}.attn2"), h, context, heads, BRANCH);
     let x = g.add(&format!("{path}.add2"), h, x);
     let h = g.layer_norm(&format!("{path}.norm3"), x, 1e-5);
     let h = geglu(g, &format!("{path}.ff"), h, BRANCH);

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    config::{Activation, Attention, Block, Class, TextTime, UNetConfig},
-    options::{self, Known, Options},
+    config::{Activation, Attention, Block, TextTime, UNetConfig},
+    image,
+    options::{self, Class, Known, Options},
 };
 use crate::ModelError;
 
@@ -170,8 +171,8 @@ impl VideoClass {
     }
 }
 
-fn condition(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
-    UNetConfig::read(given.with_map(image), Class::Condition)
+fn condition(given: &Options, options: Map<String, Value>) -> Result<UNetConfig, ModelError> {
+    image::read(given.with_map(options), Class::Condition)
 }
 
 fn motion(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, ModelError> {

@@ -5,6 +5,7 @@
 
 mod error;
 mod evaluation;
+mod figure;
 mod number;
 mod page;
 mod pareto;

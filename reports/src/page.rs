@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 use tnas_record::{FrontRow, Objective, Source};
 
 use crate::{
     Picture, RunRecord, evaluation,
+    figure::{figure, folded, picture},
     number::{fixed, percent, readable, unknown},
     pareto::pareto,
     plots::{DISTANCES, PARETO, Plot},
@@ -185,36 +185,6 @@ fn previews(record: &RunRecord) -> Markup {
         @for stage in record.previews.chunk_by(|a, b| a.stage == b.stage) {
             h3 { (stage[0].stage) }
             @for preview in stage { (picture("image/png", &preview.bytes, &format!("step {}", preview.step))) }
-        }
-    }
-}
-
-/// A picture that opens by its name.
-pub(crate) fn folded(sheet: &Picture, open: bool) -> Markup {
-    html! {
-        details open[open] {
-            summary { (sheet.name) }
-            (picture("image/png", &sheet.bytes, &sheet.name))
-        }
-    }
-}
-
-fn picture(kind: &str, bytes: &[u8], caption: &str) -> Markup {
-    html! {
-        figure {
-            img src=(format!("data:{kind};base64,{}", STANDARD.encode(bytes))) alt=(caption);
-            figcaption { (caption) }
-        }
-    }
-}
-
-/// A plot as inline SVG; the plotting library escapes its texts.
-pub(crate) fn figure(plot: &Plot) -> Markup {
-    let svg = plot.svg.find("<svg").map_or(plot.svg.as_str(), |start| &plot.svg[start..]);
-    html! {
-        figure.plot {
-            (PreEscaped(svg))
-            figcaption { (plot.caption) }
         }
     }
 }

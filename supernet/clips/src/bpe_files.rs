@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
 use crate::ClipError;
-use crate::bpe_tokenizer::token;
 use crate::tokenizer_file::write_whole;
 
 const VOCABULARY: &str = "vocab.json";
@@ -288,6 +287,22 @@ impl BpeFiles {
     fn refuse(&self, name: &str, message: String) -> ClipError {
         ClipError::Tokenizer { path: self.folder.join(name), message }
     }
+}
+
+/// A token of the settings: its text, or an object with it and how it is found in a text.
+fn token(value: &Value, special: bool) -> Option<AddedToken> {
+    if let Some(content) = value.as_str() {
+        return Some(AddedToken::from(content, special));
+    }
+    let flag = |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
+    let content = value.get("content")?.as_str()?;
+    let special = special || flag("special", false);
+    let token = AddedToken::from(content, special)
+        .single_word(flag("single_word", false))
+        .lstrip(flag("lstrip", false))
+        .rstrip(flag("rstrip", false))
+        .normalized(flag("normalized", !special));
+    Some(token)
 }
 
 /// Tokens that stand in no list of added ones. Two names may have one token: of those written alike (as a text, or out as an

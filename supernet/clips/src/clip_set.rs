@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::folder::hex;
+use crate::hex::hex;
 use crate::memory::{Kept, Memory};
 use crate::{Clip, ClipError, MovingMnist, ShapeClips, VideoFolder};
 

@@ -14,7 +14,7 @@ use crate::variation::{Genome, Rng, Variation};
 
 /// NSGA-II (Deb et al. 2002) with constraint domination, by ask and tell.
 ///
-/// Laws: no genome is asked for twice over the whole history. Equal settings, seeds and evaluations give equal
+/// Invariants: no genome is asked for twice over the whole history. Equal settings, seeds and evaluations give equal
 /// searches, for any order in which the evaluations of a generation come. A search that was stored and loaded, even with candidates
 /// out, continues bit for bit.
 #[derive(Debug, Clone, PartialEq)]

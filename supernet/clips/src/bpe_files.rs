@@ -18,7 +18,7 @@ const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 
-/// How CLIP cuts a text into words (Radford et al. 2021): contractions, runs of letters, single digits, runs of the rest.
+/// How CLIP splits a text into words (Radford et al. 2021): contractions, runs of letters, single digits, runs of the rest.
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Settings that change no ids.
@@ -75,7 +75,7 @@ pub(crate) struct BpeFiles {
     texts: BTreeMap<&'static str, String>,
 }
 
-/// What the settings say beside the vocabulary.
+/// What the settings say besides the vocabulary.
 #[derive(Clone, Debug)]
 pub(crate) struct BpeSettings {
     pub bos: AddedToken,

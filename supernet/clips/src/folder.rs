@@ -16,7 +16,7 @@ use crate::{Clip, ClipError, FolderSettings, balanced_order};
 
 /// A folder of clips (Hugging Face's `videofolder`): GIF, APNG, WebP, MP4, a PNG that is a grid of frames, or a folder
 /// of numbered PNGs, with captions in `metadata.jsonl` or `metadata.csv` (`file_name`, `text` and labels), or in a
-/// `.txt` beside each. Splits are subfolders of that kind.
+/// `.txt` next to each. Splits are subfolders of that kind.
 #[derive(Clone, Debug)]
 pub struct VideoFolder {
     path: PathBuf,
@@ -209,7 +209,7 @@ impl VideoFolder {
         let Some(fps) = self.settings.fps else { return frame_indices(available, frames) };
         let shown_us = match (&shown_us[..], self.settings.source_fps_of(&entry.listed)) {
             ([], Ok(Some(source_fps))) => vec![(1e6 / source_fps) as u32; *all],
-            // A single picture is shown for as long as one looks.
+            // A single picture has no duration.
             ([], _) => vec![1; *all],
             (shown_us, _) => shown_us.to_vec(),
         };

@@ -19,7 +19,7 @@ pub struct FolderSettings {
     pub caption: CaptionPolicy,
     /// Red, green and blue behind transparent pixels and around what does not fill a clip.
     pub background: [u8; 3],
-    /// More broken files than this share are an error.
+    /// Fraction of the files, from 0 to 1, that may be broken; more are an error.
     pub broken_fraction: f64,
     /// Which frames of some clips are taken; all frames of the others.
     pub frame_ranges: Vec<FrameRange>,
@@ -108,7 +108,7 @@ impl FolderSettings {
         Ok(())
     }
 
-    /// The grid that a PNG is cut into: its labels', or the folder's.
+    /// The grid that a PNG is split into: its labels', or the folder's.
     pub(crate) fn grid_of(&self, listed: &Listed) -> Result<Option<Grid>, String> {
         let label = |name: &str| match listed.labels.get(name) {
             None => Ok(None),

@@ -24,7 +24,7 @@ pub(crate) fn run(
     if compute == Compute::F32 {
         return run_as_given(op, with_silu, inputs, weights, device);
     }
-    // Sums of many squares, exponentials and gradients of one token, and angles of many turns, are nothing for few bits.
+    // Sums of many squares, exponentials, sums of gradients of one token, and large angles need f32.
     let precise = matches!(
         op,
         Op::GroupNorm { .. }

@@ -14,7 +14,7 @@ pub(super) struct BlockReader<'a> {
     class: Class,
     channels: &'a [usize],
     layers: Vec<usize>,
-    /// What diffusers calls `attention_head_dim`: heads for transformers, channels of a head elsewhere.
+    /// What diffusers calls `attention_head_dim`: heads for transformers, channels of a head otherwise.
     heads: Vec<Option<usize>>,
     transformer_heads: Vec<usize>,
     norm_eps: f32,

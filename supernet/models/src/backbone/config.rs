@@ -44,7 +44,7 @@ pub struct UNetConfig {
     pub out_activation: Activation,
     /// The embedding scales and shifts in resnets instead of being added.
     pub scale_shift: bool,
-    /// Resnets and transformers have halves that look over frames, as those of Stable Video Diffusion.
+    /// Resnets and transformers have halves over frames, as those of Stable Video Diffusion.
     pub spatio_temporal: bool,
     pub(super) options: Map<String, Value>,
 }
@@ -145,7 +145,7 @@ pub struct Embedding {
     pub condition: Option<usize>,
     /// What a class adds.
     pub class: Option<ClassEmbedding>,
-    /// The class's embedding is laid beside the time's instead of being added.
+    /// The class's embedding is concatenated with the time's instead of being added.
     pub concat_class: bool,
     /// `text_time` of SDXL.
     pub text_time: Option<TextTime>,

@@ -244,7 +244,7 @@ fn spatio_temporal(given: &Options, mut image: Map<String, Value>) -> Result<UNe
     }
     config.embedding.text_time = Some(TextTime { time_channels, channels, ids: channels / time_channels });
     config.spatio_temporal = true;
-    // diffusers has 1e-6 in blocks with attention and in all up blocks, 1e-5 elsewhere.
+    // diffusers has 1e-6 in blocks with attention and in all up blocks, 1e-5 otherwise.
     for block in config.down.iter_mut().filter(|block| block.attention.is_some()).chain(&mut config.up) {
         block.norm_eps = 1e-6;
     }

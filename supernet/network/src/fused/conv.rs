@@ -1,7 +1,7 @@
 //! Convolution on slices: columns of a few images at a time (im2col, Chellapilla et al. 2006), then one product.
 //!
 //! Flex unfolds a whole batch before it multiplies, and again for each gradient; a block that stays in cache is
-//! unfolded here, and gradients nobody asked for are not computed.
+//! unfolded here, and gradients that are not needed are not computed.
 
 mod geometry;
 mod unfold;
@@ -16,7 +16,7 @@ use super::{
     product::{Matrix, multiply},
 };
 
-/// Parts into which a batch is cut for the gradient of the weight, each with a sum of its own.
+/// Parts into which a batch is divided for the gradient of the weight, each with a sum of its own.
 const PARTS: usize = 16;
 /// Floats that those sums may hold together.
 const PARTS_FLOATS: usize = 1 << 24;
@@ -146,7 +146,7 @@ enum Left<'a> {
 }
 
 impl<'a> Left<'a> {
-    /// `alone`: the products, not who asks for them, share the threads.
+    /// `alone`: each product runs on all threads, for its caller runs on one.
     fn new(matrix: Matrix<'a>, rows: usize, depth: usize, alone: bool) -> Self {
         if alone || !panel::worthwhile() {
             return Self::Plain { matrix, rows, depth, parallel: alone };

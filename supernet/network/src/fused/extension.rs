@@ -290,7 +290,7 @@ impl Backward<Flex, 3> for ConvBackward {
     }
 }
 
-/// Hands each parent that wants one its gradient.
+/// Registers the gradients of those parents that are tracked.
 pub(super) fn register<const N: usize>(
     parents: [Option<NodeId>; N],
     parts: [FlexTensor; N],

@@ -57,7 +57,7 @@ impl TemporalTransformer {
         g.add(&format!("{path}.residual"), x, h)
     }
 
-    /// Two attentions over frames and a feed-forward, each beside its input, on `[B·H·W, F, C]`.
+    /// Two attentions over frames and a feed-forward, each a residual branch, on `[B·H·W, F, C]`.
     fn block(&self, g: &mut GraphBuilder, path: &str, mut x: ValueId) -> ValueId {
         let heads = Heads { count: self.heads, depth: self.depth };
         for layer in 1..=2 {

@@ -42,6 +42,14 @@ fn a_run_leaves_what_every_stage_promises() {
 }
 
 #[test]
+fn every_stage_is_in_a_section_of_the_report() {
+    let drawn: Vec<&str> = tnas_reports::SECTIONS.iter().flat_map(|section| section.stages).copied().collect();
+    for stage in STAGES {
+        assert!(drawn.contains(&stage.name), "{} is in no section", stage.name);
+    }
+}
+
+#[test]
 fn exported_files_are_verified_by_every_runtime_that_is_found() {
     let run = smoke();
     let folder = fs::read_dir(run.file("export")).unwrap().next().unwrap().unwrap().file_name();

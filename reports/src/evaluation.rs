@@ -7,8 +7,8 @@ use tnas_record::{EvaluatedArm, Evaluation, FewSteps, Metrics, Spread};
 
 use crate::{
     Picture,
+    figure::{figure, folded},
     number::{significant, unknown},
-    page::{figure, folded},
     plots::Plot,
 };
 

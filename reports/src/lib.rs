@@ -5,6 +5,7 @@
 
 mod error;
 mod evaluation;
+mod figure;
 mod number;
 mod page;
 mod pareto;
@@ -16,7 +17,7 @@ mod style;
 mod tables;
 
 pub use error::ReportError;
-pub use page::page;
+pub use page::{SECTIONS, Section, page};
 pub use record::{Picture, Preview, RunRecord, StageFigures};
 
 use std::path::Path;

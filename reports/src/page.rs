@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 use tnas_record::{FrontRow, Objective, Source};
@@ -8,20 +7,61 @@ use tnas_record::{FrontRow, Objective, Source};
 use crate::{
     Picture, RunRecord,
     evaluation::section,
+    figure::{figure, folded, picture},
     number::{fixed, percent, readable, unknown},
     pareto::pareto,
     plots::{DISTANCES, PARETO, Plot, SAMPLES},
     tables::{comparison, contenders, local_scores, sweep},
 };
 
+/// A part of the page.
+pub struct Section {
+    /// The stages and commands whose figures it draws.
+    pub stages: &'static [&'static str],
+    draw: fn(&RunRecord, &[Plot]) -> Markup,
+}
+
+/// The sections in the order of the page. One whose stages have not run draws nothing. Whatever has no section is in the last one.
+pub const SECTIONS: &[Section] = &[
+    Section { stages: &["search"], draw: |record, plots| paretos(record, &named(plots, PARETO)) },
+    Section { stages: &["front"], draw: |record, _| front_table(record) },
+    Section { stages: &["search"], draw: |record, _| local_scores(record) },
+    Section { stages: &["front"], draw: |record, _| winner(record) },
+    Section { stages: &["samples"], draw: |record, _| clips(record) },
+    Section {
+        stages: &["samples"],
+        draw: |record, plots| {
+            section("Few-step sampling", record.samples.as_ref(), &named(plots, SAMPLES), &record.sample_sheets)
+        },
+    },
+    Section {
+        stages: &["evaluate"],
+        draw: |record, plots| {
+            section("Evaluation", record.evaluation.as_ref(), &named(plots, DISTANCES), &record.sheets)
+        },
+    },
+    Section { stages: &["sweep"], draw: |record, _| sweep(record) },
+    Section { stages: &["finetune"], draw: |record, _| comparison(record) },
+    Section { stages: &["compare"], draw: |record, _| contenders(record) },
+    Section {
+        stages: &[
+            "backbone",
+            "supernet",
+            "profile",
+            "latency",
+            "latency eval",
+            "hypervolume",
+            "distill",
+            "evaluator",
+        ],
+        draw: curves,
+    },
+    Section { stages: &["supernet", "finetune", "distill"], draw: |record, _| previews(record) },
+    Section { stages: &["export", "report"], draw: |record, _| all_figures(record) },
+];
+
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
 pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
-    let (paretos, plots): (Vec<Plot>, Vec<Plot>) =
-        plots.iter().cloned().partition(|plot| plot.name.starts_with(PARETO));
-    let (distances, plots): (Vec<Plot>, Vec<Plot>) =
-        plots.into_iter().partition(|plot| plot.name.starts_with(DISTANCES));
-    let (of_samples, plots): (Vec<Plot>, Vec<Plot>) =
-        plots.into_iter().partition(|plot| plot.name.starts_with(SAMPLES));
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -33,28 +73,36 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> String {
             body {
                 h1 { (record.name) }
                 (headline(record))
-                @if !paretos.is_empty() { h2 { "Search" } }
-                @for ((y, x), plot) in record.objectives.pairs().zip(&paretos) {
-                    (pareto(record, y, x))
-                    (figure(plot))
-                }
-                (front_table(record))
-                (local_scores(record))
-                (winner(record))
-                (clips(record))
-                (section("Few-step sampling", record.samples.as_ref(), &of_samples, &record.sample_sheets))
-                (section("Evaluation", record.evaluation.as_ref(), &distances, &record.sheets))
-                (sweep(record))
-                (comparison(record))
-                (contenders(record))
-                h2 { "Latency, training and search" }
-                @for plot in &plots { (figure(plot)) }
-                (previews(record))
-                (all_figures(record))
+                @for section in SECTIONS { ((section.draw)(record, plots)) }
             }
         }
     };
     page.into_string() + "\n"
+}
+
+/// The plots of this stem.
+fn named(plots: &[Plot], stem: &str) -> Vec<Plot> {
+    plots.iter().filter(|plot| plot.name.starts_with(stem)).cloned().collect()
+}
+
+fn paretos(record: &RunRecord, plots: &[Plot]) -> Markup {
+    html! {
+        @if !plots.is_empty() { h2 { "Search" } }
+        @for ((y, x), plot) in record.objectives.pairs().zip(plots) {
+            (pareto(record, y, x))
+            (figure(plot))
+        }
+    }
+}
+
+/// The plots that no other section draws.
+fn curves(_: &RunRecord, plots: &[Plot]) -> Markup {
+    let others =
+        plots.iter().filter(|plot| ![PARETO, SAMPLES, DISTANCES].iter().any(|stem| plot.name.starts_with(stem)));
+    html! {
+        h2 { "Latency, training and search" }
+        @for plot in others { (figure(plot)) }
+    }
 }
 
 /// The main figures of the run.
@@ -188,36 +236,6 @@ fn previews(record: &RunRecord) -> Markup {
         @for stage in record.previews.chunk_by(|a, b| a.stage == b.stage) {
             h3 { (stage[0].stage) }
             @for preview in stage { (picture("image/png", &preview.bytes, &format!("step {}", preview.step))) }
-        }
-    }
-}
-
-/// A picture that opens by its name.
-pub(crate) fn folded(sheet: &Picture, open: bool) -> Markup {
-    html! {
-        details open[open] {
-            summary { (sheet.name) }
-            (picture("image/png", &sheet.bytes, &sheet.name))
-        }
-    }
-}
-
-fn picture(kind: &str, bytes: &[u8], caption: &str) -> Markup {
-    html! {
-        figure {
-            img src=(format!("data:{kind};base64,{}", STANDARD.encode(bytes))) alt=(caption);
-            figcaption { (caption) }
-        }
-    }
-}
-
-/// A plot as inline SVG; the plotting library escapes its texts.
-pub(crate) fn figure(plot: &Plot) -> Markup {
-    let svg = plot.svg.find("<svg").map_or(plot.svg.as_str(), |start| &plot.svg[start..]);
-    html! {
-        figure.plot {
-            (PreEscaped(svg))
-            figcaption { (plot.caption) }
         }
     }
 }

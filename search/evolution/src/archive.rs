@@ -10,7 +10,7 @@ use crate::order::lexicographic;
 
 /// Every candidate offered that no other offered one dominates: the Pareto front.
 ///
-/// Sorted by objective values, then by genome. Law: what it holds does not depend on the order of insertion.
+/// Sorted by objective values, then by genome. Invariant: what it holds does not depend on the order of insertion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Member<G>>", into = "Vec<Member<G>>")]
 #[serde(bound(serialize = "G: Clone + Serialize", deserialize = "G: Ord + Deserialize<'de>"))]

@@ -39,7 +39,7 @@ impl KnapsackFront {
     /// Solves for slots given as lists of items.
     ///
     /// Real-valued sums can have exponentially long fronts. Where more than `max_states` partial sums remain after a
-    /// slot, the range of their costs is cut into `max_states − 1` cells and each cell keeps its lowest loss (and
+    /// slot, the range of their costs is divided into `max_states − 1` cells and each cell keeps its lowest loss (and
     /// the cheapest sum is kept as well). Totals stay those of real choices; the widths of all such cells sum up to
     /// [`cost_slack`](Self::cost_slack), so that for every way to choose, the front has one that loses no more and
     /// costs at most the slack more. A slack of 0 means that the front is exact.

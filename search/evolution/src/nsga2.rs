@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use rand::SeedableRng;
-use serde::{Deserialize, Serialize};
 
 use crate::brood::Brood;
 use crate::error::{EvolutionError, Result, require_count};
@@ -10,17 +9,15 @@ use crate::history::History;
 use crate::individual::Individual;
 use crate::ranking::Ranking;
 use crate::settings::Nsga2Settings;
-use crate::snapshot::Snapshot;
 use crate::stop::{StallClock, StopReason};
 use crate::variation::{Genome, Rng, Variation};
 
 /// NSGA-II (Deb et al. 2002) with constraint domination, by ask and tell.
 ///
-/// Laws: no genome is asked for twice over the whole history. Equal settings, seeds and evaluations give equal
+/// Invariants: no genome is asked for twice over the whole history. Equal settings, seeds and evaluations give equal
 /// searches, for any order in which the evaluations of a generation come. A search that was stored and loaded, even with candidates
 /// out, continues bit for bit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Snapshot<G>", into = "Snapshot<G>", bound(serialize = "G: Genome", deserialize = "G: Genome"))]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Nsga2<G> {
     pub(crate) settings: Nsga2Settings,
     pub(crate) seeds: Vec<G>,

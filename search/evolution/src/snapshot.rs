@@ -1,4 +1,7 @@
-use serde::{Deserialize, Serialize};
+//! A search as it is stored.
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{EvolutionError, Result, require_count};
 use crate::history::History;
@@ -11,7 +14,7 @@ use crate::variation::{Genome, Rng};
 /// A search as it is stored: every fact once. The evaluations of survivors are in the history alone.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "G: Genome", deserialize = "G: Genome"))]
-pub(crate) struct Snapshot<G> {
+struct Snapshot<G> {
     settings: Nsga2Settings,
     seeds: Vec<G>,
     rng: Rng,
@@ -21,6 +24,18 @@ pub(crate) struct Snapshot<G> {
     pending: Option<Vec<G>>,
     stall_clock: StallClock,
     stop_reason: Option<StopReason>,
+}
+
+impl<G: Genome> Serialize for Nsga2<G> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Snapshot::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de, G: Genome> Deserialize<'de> for Nsga2<G> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Snapshot::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
 }
 
 impl<G> From<Nsga2<G>> for Snapshot<G> {

@@ -11,7 +11,7 @@ impl<G: Clone + Ord + Serialize + DeserializeOwned> Genome for G {}
 
 /// How genomes arise and change.
 ///
-/// Law: the result depends on the arguments and on what is drawn from `rng` alone.
+/// Invariant: the result depends on the arguments and on what is drawn from `rng` alone.
 pub trait Variation<G> {
     /// A random genome; every genome of the space should be possible.
     fn sample(&self, rng: &mut Rng) -> G;

@@ -35,6 +35,7 @@ mod hash;
 mod metrics;
 mod nearest;
 mod overrides;
+mod places;
 mod renamed;
 mod run_dir;
 mod run_lock;

@@ -19,7 +19,7 @@ pub struct MetricRecord {
 
 /// A log that grows by one JSON object per line.
 ///
-/// Law: a run that is killed and resumed, with [`truncate_after`](Self::truncate_after) at its checkpoint, leaves the
+/// Invariant: a run that is killed and resumed, with [`truncate_after`](Self::truncate_after) at its checkpoint, leaves the
 /// file of a run that is not. So `metrics.jsonl` takes only what is the same on every machine; wall times go to a second
 /// log, `times.jsonl`. Call [`sync`](Self::sync) before a checkpoint is written, so that the log is never behind it.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use toml::de::{DeString, DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+use crate::places::Places;
 use crate::renamed::{rename_path, warning};
-use crate::settings_source::Places;
 
 /// One override.
 pub(crate) struct Override {

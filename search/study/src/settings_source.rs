@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use crate::overrides::{self, Override};
+use crate::places::Places;
 use crate::renamed::rename;
 use crate::{SettingsError, nearest};
 
@@ -15,15 +16,6 @@ pub struct SettingsSource {
     places: Places,
     root: Key,
     warnings: Vec<String>,
-}
-
-/// A file's text followed by the texts of the overrides, so that one offset says which of them, and where.
-#[derive(Clone, Debug)]
-pub(crate) struct Places {
-    path: PathBuf,
-    text: String,
-    /// First offset and text of each override.
-    overrides: Vec<(usize, String)>,
 }
 
 /// Offset of a key, and the keys below it.
@@ -46,11 +38,11 @@ impl SettingsSource {
         };
         let parsed = DeTable::parse(text).map_err(at)?;
         let span = parsed.span();
-        let read = |(offset, text): &(usize, String)| {
-            let refused = |message| SettingsError::Override { text: text.clone(), message };
-            Override::read(text, *offset).map_err(refused)
+        let read = |(offset, text): (usize, &str)| {
+            let refused = |message| SettingsError::Override { text: text.into(), message };
+            Override::read(text, offset).map_err(refused)
         };
-        let read: Vec<Override> = places.overrides.iter().map(read).collect::<Result<_, _>>()?;
+        let read: Vec<Override> = places.overrides().map(read).collect::<Result<_, _>>()?;
         let mut root = DeValue::Table(parsed.into_inner());
         let mut warnings = Vec::new();
         rename(&mut root, renamed, &places, &mut warnings)?;
@@ -99,51 +91,6 @@ impl Key {
             _ => BTreeMap::new(),
         };
         Self { offset, below }
-    }
-}
-
-impl Places {
-    fn new(path: &Path, text: &str, overrides: &[String]) -> Self {
-        let mut end = text.len();
-        let mut placed = Vec::new();
-        for one in overrides {
-            placed.push((end + 1, one.clone()));
-            end += 1 + one.len();
-        }
-        Self { path: path.into(), text: text.into(), overrides: placed }
-    }
-
-    /// An error at an offset.
-    pub(crate) fn error(&self, offset: usize, message: String) -> SettingsError {
-        match self.override_at(offset) {
-            Some(text) => SettingsError::Override { text: text.into(), message },
-            None => {
-                let (line, column) = self.line_and_column(offset);
-                SettingsError::At { path: self.path.clone(), line, column, message }
-            }
-        }
-    }
-
-    /// An offset for people: `study.toml:3:1`, or `--set key=value`.
-    pub(crate) fn describe(&self, offset: usize) -> String {
-        match self.override_at(offset) {
-            Some(text) => format!("--set {text}"),
-            None => {
-                let (line, column) = self.line_and_column(offset);
-                format!("{}:{line}:{column}", self.path.display())
-            }
-        }
-    }
-
-    fn override_at(&self, offset: usize) -> Option<&str> {
-        self.overrides.iter().rev().find(|(start, _)| *start <= offset).map(|(_, text)| text.as_str())
-    }
-
-    /// Both counted from 1; columns in characters.
-    fn line_and_column(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 }
 

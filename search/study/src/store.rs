@@ -12,7 +12,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Every candidate of a search and the state to go on from, in one SQLite file.
 ///
-/// Law: the store is at a generation or it is not; a kill or a power cut between two leaves the former. A rollback
+/// Invariant: the store is at a generation or it is not; a kill or a power cut between two leaves the former. A rollback
 /// journal, not a write-ahead log: between transactions the one file is all there is to copy.
 #[derive(Debug)]
 pub struct CandidateStore {

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
 use crate::ClipError;
-use crate::bpe_tokenizer::token;
 use crate::tokenizer_file::write_whole;
 
 const VOCABULARY: &str = "vocab.json";
@@ -19,7 +18,7 @@ const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 
-/// How CLIP cuts a text into words (Radford et al. 2021): contractions, runs of letters, single digits, runs of the rest.
+/// How CLIP splits a text into words (Radford et al. 2021): contractions, runs of letters, single digits, runs of the rest.
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Settings that change no ids.
@@ -76,7 +75,7 @@ pub(crate) struct BpeFiles {
     texts: BTreeMap<&'static str, String>,
 }
 
-/// What the settings say beside the vocabulary.
+/// What the settings say besides the vocabulary.
 #[derive(Clone, Debug)]
 pub(crate) struct BpeSettings {
     pub bos: AddedToken,
@@ -288,6 +287,22 @@ impl BpeFiles {
     fn refuse(&self, name: &str, message: String) -> ClipError {
         ClipError::Tokenizer { path: self.folder.join(name), message }
     }
+}
+
+/// A token of the settings: its text, or an object with it and how it is found in a text.
+fn token(value: &Value, special: bool) -> Option<AddedToken> {
+    if let Some(content) = value.as_str() {
+        return Some(AddedToken::from(content, special));
+    }
+    let flag = |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
+    let content = value.get("content")?.as_str()?;
+    let special = special || flag("special", false);
+    let token = AddedToken::from(content, special)
+        .single_word(flag("single_word", false))
+        .lstrip(flag("lstrip", false))
+        .rstrip(flag("rstrip", false))
+        .normalized(flag("normalized", !special));
+    Some(token)
 }
 
 /// Tokens that stand in no list of added ones. Two names may have one token: of those written alike (as a text, or out as an

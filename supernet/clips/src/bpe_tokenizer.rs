@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer as Engine};
 
 use crate::ClipError;
@@ -116,20 +115,4 @@ fn add(engine: &mut Engine, settings: &BpeSettings) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A token of the settings: its text, or an object with it and how it is found in a text.
-pub(crate) fn token(value: &Value, special: bool) -> Option<AddedToken> {
-    if let Some(content) = value.as_str() {
-        return Some(AddedToken::from(content, special));
-    }
-    let flag = |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
-    let content = value.get("content")?.as_str()?;
-    let special = special || flag("special", false);
-    let token = AddedToken::from(content, special)
-        .single_word(flag("single_word", false))
-        .lstrip(flag("lstrip", false))
-        .rstrip(flag("rstrip", false))
-        .normalized(flag("normalized", !special));
-    Some(token)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::folder::hex;
+use crate::hex::hex;
 use crate::memory::{Kept, Memory};
 use crate::{Clip, ClipError, MovingMnist, ShapeClips, VideoFolder};
 
@@ -31,7 +31,7 @@ pub trait ClipSource: Send + Sync {
 
 /// A number of captioned clips that are made when they are asked for, so that a set may be larger than memory.
 ///
-/// Law: a clip is the same however often and in whatever order it is asked for.
+/// Invariant: a clip is the same however often and in whatever order it is asked for.
 #[derive(Clone)]
 pub struct ClipSet {
     source: Arc<dyn ClipSource>,

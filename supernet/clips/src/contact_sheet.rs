@@ -20,7 +20,7 @@ impl Default for SheetSettings {
     }
 }
 
-/// A PNG of clips: a row each, frame beside frame. Clips may differ in length, not in height and width. The same
+/// A PNG of clips: a row each, its frames from left to right. Clips may differ in length, not in height and width. The same
 /// clips give the same bytes.
 pub fn contact_sheet(clips: &[&Clip], settings: &SheetSettings) -> Result<Vec<u8>, ClipError> {
     let SheetSettings { upscale, gutter, gutter_rgb } = *settings;

@@ -72,7 +72,7 @@ pub enum ClipError {
         broken: usize,
         /// Files named in the metadata.
         total: usize,
-        /// The share allowed, in percent.
+        /// The fraction allowed, in percent.
         limit_percent: f64,
         /// Name and complaint of the first broken file.
         first: String,

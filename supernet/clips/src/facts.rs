@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ClipError;
 use crate::film::{Film, FilmFacts, Grid};
-use crate::folder::hex;
+use crate::hex::hex;
 
 /// Raise where the same bytes may give other facts.
 const VERSION: u32 = 1;

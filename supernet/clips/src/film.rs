@@ -88,17 +88,17 @@ pub struct Footage {
     pub delays_ms: Vec<u32>,
 }
 
-/// A clip's file is short: what is longer is cut before it is trained on.
+/// Bytes of a file, 512 MiB: clips are short, longer films are to be divided before.
 const MAX_FILE_BYTES: u64 = 1 << 29;
 
 /// Pixels that all frames of [`Footage`] may have together.
 const MAX_FOOTAGE_PIXELS: usize = 1 << 26;
 
-/// Who looks at the pictures, and says when it has seen enough.
+/// Called with each picture in turn; says when no more are needed.
 type Visit<'a> = &'a mut dyn FnMut(Picture) -> ControlFlow<()>;
 
 impl Film {
-    /// Reads a file, or a folder of numbered PNGs. A picture is cut into a grid of frames where one is given.
+    /// Reads a file, or a folder of numbered PNGs. A picture is split into a grid of frames where one is given.
     pub fn read(path: &Path, grid: Option<Grid>) -> Result<Self, ClipError> {
         let metadata = fs::metadata(path).map_err(|source| ClipError::Read { path: path.into(), source })?;
         let files = if metadata.is_dir() { frames::numbered(path)? } else { vec![path.to_owned()] };
@@ -227,7 +227,7 @@ fn play_file(
 }
 
 impl Footage {
-    /// All pictures of a file's bytes, whose format they tell.
+    /// All pictures of a file; its format is detected from its bytes.
     pub fn decode(bytes: &[u8], background: [u8; 3]) -> Result<Self, ClipError> {
         let part = Part { path: PathBuf::new(), bytes: bytes.to_vec() };
         Self::of(&Film { path: PathBuf::new(), parts: vec![part], grid: None }, background)
@@ -307,7 +307,7 @@ mod tests {
         assert!(read("clip", &encoded(FilmFormat::Webp), None).is_ok(), "no extension claims nothing");
     }
 
-    /// Law: bytes cut anywhere, or damaged anywhere, are an error or whole pictures of one size; never a panic.
+    /// Invariant: bytes cut anywhere, or damaged anywhere, are an error or whole pictures of one size; never a panic.
     #[test]
     fn damaged_bytes_do_not_panic() {
         let part = |bytes| Part { path: PathBuf::from("x"), bytes };

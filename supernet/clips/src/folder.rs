@@ -8,62 +8,21 @@ use sha2::{Digest, Sha256};
 
 use crate::facts::known_facts;
 use crate::film::{Film, FilmFacts, Grid};
+use crate::hex::hex;
 use crate::metadata::{Listed, list, lists_clips};
 use crate::resample::{Fit, frame_indices, resampled};
-use crate::timing::{Short, indices_at_rate};
-use crate::{CaptionPolicy, Clip, ClipError, balanced_order};
+use crate::timing::indices_at_rate;
+use crate::{Clip, ClipError, FolderSettings, balanced_order};
 
 /// A folder of clips (Hugging Face's `videofolder`): GIF, APNG, WebP, MP4, a PNG that is a grid of frames, or a folder
 /// of numbered PNGs, with captions in `metadata.jsonl` or `metadata.csv` (`file_name`, `text` and labels), or in a
-/// `.txt` beside each. Splits are subfolders of that kind.
+/// `.txt` next to each. Splits are subfolders of that kind.
 #[derive(Clone, Debug)]
 pub struct VideoFolder {
     path: PathBuf,
     settings: FolderSettings,
     entries: Vec<Entry>,
     broken: Vec<BrokenFile>,
-}
-
-/// How a folder is read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FolderSettings {
-    /// Which words stand for a clip.
-    pub caption: CaptionPolicy,
-    /// Red, green and blue behind transparent pixels and around what does not fill a clip.
-    pub background: [u8; 3],
-    /// More broken files than this share are an error.
-    pub broken_fraction: f64,
-    /// Which frames of some clips are taken; all frames of the others.
-    pub frame_ranges: Vec<FrameRange>,
-    /// Frames of a clip that are a second of its film; where not given, a clip's frames are spread over all of it.
-    pub fps: Option<f64>,
-    /// Frames a second of films that do not say it: of grids and of numbered PNGs. A clip's label `fps` goes before.
-    pub source_fps: Option<f64>,
-    /// What follows where a film ends before the clip.
-    pub short: Short,
-    /// How a film's picture becomes a square.
-    pub fit: Fit,
-    /// Rows and columns of frames in every PNG. A clip's labels `rows`, `columns` and `frames` go before.
-    pub grid: Option<[usize; 2]>,
-    /// Folder where it is kept which files are whole, so that films are not decoded for it again.
-    pub cache: Option<PathBuf>,
-}
-
-/// The frames to take of those clips whose label has this value and whose file holds this many frames.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FrameRange {
-    /// Such as `action`.
-    pub label: String,
-    /// Such as `walk`.
-    pub value: String,
-    /// Frames in the file.
-    pub of: usize,
-    /// The first to take, counted from 0.
-    pub first: usize,
-    /// The last to take.
-    pub last: usize,
 }
 
 /// A file that could not be used.
@@ -81,25 +40,6 @@ struct Entry {
     listed: Listed,
     content: [u8; 32],
     facts: FilmFacts,
-}
-
-impl Default for FolderSettings {
-    /// White behind, one broken file in a hundred, and no standing pose before a walk of the Universal LPC sprites.
-    fn default() -> Self {
-        let walk = FrameRange { label: "action".to_owned(), value: "walk".to_owned(), of: 9, first: 1, last: 8 };
-        Self {
-            caption: CaptionPolicy::Full,
-            background: [255; 3],
-            broken_fraction: 0.01,
-            frame_ranges: vec![walk],
-            fps: None,
-            source_fps: None,
-            short: Short::default(),
-            fit: Fit::default(),
-            grid: None,
-            cache: None,
-        }
-    }
 }
 
 impl VideoFolder {
@@ -264,12 +204,12 @@ impl VideoFolder {
     /// Which frames of its film make a clip.
     fn picked(&self, entry: &Entry, frames: usize) -> Vec<usize> {
         let FilmFacts { frames: all, shown_us, .. } = &entry.facts;
-        let range = self.settings.frame_ranges.iter().find(|range| range.fits(entry));
+        let range = self.settings.frame_ranges.iter().find(|range| range.fits(*all, &entry.listed.labels));
         let available: Range<usize> = range.map_or(0..*all, |range| range.first..range.last + 1);
         let Some(fps) = self.settings.fps else { return frame_indices(available, frames) };
         let shown_us = match (&shown_us[..], self.settings.source_fps_of(&entry.listed)) {
             ([], Ok(Some(source_fps))) => vec![(1e6 / source_fps) as u32; *all],
-            // A single picture is shown for as long as one looks.
+            // A single picture has no duration.
             ([], _) => vec![1; *all],
             (shown_us, _) => shown_us.to_vec(),
         };
@@ -293,79 +233,10 @@ pub fn still(path: &Path, size: usize, fit: Fit, background: [u8; 3]) -> Result<
     Clip::new(1, size, size, pixels)
 }
 
-impl FolderSettings {
-    fn check(&self) -> Result<(), ClipError> {
-        let refuse =
-            |name, value: String, reason: &str| Err(ClipError::Setting { name, value, reason: reason.to_owned() });
-        if !(0.0..=1.0).contains(&self.broken_fraction) {
-            return refuse("broken_fraction", self.broken_fraction.to_string(), "a fraction is of 0 to 1");
-        }
-        for (name, fps) in [("fps", self.fps), ("source_fps", self.source_fps)] {
-            if let Some(fps) = fps.filter(|fps| !(0.001..=1000.0).contains(fps)) {
-                return refuse(name, fps.to_string(), "frames a second are of 0.001 to 1000");
-            }
-        }
-        if let Some([rows, columns]) = self.grid.filter(|grid| grid.contains(&0)) {
-            return refuse("grid", format!("[{rows}, {columns}]"), "rows and columns of frames, 1 at least");
-        }
-        match self.frame_ranges.iter().find(|range| range.first > range.last || range.last >= range.of) {
-            Some(FrameRange { first, last, of, .. }) => {
-                refuse("frame_ranges", format!("{first} to {last} of {of}"), "first ≤ last < of")
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Whether labels and facts are enough for a clip to be made.
-    fn check_entry(&self, listed: &Listed, facts: &FilmFacts) -> Result<(), String> {
-        self.grid_of(listed)?;
-        let known = facts.frames == 1 || !facts.shown_us.is_empty() || self.source_fps_of(listed)?.is_some();
-        if self.fps.is_some() && !known {
-            return Err(
-                "it does not say how many frames are a second; give it a label fps, or set source_fps".to_owned()
-            );
-        }
-        Ok(())
-    }
-
-    /// The grid that a PNG is cut into: its labels', or the folder's.
-    fn grid_of(&self, listed: &Listed) -> Result<Option<Grid>, String> {
-        let label = |name: &str| match listed.labels.get(name) {
-            None => Ok(None),
-            Some(text) => {
-                text.parse::<usize>().map(Some).map_err(|_| format!("its label {name} = {text:?} is no count"))
-            }
-        };
-        if !["rows", "columns"].iter().any(|name| listed.labels.contains_key(*name)) {
-            return Ok(self.grid.map(|[rows, columns]| Grid { rows, columns, frames: None }));
-        }
-        let (rows, columns) = (label("rows")?.unwrap_or(1), label("columns")?.unwrap_or(1));
-        Ok(Some(Grid { rows, columns, frames: label("frames")? }))
-    }
-
-    fn source_fps_of(&self, listed: &Listed) -> Result<Option<f64>, String> {
-        let Some(text) = listed.labels.get("fps") else { return Ok(self.source_fps) };
-        match text.parse::<f64>() {
-            Ok(fps) if (0.001..=1000.0).contains(&fps) => Ok(Some(fps)),
-            _ => Err(format!("its label fps = {text:?} is none of 0.001 to 1000 frames a second")),
-        }
-    }
-}
-
-impl FrameRange {
-    fn fits(&self, entry: &Entry) -> bool {
-        self.of == entry.facts.frames && entry.listed.labels.get(&self.label) == Some(&self.value)
-    }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FilmSettings, animated_gif};
+    use crate::{CaptionPolicy, FilmSettings, FrameRange, animated_gif};
 
     const METADATA: &str = "metadata.jsonl";
 

@@ -48,8 +48,8 @@ pub fn animated_gif(clip: &Clip, settings: &FilmSettings) -> Result<Vec<u8>, Cli
     Ok(bytes)
 }
 
-/// Clips of one shape next to each other, with `gutter` white columns between, to be seen in step: many steps beside
-/// four, teacher beside student. Captions are joined by " | ".
+/// Clips of one shape next to each other, with `gutter` white columns between, to be compared frame by
+/// frame: samples of many steps and of four, of teacher and student. Captions are joined by " | ".
 pub fn join_side_by_side(clips: &[&Clip], gutter: usize) -> Result<Clip, ClipError> {
     let Some(first) = clips.first() else {
         return Err(ClipError::Setting {

@@ -1,4 +1,4 @@
-//! What a video folder says of its clips: `metadata.jsonl`, `metadata.csv`, or a `.txt` beside each clip.
+//! What a video folder says of its clips: `metadata.jsonl`, `metadata.csv`, or a `.txt` next to each clip.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -97,7 +97,7 @@ fn listed(mut labels: BTreeMap<String, String>, policy: &CaptionPolicy) -> Resul
     Ok(Listed { file_name, caption, labels })
 }
 
-/// Clips whose captions are files beside them: `NAME.txt` for `NAME.gif` or the folder `NAME`.
+/// Clips whose captions are files next to them: `NAME.txt` for `NAME.gif` or the folder `NAME`.
 fn texts(folder: &Path, policy: &CaptionPolicy) -> Result<Vec<Result<Listed, BrokenFile>>, ClipError> {
     let entry = |path: PathBuf| {
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -18,7 +18,7 @@ use crate::{CaptionPolicy, Clip, ClipError, Digits, Split};
 /// Captions are such as "digits 3 and 7 moving". Labels: `first` and `second`, the smaller first, and `digits`, both.
 /// Clips to learn from show the first 8,000 digits of MNIST's test set, all others the last 2,000.
 ///
-/// Law: clip i of a split shows the same scene at every size, and its first frames whatever their number.
+/// Invariant: clip i of a split shows the same scene at every size, and its first frames whatever their number.
 #[derive(Clone, Debug)]
 pub struct MovingMnist {
     digits: Arc<Digits>,
@@ -42,7 +42,7 @@ pub struct MovingMnistSettings {
 }
 
 /// A digit takes so much of a side.
-const DIGIT_SHARE: f64 = 28.0 / 64.0;
+const DIGIT_FRACTION: f64 = 28.0 / 64.0;
 
 /// A digit moves by this fraction of its way across from frame to frame.
 const STEP: f64 = 0.1;
@@ -51,7 +51,7 @@ const STEP: f64 = 0.1;
 const TRAIN_DIGITS: usize = 8000;
 const ALL_DIGITS: usize = 10_000;
 
-/// A digit on its way; places are shares of what is free on both axes.
+/// A moving digit; `from` and `velocity` (per frame) are fractions of the free length of each axis.
 struct Drift {
     digit: usize,
     from: [f64; 2],
@@ -141,10 +141,10 @@ impl MovingMnist {
     /// Lays a digit where it is at a frame; the brighter level stays.
     fn draw(&self, drift: &Drift, frame: usize, levels: &mut [f32]) {
         let size = self.settings.size;
-        let side = DIGIT_SHARE * size as f64;
+        let side = DIGIT_FRACTION * size as f64;
         let [x, y] = [0, 1].map(|i| {
-            let share = mirrored(drift.from[i] + drift.velocity[i] * frame as f64, 0.0, 1.0);
-            share * (size as f64 - side)
+            let place = mirrored(drift.from[i] + drift.velocity[i] * frame as f64, 0.0, 1.0);
+            place * (size as f64 - side)
         });
         let (columns, rows) = (covers(x, side, size), covers(y, side, size));
         let digit = self.digits.levels(drift.digit);
@@ -163,7 +163,7 @@ impl MovingMnist {
     }
 }
 
-/// Shares of a pixel that the digit's cells cover, by the cell.
+/// Fractions of a pixel that the digit's cells cover, with the cell's index.
 type Cover = Vec<(usize, f32)>;
 
 /// Which of a digit's cells lie over which pixels of a line, and how much of each they cover: the digit begins at `start`
@@ -172,11 +172,11 @@ fn covers(start: f64, side: f64, size: usize) -> Vec<(usize, Cover)> {
     let cell = side / SIDE as f64;
     let pixels = start.floor().max(0.0) as usize..((start + side).ceil() as usize).min(size);
     let cover = |pixel: usize| -> Cover {
-        let share = |i: usize| {
+        let fraction = |i: usize| {
             let (from, to) = (start + i as f64 * cell, start + (i + 1) as f64 * cell);
             to.min((pixel + 1) as f64) - from.max(pixel as f64)
         };
-        (0..SIDE).filter(|&i| share(i) > 0.0).map(|i| (i, share(i) as f32)).collect()
+        (0..SIDE).filter(|&i| fraction(i) > 0.0).map(|i| (i, fraction(i) as f32)).collect()
     };
     pixels.map(|pixel| (pixel, cover(pixel))).collect()
 }
@@ -189,7 +189,7 @@ mod tests {
     fn a_digit_s_cells_cover_its_length() {
         for (start, side, size) in [(0.0, 28.0, 64), (17.3, 28.0, 64), (3.25, 7.0, 16), (100.5, 448.0, 1024)] {
             let covers = covers(start, side, size);
-            let sum: f32 = covers.iter().flat_map(|(_, cover)| cover).map(|(_, share)| share).sum();
+            let sum: f32 = covers.iter().flat_map(|(_, cover)| cover).map(|(_, fraction)| fraction).sum();
             assert!((f64::from(sum) - side).abs() < 1e-3, "{sum} of {side}");
             assert!(covers.iter().all(|(pixel, cover)| *pixel < size && cover.iter().all(|(i, _)| *i < SIDE)));
         }

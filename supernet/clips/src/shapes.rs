@@ -26,7 +26,7 @@ use crate::{Clip, ClipError};
 /// Labels: `motion`, `direction`, `shape`, `colour`, `other_shape`, `other_colour`; `none` where the caption says nothing.
 /// Size, place, speed, phase, background and who is in front are left open.
 ///
-/// Law: clip i of a split shows the same scene for every number of frames and every size, and no clip is in two splits.
+/// Invariant: clip i of a split shows the same scene for every number of frames and every size, and no clip is in two splits.
 #[derive(Clone, Debug)]
 pub struct ShapeClips {
     settings: ShapeSettings,

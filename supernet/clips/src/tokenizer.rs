@@ -115,7 +115,7 @@ impl Tokenizer {
         ids
     }
 
-    /// The words of `encode`'s ids up to the first `<eos>`. Law: a caption whose words are known comes back, in lower
+    /// The words of `encode`'s ids up to the first `<eos>`. Invariant: a caption whose words are known comes back, in lower
     /// case, if its spaces are as in print.
     pub fn decode(&self, ids: &[i64]) -> String {
         let mut text = String::new();

@@ -11,7 +11,7 @@ pub(crate) struct YuvPlanes<'a> {
     pub height: usize,
 }
 
-/// How colours are mixed: shares of red and blue in luma, and whether it spans all 256 values.
+/// How luma is made: weights of red and blue (green has the rest), and whether it spans all 256 values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Matrix {
     red: f64,
@@ -73,12 +73,12 @@ impl YuvPlanes<'_> {
 /// Planes Y, U and V one after another of a picture with even sides; each chroma is the mean of four pixels'.
 pub(crate) fn from_rgb(rgb: &[[u8; 3]], width: usize, height: usize, matrix: Matrix) -> Vec<u8> {
     let (offset, luma_span, chroma_span) = matrix.range();
-    let shares = [matrix.red, 1.0 - matrix.red - matrix.blue, matrix.blue];
-    let luma = shares.map(|share| fixed(share * luma_span / 255.0));
+    let weights = [matrix.red, 1.0 - matrix.red - matrix.blue, matrix.blue];
+    let luma = weights.map(|weight| fixed(weight * luma_span / 255.0));
     // The difference of blue (or red) and luma, scaled to chroma's span.
     let chroma = |channel: usize| {
-        let scale = chroma_span / 255.0 / (2.0 * (1.0 - shares[channel]));
-        let of = |i: usize| fixed(scale * (f64::from(u8::from(i == channel)) - shares[i]));
+        let scale = chroma_span / 255.0 / (2.0 * (1.0 - weights[channel]));
+        let of = |i: usize| fixed(scale * (f64::from(u8::from(i == channel)) - weights[i]));
         [of(0), of(1), of(2)]
     };
     let sum = |weights: [i64; 3], pixel: [i64; 3]| (0..3).map(|i| weights[i] * pixel[i]).sum::<i64>();

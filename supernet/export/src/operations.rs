@@ -5,6 +5,7 @@ use tnas_graph::{Graph, Node, Op, ValueId, Weight, Weights, resolve};
 use crate::{
     ExportError,
     builder::{OnnxBuilder, float, int, ints, word},
+    proto::Attribute,
 };
 
 /// Turns nodes into ONNX nodes, value by value.
@@ -33,35 +34,32 @@ impl<'a> Lowering<'a> {
     /// Lowers one node.
     pub fn node(&mut self, node: &Node) -> Result<(), ExportError> {
         let inputs: Vec<String> = node.inputs.iter().map(|value| self.names[value.index()].clone()).collect();
+        self.names[node.output.index()] = self.operation(node, &inputs)?;
+        Ok(())
+    }
+
+    /// Adds what an operation lowers to; returns the ONNX name of its result.
+    fn operation(&mut self, node: &Node, inputs: &[String]) -> Result<String, ExportError> {
         let input = |index: usize| inputs[index].as_str();
         let name = node.name.as_str();
-        let result = match &node.op {
+        Ok(match &node.op {
             Op::Conv2d { weight, bias, stride, padding, groups } => {
-                let kernel = &weight.shape[2..];
-                let mut reads = vec![input(0).to_string(), self.weight(weight)?];
-                if let Some(bias) = bias {
-                    reads.push(self.weight(bias)?);
-                }
-                let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
                 let attributes = vec![
-                    ints("kernel_shape", kernel),
+                    ints("kernel_shape", &weight.shape[2..]),
                     ints("strides", stride),
                     ints("pads", padding),
                     int("group", *groups as i64),
                 ];
-                self.onnx.node(name, "Conv", &reads, attributes)
+                self.convolution(name, input(0), weight, bias.as_ref(), attributes)?
             }
             Op::Linear { weight, bias } => self.linear(name, input(0), weight, bias.as_ref())?,
             Op::MatMul => self.onnx.node(name, "MatMul", &[input(0), input(1)], Vec::new()),
             Op::GroupNorm { weight, bias, groups, eps } => {
-                let shape = self.graph.shape(node.inputs[0]).to_vec();
-                self.group_norm(name, input(0), &shape, weight, bias, *groups, *eps)?
+                let shape = self.graph.shape(node.inputs[0]);
+                let normal = self.normalised(name, input(0), shape, *groups, *eps);
+                self.gain_and_offset(name, &normal, shape, weight, bias)?
             }
-            Op::LayerNorm { weight, bias, eps } => {
-                let (gain, offset) = (self.weight(weight)?, self.weight(bias)?);
-                let attributes = vec![int("axis", -1), float("epsilon", *eps)];
-                self.onnx.node(name, "LayerNormalization", &[input(0), &gain, &offset], attributes)
-            }
+            Op::LayerNorm { weight, bias, eps } => self.layer_norm(name, input(0), weight, bias, *eps)?,
             Op::Attention { scale, causal } => {
                 self.attention(name, [input(0), input(1), input(2)], &node.inputs, *scale, *causal)
             }
@@ -75,43 +73,17 @@ impl<'a> Lowering<'a> {
             Op::Add => self.onnx.node(name, "Add", &[input(0), input(1)], Vec::new()),
             Op::Sub => self.onnx.node(name, "Sub", &[input(0), input(1)], Vec::new()),
             Op::Mul => self.onnx.node(name, "Mul", &[input(0), input(1)], Vec::new()),
-            Op::Affine { scale, offset } => {
-                let scaled = self.scaled(&format!("{name}/scale"), input(0), *scale);
-                let offset = self.onnx.floats(&format!("{name}/offset"), &[], &[*offset]);
-                self.onnx.node(name, "Add", &[&scaled, &offset], Vec::new())
-            }
+            Op::Affine { scale, offset } => self.affine(name, input(0), *scale, *offset),
             Op::Concat { axis } => {
                 let reads: Vec<&str> = inputs.iter().map(String::as_str).collect();
                 self.onnx.node(name, "Concat", &reads, vec![int("axis", *axis as i64)])
             }
-            Op::Slice { axis, start, end } => {
-                let mut list =
-                    |what: &str, value: usize| self.onnx.integers(&format!("{name}/{what}"), &[value as i64]);
-                let (start, end, axis) = (list("start", *start), list("end", *end), list("axis", *axis));
-                self.onnx.node(name, "Slice", &[input(0), &start, &end, &axis], Vec::new())
-            }
+            Op::Slice { axis, start, end } => self.slice(name, input(0), *axis, [*start, *end]),
             Op::Reshape { shape } => self.reshape(name, input(0), shape),
             Op::Transpose { order } => self.onnx.node(name, "Transpose", &[input(0)], vec![ints("perm", order)]),
-            Op::ResizeNearest { size } => {
-                let shape = self.graph.shape(node.inputs[0]);
-                let sizes = [shape[0] as i64, shape[1] as i64, size[0] as i64, size[1] as i64];
-                let sizes = self.onnx.integers(&format!("{name}/sizes"), &sizes);
-                let attributes = vec![
-                    word("mode", "nearest"),
-                    word("coordinate_transformation_mode", "asymmetric"),
-                    word("nearest_mode", "floor"),
-                ];
-                self.onnx.node(name, "Resize", &[input(0), "", "", &sizes], attributes)
-            }
-            Op::AvgPool2d { window } => {
-                let attributes = vec![ints("kernel_shape", window), ints("strides", window)];
-                self.onnx.node(name, "AveragePool", &[input(0)], attributes)
-            }
-            Op::Mean { axes } => {
-                let axes: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
-                let axes = self.onnx.integers(&format!("{name}/axes"), &axes);
-                self.onnx.node(name, "ReduceMean", &[input(0), &axes], vec![int("keepdims", 1)])
-            }
+            Op::ResizeNearest { size } => self.resize_nearest(name, input(0), node.inputs[0], *size),
+            Op::AvgPool2d { window } => self.average_pool(name, input(0), window),
+            Op::Mean { axes } => self.mean(name, input(0), axes),
             Op::Embedding { weight } => {
                 let table = self.weight(weight)?;
                 self.onnx.node(name, "Gather", &[&table, input(0)], vec![int("axis", 0)])
@@ -121,14 +93,26 @@ impl<'a> Lowering<'a> {
             Op::Sinusoid { channels, flip_sin_to_cos, frequency_shift } => {
                 self.sinusoid(name, input(0), *channels, *flip_sin_to_cos, *frequency_shift)
             }
-        };
-        self.names[node.output.index()] = result;
-        Ok(())
+        })
     }
 
     fn weight(&mut self, weight: &Weight) -> Result<String, ExportError> {
         let values = resolve(self.weights, weight)?;
         Ok(self.onnx.floats(&weight.name, &weight.shape, &values))
+    }
+
+    fn convolution(
+        &mut self,
+        name: &str,
+        x: &str,
+        weight: &Weight,
+        bias: Option<&Weight>,
+        attributes: Vec<Attribute>,
+    ) -> Result<String, ExportError> {
+        let weight = self.weight(weight)?;
+        let bias = bias.map(|bias| self.weight(bias)).transpose()?;
+        let reads: Vec<&str> = [x, &weight].into_iter().chain(bias.as_deref()).collect();
+        Ok(self.onnx.node(name, "Conv", &reads, attributes))
     }
 
     /// x·Wᵀ + b, the weight stored transposed.
@@ -152,18 +136,8 @@ impl<'a> Lowering<'a> {
         Ok(self.onnx.node(name, "Add", &[&product, &bias], Vec::new()))
     }
 
-    /// As InstanceNormalization over groups, which every runtime has, then gain and offset.
-    #[allow(clippy::too_many_arguments)]
-    fn group_norm(
-        &mut self,
-        name: &str,
-        x: &str,
-        shape: &[usize],
-        weight: &Weight,
-        bias: &Weight,
-        groups: usize,
-        eps: f32,
-    ) -> Result<String, ExportError> {
+    /// Zero mean and unit variance over groups of channels: as InstanceNormalization, which every runtime has.
+    fn normalised(&mut self, name: &str, x: &str, shape: &[usize], groups: usize, eps: f32) -> String {
         let area: usize = shape[1..].iter().product::<usize>() / groups;
         let split = self.reshape(&format!("{name}/groups"), x, &[shape[0], groups, area]);
         let ones = self.onnx.floats(&format!("{name}/ones"), &[groups], &vec![1.0; groups]);
@@ -171,15 +145,39 @@ impl<'a> Lowering<'a> {
         let reads = [split.as_str(), &ones, &zeros];
         let normal =
             self.onnx.node(&format!("{name}/normal"), "InstanceNormalization", &reads, vec![float("epsilon", eps)]);
-        let normal = self.reshape(&format!("{name}/merge"), &normal, shape);
+        self.reshape(&format!("{name}/merge"), &normal, shape)
+    }
+
+    /// x·weight + bias, one of each per channel of `[N, C, …]`.
+    fn gain_and_offset(
+        &mut self,
+        name: &str,
+        x: &str,
+        shape: &[usize],
+        weight: &Weight,
+        bias: &Weight,
+    ) -> Result<String, ExportError> {
         let mut column = vec![1; shape.len()];
         column[1] = shape[1];
         let gain = resolve(self.weights, weight)?;
         let gain = self.onnx.floats(&format!("{}:column", weight.name), &column, &gain);
         let offset = resolve(self.weights, bias)?;
         let offset = self.onnx.floats(&format!("{}:column", bias.name), &column, &offset);
-        let scaled = self.onnx.node(&format!("{name}/gain"), "Mul", &[&normal, &gain], Vec::new());
+        let scaled = self.onnx.node(&format!("{name}/gain"), "Mul", &[x, &gain], Vec::new());
         Ok(self.onnx.node(name, "Add", &[&scaled, &offset], Vec::new()))
+    }
+
+    fn layer_norm(
+        &mut self,
+        name: &str,
+        x: &str,
+        weight: &Weight,
+        bias: &Weight,
+        eps: f32,
+    ) -> Result<String, ExportError> {
+        let (gain, offset) = (self.weight(weight)?, self.weight(bias)?);
+        let attributes = vec![int("axis", -1), float("epsilon", eps)];
+        Ok(self.onnx.node(name, "LayerNormalization", &[x, &gain, &offset], attributes))
     }
 
     fn attention(&mut self, name: &str, inputs: [&str; 3], values: &[ValueId], scale: f32, causal: bool) -> String {
@@ -195,8 +193,8 @@ impl<'a> Lowering<'a> {
             let mask = self.onnx.floats(&format!("{name}/mask"), &[1, 1, rows, columns], &mask);
             scores = self.onnx.node(&format!("{name}/masked"), "Add", &[&scores, &mask], Vec::new());
         }
-        let shares = self.onnx.node(&format!("{name}/softmax"), "Softmax", &[&scores], vec![int("axis", -1)]);
-        self.onnx.node(name, "MatMul", &[&shares, v], Vec::new())
+        let weights = self.onnx.node(&format!("{name}/softmax"), "Softmax", &[&scores], vec![int("axis", -1)]);
+        self.onnx.node(name, "MatMul", &[&weights, v], Vec::new())
     }
 
     /// x·sigmoid(factor·x).
@@ -232,6 +230,42 @@ impl<'a> Lowering<'a> {
             parts.push(&zero);
         }
         self.onnx.node(name, "Concat", &parts, vec![int("axis", 1)])
+    }
+
+    /// x·scale + offset.
+    fn affine(&mut self, name: &str, x: &str, scale: f32, offset: f32) -> String {
+        let scaled = self.scaled(&format!("{name}/scale"), x, scale);
+        let offset = self.onnx.floats(&format!("{name}/offset"), &[], &[offset]);
+        self.onnx.node(name, "Add", &[&scaled, &offset], Vec::new())
+    }
+
+    fn slice(&mut self, name: &str, x: &str, axis: usize, [start, end]: [usize; 2]) -> String {
+        let mut list = |what: &str, value: usize| self.onnx.integers(&format!("{name}/{what}"), &[value as i64]);
+        let (start, end, axis) = (list("start", start), list("end", end), list("axis", axis));
+        self.onnx.node(name, "Slice", &[x, &start, &end, &axis], Vec::new())
+    }
+
+    fn resize_nearest(&mut self, name: &str, x: &str, value: ValueId, [height, width]: [usize; 2]) -> String {
+        let shape = self.graph.shape(value);
+        let sizes = [shape[0], shape[1], height, width].map(|length| length as i64);
+        let sizes = self.onnx.integers(&format!("{name}/sizes"), &sizes);
+        let attributes = vec![
+            word("mode", "nearest"),
+            word("coordinate_transformation_mode", "asymmetric"),
+            word("nearest_mode", "floor"),
+        ];
+        self.onnx.node(name, "Resize", &[x, "", "", &sizes], attributes)
+    }
+
+    fn average_pool(&mut self, name: &str, x: &str, window: &[usize; 2]) -> String {
+        let attributes = vec![ints("kernel_shape", window), ints("strides", window)];
+        self.onnx.node(name, "AveragePool", &[x], attributes)
+    }
+
+    fn mean(&mut self, name: &str, x: &str, axes: &[usize]) -> String {
+        let axes: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+        let axes = self.onnx.integers(&format!("{name}/axes"), &axes);
+        self.onnx.node(name, "ReduceMean", &[x, &axes], vec![int("keepdims", 1)])
     }
 
     fn scaled(&mut self, name: &str, x: &str, factor: f32) -> String {

@@ -15,7 +15,7 @@ pub struct EvaluatorNetwork {
     pub width: usize,
     /// Number of classes of each label, in order.
     pub classes: Vec<usize>,
-    /// Numbers of a clip's colours that its features tell; 0 where they need not see appearance.
+    /// Statistics of a clip's colours that a head predicts from its features; 0 where there is no such head.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub colours: usize,
 }

@@ -106,7 +106,7 @@ impl TextEncoder {
         Ok(g.finish(&[(name, read), ("pooled", pooled)])?)
     }
 
-    /// The same inputs to everything that transformers can tell: `last_hidden_state`, `pooler_output`,
+    /// The same inputs to all outputs of transformers' model: `last_hidden_state`, `pooler_output`,
     /// `hidden_states.N` from the embedding on, and `text_embeds` where there is a projection.
     pub fn whole_graph(&self, batch: usize, tokens: usize) -> Result<Graph, ModelError> {
         let mut g = GraphBuilder::new();

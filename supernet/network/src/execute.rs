@@ -3,7 +3,7 @@ use std::ops::Range;
 use burn::tensor::{Device, FloatDType, Tensor};
 use tnas_graph::{Graph, Op, RuntimeError, ValueId, Weight, WeightError};
 
-use crate::{Compute, Value, ops, segmented::Tapes};
+use crate::{Compute, Value, ops};
 
 /// Where a running graph finds its weights.
 pub trait WeightSource {
@@ -30,11 +30,24 @@ pub trait WeightSource {
         Compute::F32
     }
 
-    /// Where runs are recorded, if they are: see [`crate::Leaves::in_segments`].
+    /// Who runs graphs with these weights, where that is not [`execute`] itself: see [`crate::Leaves::in_segments`].
     #[doc(hidden)]
-    fn tapes(&self) -> Option<&Tapes> {
+    fn runner(&self) -> Option<&dyn Runner> {
         None
     }
+}
+
+/// Runs graphs in place of [`execute`].
+#[doc(hidden)]
+pub trait Runner {
+    /// The outputs of a graph whose inputs are checked.
+    fn run(
+        &self,
+        graph: &Graph,
+        weights: &dyn WeightSource,
+        inputs: Vec<Value>,
+        device: &Device,
+    ) -> Result<Vec<Value>, RuntimeError>;
 }
 
 /// Runs a graph once. Values are dropped after their last use. `device` is where the weights and inputs are.
@@ -47,8 +60,8 @@ pub fn execute(
     device: &Device,
 ) -> Result<Vec<Value>, RuntimeError> {
     check_inputs(graph, &inputs)?;
-    let outputs = match weights.tapes() {
-        Some(tapes) => tapes.run(graph, weights, inputs, device)?,
+    let outputs = match weights.runner() {
+        Some(runner) => runner.run(graph, weights, inputs, device)?,
         None => {
             let mut run = Run::new(graph);
             for (input, value) in graph.inputs.iter().zip(inputs) {

@@ -2,7 +2,7 @@
 
 use burn::tensor::{
     Device, FloatDType, Tensor, activation, module,
-    ops::{InterpolateMode, InterpolateOptions},
+    ops::{AvgPoolOptions, InterpolateMode, InterpolateOptions},
 };
 use tnas_graph::{Op, RuntimeError, Weight, WeightError};
 
@@ -24,7 +24,7 @@ pub(crate) fn run(
     if compute == Compute::F32 {
         return run_as_given(op, with_silu, inputs, weights, device);
     }
-    // Sums of many squares, exponentials and gradients of one token, and angles of many turns, are nothing for few bits.
+    // Sums of many squares, exponentials, sums of gradients of one token, and large angles need f32.
     let precise = matches!(
         op,
         Op::GroupNorm { .. }
@@ -59,18 +59,12 @@ fn run_as_given(
     let mut take = || if inputs.is_empty() { Value::F1(Tensor::zeros([0], device)) } else { inputs.remove(0) };
     Ok(match op {
         Op::Conv2d { weight, bias, stride, padding, groups } => {
-            let weight = weights.weight(weight)?.image();
-            let bias = bias.as_ref().map(|bias| vector(weights, bias)).transpose()?;
+            let (weight, bias) = (weights.weight(weight)?.image(), optional_vector(weights, bias.as_ref())?);
             Value::F4(conv2d(take().image(), weight, bias, *stride, *padding, *groups))
         }
         Op::Linear { weight, bias } => {
-            let x = take();
-            let shape = x.shape();
-            let weight = weights.weight(weight)?.rows();
-            let bias = bias.as_ref().map(|bias| vector(weights, bias)).transpose()?;
-            let out = weight.dims()[0];
-            let y = linear(x.rows(), weight, bias);
-            Value::F2(y).reshape(&[&shape[..shape.len() - 1], &[out]].concat())
+            let (weight, bias) = (weights.weight(weight)?.rows(), optional_vector(weights, bias.as_ref())?);
+            over_last_axis(take(), |x| linear(x, weight, bias))
         }
         Op::MatMul => binary(take(), take(), Binary::MatMul),
         Op::GroupNorm { weight, bias, groups, eps } => {
@@ -78,10 +72,8 @@ fn run_as_given(
             Value::F4(group_norm(take().image(), weight, bias, *groups, *eps, with_silu))
         }
         Op::LayerNorm { weight, bias, eps } => {
-            let x = take();
-            let shape = x.shape();
             let (weight, bias) = (vector(weights, weight)?, vector(weights, bias)?);
-            Value::F2(layer_norm(x.rows(), weight, bias, *eps)).reshape(&shape)
+            over_last_axis(take(), |x| layer_norm(x, weight, bias, *eps))
         }
         Op::Attention { scale, causal } => {
             let (q, k, v) = (take().image(), take().image(), take().image());
@@ -93,54 +85,20 @@ fn run_as_given(
         Op::Relu => with_rank!(take(), x => activation::relu(x)),
         Op::Tanh => with_rank!(take(), x => x.tanh()),
         Op::Sigmoid => with_rank!(take(), x => activation::sigmoid(x)),
-        Op::Softmax => {
-            let x = take();
-            let shape = x.shape();
-            Value::F2(softmax(x.rows())).reshape(&shape)
-        }
+        Op::Softmax => over_last_axis(take(), softmax),
         Op::Add => binary(take(), take(), Binary::Add),
         Op::Sub => binary(take(), take(), Binary::Sub),
         Op::Mul => binary(take(), take(), Binary::Mul),
-        Op::Affine { scale, offset } => {
-            let (scale, offset) = (*scale, *offset);
-            with_rank!(take(), x => {
-                let x = if scale == 1.0 { x } else { x.mul_scalar(scale) };
-                if offset == 0.0 { x } else { x.add_scalar(offset) }
-            })
-        }
+        Op::Affine { scale, offset } => affine(take(), *scale, *offset),
         Op::Concat { axis } => concat(inputs, *axis),
-        Op::Slice { axis, start, end } => {
-            let x = take();
-            let mut ranges: Vec<(usize, usize)> = x.shape().into_iter().map(|length| (0, length)).collect();
-            ranges[*axis] = (*start, *end);
-            slice_axes(x, &ranges)
-        }
+        Op::Slice { axis, start, end } => slice(take(), *axis, (*start, *end)),
         Op::Reshape { shape } => take().reshape(shape),
         Op::Transpose { order } => transpose(take(), order),
         Op::ResizeNearest { size } => Value::F4(resize_nearest(take().image(), *size)),
-        Op::AvgPool2d { window } => {
-            let options = burn::tensor::ops::AvgPoolOptions::new(*window).with_stride(*window);
-            Value::F4(module::avg_pool2d(take().image(), options))
-        }
-        Op::Mean { axes } => {
-            let axes = axes.clone();
-            with_rank!(take(), x => axes.iter().fold(x, |x, &axis| x.mean_dim(axis)))
-        }
-        Op::Embedding { weight } => {
-            let Value::Ids(ids) = take() else {
-                let message = "an embedding of floats".to_string();
-                return Err(RuntimeError::Backend { runtime: "burn".into(), message });
-            };
-            let table = weights.weight(weight)?.rows();
-            let [batch, tokens] = ids.dims();
-            let width = table.dims()[1];
-            let rows: Tensor<2> = table.select(0, ids.reshape([batch * tokens]));
-            Value::F2(rows).reshape(&[batch, tokens, width])
-        }
-        Op::Constant { shape, data } => {
-            let plain = device.clone().inner();
-            Value::from_f32(data.clone(), shape, &plain).constant_for(device)
-        }
+        Op::AvgPool2d { window } => Value::F4(avg_pool(take().image(), *window)),
+        Op::Mean { axes } => with_rank!(take(), x => axes.iter().fold(x, |x, &axis| x.mean_dim(axis))),
+        Op::Embedding { weight } => embedding(take(), weights.weight(weight)?.rows())?,
+        Op::Constant { shape, data } => constant(data.clone(), shape, device),
         Op::Parameter { weight } => weights.weight(weight)?,
         Op::Sinusoid { channels, flip_sin_to_cos, frequency_shift } => {
             Value::F2(sinusoid(take().flat(), *channels, *flip_sin_to_cos, *frequency_shift, device))
@@ -152,13 +110,53 @@ fn vector(weights: &dyn WeightSource, weight: &Weight) -> Result<Tensor<1>, Weig
     weights.weight(weight).map(Value::flat)
 }
 
+fn optional_vector(weights: &dyn WeightSource, weight: Option<&Weight>) -> Result<Option<Tensor<1>>, WeightError> {
+    weight.map(|weight| vector(weights, weight)).transpose()
+}
+
+/// `f` on `[rows, C]`, the rows being all axes of `[…, C]` but the last; `f` may change C.
+fn over_last_axis(x: Value, f: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Value {
+    let mut shape = x.shape();
+    let y = f(x.rows());
+    if let Some(last) = shape.last_mut() {
+        *last = y.dims()[1];
+    }
+    Value::F2(y).reshape(&shape)
+}
+
 /// GEGLU of the last axis.
 pub(crate) fn gated(x: Value) -> Value {
-    let mut shape = x.shape();
-    if let Some(last) = shape.last_mut() {
-        *last /= 2;
-    }
-    Value::F2(fused::gated(x.rows())).reshape(&shape)
+    over_last_axis(x, fused::gated)
+}
+
+/// x·scale + offset.
+fn affine(x: Value, scale: f32, offset: f32) -> Value {
+    with_rank!(x, x => {
+        let x = if scale == 1.0 { x } else { x.mul_scalar(scale) };
+        if offset == 0.0 { x } else { x.add_scalar(offset) }
+    })
+}
+
+/// Rows of a table `[V, C]` at integers `[B, L]`: `[B, L, C]`.
+fn embedding(ids: Value, table: Tensor<2>) -> Result<Value, RuntimeError> {
+    let Value::Ids(ids) = ids else {
+        let message = "an embedding of floats".to_string();
+        return Err(RuntimeError::Backend { runtime: "burn".into(), message });
+    };
+    let [batch, tokens] = ids.dims();
+    let width = table.dims()[1];
+    let rows: Tensor<2> = table.select(0, ids.reshape([batch * tokens]));
+    Ok(Value::F2(rows).reshape(&[batch, tokens, width]))
+}
+
+/// Fixed numbers, which no gradient is kept for.
+fn constant(data: Vec<f32>, shape: &[usize], device: &Device) -> Value {
+    let plain = device.clone().inner();
+    Value::from_f32(data, shape, &plain).constant_for(device)
+}
+
+fn avg_pool(x: Tensor<4>, window: [usize; 2]) -> Tensor<4> {
+    module::avg_pool2d(x, AvgPoolOptions::new(window).with_stride(window))
 }
 
 fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
@@ -172,16 +170,13 @@ fn resize_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 fn sinusoid(t: Tensor<1>, channels: usize, flip: bool, shift: f32, device: &Device) -> Tensor<2> {
     let half = channels / 2;
     let rate = |i: usize| (-(10_000f64.ln()) * i as f64 / (half as f64 - f64::from(shift))).exp() as f32;
-    let rates = Value::from_f32((0..half).map(rate).collect(), &[1, half], &device.clone().inner());
-    let rates = rates.constant_for(device).rows();
+    let rates = constant((0..half).map(rate).collect(), &[1, half], device).rows();
     let [batch] = t.dims();
     let angles = t.reshape([batch, 1]).matmul(rates);
     let (sin, cos) = (angles.clone().sin(), angles.cos());
     let mut parts = if flip { vec![cos, sin] } else { vec![sin, cos] };
     if channels % 2 == 1 {
-        parts.push(
-            Value::from_f32(vec![0.0; batch], &[batch, 1], &device.clone().inner()).constant_for(device).rows(),
-        );
+        parts.push(constant(vec![0.0; batch], &[batch, 1], device).rows());
     }
     Tensor::cat(parts, 1)
 }
@@ -237,6 +232,13 @@ fn concat(inputs: Vec<Value>, axis: usize) -> Value {
         Value::F5(_) => all!(F5),
         Value::Ids(_) => panic!("integers are not concatenated"),
     }
+}
+
+/// From `range.0` to before `range.1` of one axis.
+fn slice(x: Value, axis: usize, range: (usize, usize)) -> Value {
+    let mut ranges: Vec<(usize, usize)> = x.shape().into_iter().map(|length| (0, length)).collect();
+    ranges[axis] = range;
+    slice_axes(x, &ranges)
 }
 
 /// The given range of each axis.

@@ -5,7 +5,7 @@ use rand::RngExt;
 use thiserror::Error;
 use tnas_graph::{Graph, Init, RuntimeError, Weight, WeightError, Weights};
 
-use crate::{Compute, Value, WeightSource, normal_vec, segmented::Tapes, stream};
+use crate::{Compute, Value, WeightSource, execute::Runner, normal_vec, segmented::Tapes, stream};
 
 /// Weights by checkpoint name, on the plain device. A supernet is a `Parameters` that holds every choice's weights.
 #[derive(Clone, Debug)]
@@ -235,8 +235,8 @@ impl WeightSource for Leaves {
         self.compute
     }
 
-    fn tapes(&self) -> Option<&Tapes> {
-        self.tapes.as_ref()
+    fn runner(&self) -> Option<&dyn Runner> {
+        self.tapes.as_ref().map(|tapes| tapes as &dyn Runner)
     }
 }
 

@@ -8,12 +8,15 @@ use std::{
 use burn::tensor::{Device, Gradients, Tensor};
 use tnas_graph::{Graph, RuntimeError, Segment};
 
-use crate::{Compute, Leaves, Value, WeightSource, accumulate, execute::Run, ops};
+use crate::{
+    Compute, Leaves, Value, WeightSource, accumulate,
+    execute::{Run, Runner},
+    ops,
+};
 
 /// The runs of a step that the backward pass will do again, in order.
-#[doc(hidden)]
 #[derive(Clone, Debug, Default)]
-pub struct Tapes(RefCell<Vec<Tape>>);
+pub(crate) struct Tapes(RefCell<Vec<Tape>>);
 
 /// One run of a graph.
 #[derive(Clone, Debug)]
@@ -43,9 +46,9 @@ impl WeightSource for Plain<'_> {
     }
 }
 
-impl Tapes {
+impl Runner for Tapes {
     /// Runs a graph without tracking; its outputs are leaves of their own.
-    pub(crate) fn run(
+    fn run(
         &self,
         graph: &Graph,
         weights: &dyn WeightSource,
@@ -80,9 +83,11 @@ impl Tapes {
         }
         Ok(outputs.into_iter().map(|(_, value)| value).collect())
     }
+}
 
+impl Tapes {
     /// Adds the gradients of all recorded runs, the last first, to those that a loss's own backward pass found.
-    pub(crate) fn backward(
+    pub fn backward(
         &self,
         leaves: &Leaves,
         mut found: Gradients,

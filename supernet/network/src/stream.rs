@@ -21,13 +21,13 @@ pub fn normal_vec(count: usize, rng: &mut Stream) -> Vec<f32> {
 }
 
 /// Standard normal numbers of a clip `[C, F, H, W]` whose frames have a fraction of their variance in common, of 0 to 1: the mixed
-/// noise of Ge et al. 2023 (arXiv 2305.10474), who write α²/(1 + α²) for the share.
+/// noise of Ge et al. 2023 (arXiv 2305.10474), who write α²/(1 + α²) for the fraction.
 pub fn clip_noise([channels, frames, height, width]: [usize; 4], shared: f64, rng: &mut Stream) -> Vec<f32> {
     let area = height * width;
     let mut noise = normal_vec(channels * frames * area, rng);
     if shared > 0.0 {
         let common = normal_vec(channels * area, rng);
-        let [of_all, own] = [shared, 1.0 - shared].map(|share| share.max(0.0).sqrt() as f32);
+        let [of_all, own] = [shared, 1.0 - shared].map(|fraction| fraction.max(0.0).sqrt() as f32);
         for (channel, common) in noise.chunks_mut(frames * area).zip(common.chunks(area)) {
             for frame in channel.chunks_mut(area) {
                 frame.iter_mut().zip(common).for_each(|(x, common)| *x = own * *x + of_all * common);

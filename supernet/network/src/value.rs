@@ -34,7 +34,7 @@ macro_rules! with_rank {
 pub(crate) use with_rank;
 
 impl Value {
-    /// Moves a host tensor to a device. Ranks 1 to 5 for floats, 2 for integers; a bug elsewhere otherwise.
+    /// Moves a host tensor to a device. Floats have ranks 1 to 5, integers 2; panics otherwise.
     pub fn from_host(host: &HostTensor, device: &Device) -> Self {
         match &host.data {
             HostData::F32(data) => Self::from_f32(data.clone(), &host.shape, device),
@@ -135,7 +135,7 @@ impl Value {
         }
     }
 
-    /// As rank 4; a bug elsewhere where it is not.
+    /// As rank 4; panics where it is of another.
     pub fn image(self) -> Tensor<4> {
         match self {
             Self::F4(x) => x,

@@ -88,8 +88,8 @@ impl Ddpm {
             Variance::LearnedRange => {
                 let (low, high) = (smallest.ln(), beta.ln());
                 let deviation = |v: &f32| {
-                    let share = (v + 1.0) / 2.0;
-                    (0.5 * (share * high + (1.0 - share) * low)).exp()
+                    let fraction = (v + 1.0) / 2.0;
+                    (0.5 * (fraction * high + (1.0 - fraction) * low)).exp()
                 };
                 Some(learned?.iter().map(deviation).collect())
             }

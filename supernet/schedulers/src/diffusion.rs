@@ -23,7 +23,7 @@ pub(crate) struct Diffusion {
     /// ᾱ_t: the data's fraction of the variance.
     pub alphas: Vec<f32>,
     pub prediction: Prediction,
-    /// By the cosine law, whose fractional timesteps are kept.
+    /// The cosine schedule (Nichol & Dhariwal 2021), under which samplers keep fractional timesteps.
     pub cosine: bool,
 }
 

@@ -90,7 +90,7 @@ impl DpmConfig {
             spacing: Spacing::read(options, Spacing::Linspace)?,
         };
         options.word("time_shift_type", &[("exponential", ())], ())?;
-        // Outputs that also tell a variance lose it.
+        // A variance among the model's outputs is dropped.
         options.word("variance_type", &[("learned", ()), ("learned_range", ())], ())?;
         config.check(options)?;
         Ok(config)

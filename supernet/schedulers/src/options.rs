@@ -1,4 +1,4 @@
-//! Options by name: each is taken once, and what nobody took is refused.
+//! Options by name: each is read once, and those that were not read are refused.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

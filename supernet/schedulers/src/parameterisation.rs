@@ -83,9 +83,9 @@ impl Parameterisation {
         Ok(Self { config, conditioning, shared_noise: 0.0 })
     }
 
-    /// With noise of which the frames of a clip share so much of the variance, of 0 to 1.
-    pub fn sharing_noise(self, share: f64) -> Self {
-        Self { shared_noise: share, ..self }
+    /// With noise of which the frames of a clip have this fraction of the variance, 0 to 1, in common.
+    pub fn sharing_noise(self, fraction: f64) -> Self {
+        Self { shared_noise: fraction, ..self }
     }
 
     /// Fraction of the noise's variance that the frames of a clip have in common.
@@ -150,8 +150,8 @@ impl Parameterisation {
         let process = self.describe_process();
         match self.shared_noise {
             0.0 => process,
-            share => format!(
-                "{process}, noise of a frame = sqrt(s) a + sqrt(1 - s) b, a drawn for the clip and b for the frame, s = {share}"
+            fraction => format!(
+                "{process}, noise of a frame = sqrt(s) a + sqrt(1 - s) b, a drawn for the clip and b for the frame, s = {fraction}"
             ),
         }
     }

@@ -113,17 +113,17 @@ impl LevelTable {
         let below = self.logs.partition_point(|&known| f64::from(known) <= log).saturating_sub(1);
         let Some(below) = self.logs.len().checked_sub(2).map(|most| below.min(most)) else { return 0.0 };
         let (low, high) = (self.logs[below], self.logs[below + 1]);
-        let share = ((f64::from(low) - log) / f64::from(low - high)).clamp(0.0, 1.0);
-        (1.0 - share) * below as f64 + share * (below + 1) as f64
+        let fraction = ((f64::from(low) - log) / f64::from(low - high)).clamp(0.0, 1.0);
+        (1.0 - fraction) * below as f64 + fraction * (below + 1) as f64
     }
 }
 
 /// Quantile of the beta distribution with both parameters 0.6, by bisection.
-fn beta_quantile(share: f64) -> f64 {
+fn beta_quantile(probability: f64) -> f64 {
     let (mut low, mut high) = (0.0f64, 1.0f64);
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        if beta_cdf(middle) < share { low = middle } else { high = middle }
+        if beta_cdf(middle) < probability { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }
@@ -151,10 +151,10 @@ mod tests {
     #[test]
     fn quantiles_of_the_beta_distribution() {
         // scipy.stats.beta.ppf(p, 0.6, 0.6)
-        for (share, x) in
+        for (probability, x) in
             [(0.0, 0.0), (0.1, 0.039_584_4), (0.25, 0.175_680), (0.5, 0.5), (0.9, 0.960_416), (1.0, 1.0)]
         {
-            assert!((beta_quantile(share) - x).abs() < 1e-5, "{share} {}", beta_quantile(share));
+            assert!((beta_quantile(probability) - x).abs() < 1e-5, "{probability} {}", beta_quantile(probability));
         }
     }
 

@@ -20,8 +20,8 @@ fn ddim(prediction: &str) -> SchedulerConfig {
     diffusion("DDIMScheduler", &format!(r#", "clip_sample": false, "prediction_type": "{prediction}""#))
 }
 
-/// Shares of data and noise, √ᾱ and √(1 − ᾱ), of a training timestep.
-fn shares(config: &SchedulerConfig, timestep: usize) -> (f32, f32) {
+/// Factors of data and noise, √ᾱ and √(1 − ᾱ), of a training timestep.
+fn factors(config: &SchedulerConfig, timestep: usize) -> (f32, f32) {
     let alpha = config.alphas_cumprod().unwrap()[timestep];
     (alpha.sqrt(), (1.0 - alpha).sqrt())
 }
@@ -44,7 +44,7 @@ fn the_change_of_variables_inverts() {
         let config = ddim(prediction);
         let flow = Parameterisation::new(config.clone()).unwrap();
         for timestep in [0, 1, 17, 500, 998, 999] {
-            let (signal, noise) = shares(&config, timestep);
+            let (signal, noise) = factors(&config, timestep);
             let t = noise / (signal + noise);
             let level = flow.at(t);
             assert!((level.timestep - timestep as f32).abs() < 0.02, "{timestep} {level:?}");
@@ -63,7 +63,7 @@ fn a_perfect_model_of_any_kind_gives_the_velocity_and_the_data() {
         let config = ddim(prediction);
         let flow = Parameterisation::new(config.clone()).unwrap();
         for timestep in [3, 250, 700, 999] {
-            let (signal, noise) = shares(&config, timestep);
+            let (signal, noise) = factors(&config, timestep);
             let t = noise / (signal + noise);
             let out: Vec<f32> = match prediction {
                 "epsilon" => NOISE.to_vec(),
@@ -93,7 +93,7 @@ fn ddim_and_euler_are_one_move_along_the_flow() {
         let mut scheduler = config.scheduler(&Plan::new(20)).unwrap();
         let timesteps = scheduler.timesteps().to_vec();
         let time = |timestep: f32| {
-            let (signal, noise) = shares(&config, timestep as usize);
+            let (signal, noise) = factors(&config, timestep as usize);
             noise / (signal + noise)
         };
         let mut x: Vec<f32> = NOISE.to_vec();
@@ -135,7 +135,7 @@ fn every_scheduler_keeps_the_point_that_a_perfect_model_points_at() {
             let mut input = x.clone();
             scheduler.scale_model_input(step, &mut input);
             // ε̂ = (x_vp − α·x0)/σ at the level that the network is conditioned on.
-            let (signal, noise) = shares(&config, scheduler.timesteps()[step].round() as usize);
+            let (signal, noise) = factors(&config, scheduler.timesteps()[step].round() as usize);
             let out: Vec<f32> = input.iter().zip(DATA).map(|(x, d)| (x - signal * d) / noise).collect();
             scheduler.step(step, &out, &mut x, &mut || vec![0.3, -1.2, 0.6, 0.9]).unwrap();
         }

@@ -28,6 +28,15 @@ pub fn geglu(g: &mut GraphBuilder, path: &str, x: ValueId, weights: BranchWeight
     g.elastic_linear(&format!("{path}.net.2"), h, channels, true, weights.out, weights.elastic)
 }
 
+/// Heads of an attention.
+#[derive(Clone, Copy)]
+pub struct Heads {
+    /// Their number.
+    pub count: usize,
+    /// Channels of each.
+    pub depth: usize,
+}
+
 /// Queries `[N, L, C]`, keys and values from `[M, S, X]`. Where N = M·F (frames of a clip share one text), the frames
 /// are laid one after another in one long query list, so that the text need not be repeated.
 pub fn attention(
@@ -35,15 +44,14 @@ pub fn attention(
     path: &str,
     x: ValueId,
     context: ValueId,
-    heads: usize,
-    depth: usize,
+    heads: Heads,
     weights: BranchWeights,
 ) -> ValueId {
     let &[images, length, channels] = g.shape(x) else { return x };
-    let (batch, inner) = (g.shape(context)[0], heads * depth);
+    let (batch, inner) = (g.shape(context)[0], heads.count * heads.depth);
     let mut project = |name: &str, from: ValueId| {
         let y = g.elastic_linear(&format!("{path}.{name}"), from, inner, false, Init::FanIn, weights.elastic);
-        split_heads(g, &format!("{path}.{name}"), y, batch, heads)
+        split_heads(g, &format!("{path}.{name}"), y, batch, heads.count)
     };
     let q = project("to_q", x);
     let (k, v) = (project("to_k", context), project("to_v", context));

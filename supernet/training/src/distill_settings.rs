@@ -141,7 +141,7 @@ impl DistillMethod {
 pub struct ScoreSettings {
     /// Updates of the network that learns the student's score, per update of the student.
     pub updates: u64,
-    /// Guidance of the teacher's score; 1 asks for no second call.
+    /// Guidance of the teacher's score; 1 needs no second call of the network.
     pub guidance: f32,
     /// Distribution of the times at which the scores are compared and learnt.
     pub noise: TimeDistribution,

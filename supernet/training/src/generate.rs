@@ -32,7 +32,7 @@ pub struct GenerateSettings {
     pub shift: f32,
     /// A scheduler of the model's own process instead of sampler and shift.
     pub scheduler: Option<SchedulerConfig>,
-    /// Guidance g: v = v∅ + g·(v − v∅) with the empty caption's v∅ (Ho & Salimans 2022); 1 asks for no second call.
+    /// Guidance g: v = v∅ + g·(v − v∅) with the empty caption's v∅ (Ho & Salimans 2022); 1 needs no second call of the network.
     pub guidance: f32,
     /// Seed of the noise.
     pub seed: u64,

@@ -59,7 +59,7 @@ impl Default for SupernetSettings {
 }
 
 impl SupernetSettings {
-    /// Whether a teacher is asked for anything.
+    /// Whether a loss uses a teacher.
     pub(crate) fn distils(&self) -> bool {
         self.distillation > 0.0 || self.feature_distillation > 0.0
     }

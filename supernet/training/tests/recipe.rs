@@ -1,4 +1,4 @@
-//! Laws of how a step's clips are divided over micro-batches and devices, mixed with images, and distilled.
+//! How a step's clips are divided over micro-batches and devices, mixed with images, and distilled.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod world;

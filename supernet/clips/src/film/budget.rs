@@ -16,8 +16,8 @@ const MAX_FRAMES: u64 = 1 << 16;
 /// Pixels of all frames together: three minutes of 720p.
 const MAX_FILM_PIXELS: u64 = 1 << 32;
 
-/// Pixels of a byte of the film, beside some anyway. LZW makes 2,700 of a byte at most and Deflate of single bits 8,300;
-/// frames that change a corner show the rest again.
+/// Pixels for each byte of the film, in addition to those allowed to any film. LZW makes 2,700 of a byte at most and
+/// Deflate of single bits 8,300; frames that change a corner show the rest again.
 const MAX_PIXELS_PER_BYTE: u64 = 1 << 14;
 const PIXELS_ANYWAY: u64 = 1 << 20;
 

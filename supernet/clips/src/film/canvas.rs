@@ -20,7 +20,7 @@ impl Canvas {
         Self { width, height, rgba: vec![[0; 4]; width * height] }
     }
 
-    /// Lays a frame over what is there; what leaves the screen is cut.
+    /// Lays a frame over what is there; what lies outside the screen is clipped.
     pub fn draw_over(&mut self, area: Area, rgba: &[[u8; 4]]) {
         for (target, source) in self.covered(area) {
             self.rgba[target] = over(rgba[source], self.rgba[target]);

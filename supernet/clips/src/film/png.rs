@@ -10,7 +10,7 @@ use super::{Grid, Picture, Visit};
 
 type Source<'a> = Reader<Cursor<&'a [u8]>>;
 
-/// Bytes that the decoder may hold beside the picture: rows, palette, profiles.
+/// Bytes that the decoder may hold besides the picture: rows, palette, profiles.
 const MAX_OTHER_BYTES: usize = 1 << 28;
 
 /// Plays a PNG: an animation, a grid of frames, or a single picture.
@@ -22,7 +22,7 @@ pub(crate) fn play(
     visit: Visit,
 ) -> Result<(), String> {
     let mut source = open(bytes, budget)?;
-    // One frame is a picture to all who look.
+    // An animation of one frame is a picture.
     let animation =
         source.info().animation_control().map(|control| control.num_frames).filter(|&frames| frames > 1);
     match (animation, grid) {

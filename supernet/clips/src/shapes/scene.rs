@@ -154,7 +154,7 @@ impl Background {
 fn drift(step: [f64; 2], reach: f64, rng: &mut impl Rng) -> Path {
     let room = 1.0 - 2.0 * reach;
     let travel = room * rng.random_range(0.6..1.0);
-    // A diagonal step is √2 longer: shorten it, so that speed does not tell it.
+    // A diagonal step is √2 longer: shorten it, so that speed does not reveal the direction.
     let travel = if step[0] * step[1] == 0.0 { travel } else { travel * 0.8 };
     let middle = step.map(|s| anywhere(reach + s.abs() * travel / 2.0, rng));
     Path::Line {

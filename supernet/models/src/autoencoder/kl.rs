@@ -64,6 +64,13 @@ pub(super) struct Kl {
     post_quant: bool,
 }
 
+/// The resnets of a down or up block, each with an attention behind it or none.
+struct BlockLayers {
+    channels: usize,
+    layers: usize,
+    attention: bool,
+}
+
 impl Kl {
     pub fn read(map: Map<String, Value>) -> Result<(Kind, LatentScale), ModelError> {
         let options = Options::new(map, &KNOWN)?;
@@ -131,7 +138,8 @@ impl Kl {
         let mut x = conv3(g, "encoder.conv_in", image, self.channels[0], 1);
         for (level, &channels) in self.channels.iter().enumerate() {
             let path = format!("encoder.down_blocks.{level}");
-            x = self.layers(g, &path, x, channels, self.layers, self.down_attention[level]);
+            let block = BlockLayers { channels, layers: self.layers, attention: self.down_attention[level] };
+            x = self.layers(g, &path, x, &block);
             if level + 1 < self.channels.len() {
                 x = halving(g, &format!("{path}.downsamplers.0.conv"), x, channels, 0);
             }
@@ -154,7 +162,8 @@ impl Kl {
         x = self.middle(g, "decoder.mid_block", x);
         for (index, &channels) in self.channels.iter().rev().enumerate() {
             let path = format!("decoder.up_blocks.{index}");
-            x = self.layers(g, &path, x, channels, self.layers + 1, self.up_attention[index]);
+            let block = BlockLayers { channels, layers: self.layers + 1, attention: self.up_attention[index] };
+            x = self.layers(g, &path, x, &block);
             if index + 1 < levels {
                 let size = [2 * g.shape(x)[2], 2 * g.shape(x)[3]];
                 x = g.node(&format!("{path}.upsamplers.0.resize"), Op::ResizeNearest { size }, &[x]);
@@ -164,18 +173,10 @@ impl Kl {
         self.last(g, "decoder", x, self.out_channels)
     }
 
-    fn layers(
-        &self,
-        g: &mut GraphBuilder,
-        path: &str,
-        mut x: ValueId,
-        channels: usize,
-        count: usize,
-        attention: bool,
-    ) -> ValueId {
-        for layer in 0..count {
-            x = self.resnet(g, &format!("{path}.resnets.{layer}"), x, channels);
-            if attention {
+    fn layers(&self, g: &mut GraphBuilder, path: &str, mut x: ValueId, block: &BlockLayers) -> ValueId {
+        for layer in 0..block.layers {
+            x = self.resnet(g, &format!("{path}.resnets.{layer}"), x, block.channels);
+            if block.attention {
                 x = self.attention(g, &format!("{path}.attentions.{layer}"), x);
             }
         }

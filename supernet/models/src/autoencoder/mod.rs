@@ -22,7 +22,7 @@ const CONFIG: &str = "autoencoder config";
 pub struct Autoencoder {
     kind: Kind,
     scale: LatentScale,
-    /// Decoded images are cut to −1 to 1.
+    /// Decoded images are clamped to −1 to 1.
     clamps: bool,
     /// The config as it was read.
     options: Map<String, Value>,
@@ -35,7 +35,7 @@ enum Kind {
     Sequence(Sequence),
 }
 
-/// Size of latents beside images.
+/// Sizes of latents and images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatentLayout {
     /// Channels of a latent.
@@ -78,7 +78,7 @@ impl Autoencoder {
         (!self.options.is_empty()).then(|| format!("{:#}\n", Value::Object(self.options.clone())))
     }
 
-    /// The bare networks, as their class computes them: latents without scale and shift, decoded images not cut.
+    /// The bare networks, as their class computes them: latents without scale and shift, decoded images not clamped.
     pub fn bare(self) -> Self {
         Self { scale: LatentScale::default(), clamps: false, ..self }
     }

@@ -77,8 +77,8 @@ fn stretch(g: &mut GraphBuilder, path: &str, x: ValueId, factor: usize, kind: Up
     let long = factor * length;
     let mut matrix = vec![0.0; length * long];
     for at in 0..long {
-        for (from, share) in kind.taps(at, factor, length) {
-            matrix[from * long + at] += share;
+        for (from, weight) in kind.taps(at, factor, length) {
+            matrix[from * long + at] += weight;
         }
     }
     let matrix = g.constant(&format!("{path}.taps"), &[length, long], matrix);

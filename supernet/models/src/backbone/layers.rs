@@ -3,7 +3,7 @@
 use tnas_graph::{GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::config::{Activation, TextNorm};
-use tnas_space::layers::{BranchWeights, attention, geglu, split_heads};
+use tnas_space::layers::{BranchWeights, Heads, attention, geglu, split_heads};
 
 /// What a resnet block needs to know besides its path.
 pub(crate) struct ResnetSettings {
@@ -215,13 +215,14 @@ fn block(
     context: ValueId,
     settings: &TransformerSettings,
 ) -> ValueId {
-    let TransformerSettings { heads, depth, only_cross, .. } = *settings;
+    let only_cross = settings.only_cross;
+    let heads = Heads { count: settings.heads, depth: settings.depth };
     let weights = BranchWeights::IMAGE;
     let h = g.layer_norm(&format!("{path}.norm1"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn1"), h, if only_cross { context } else { h }, heads, depth, weights);
+    let h = attention(g, &format!("{path}.attn1"), h, if only_cross { context } else { h }, heads, weights);
     let x = g.add(&format!("{path}.add1"), x, h);
     let h = g.layer_norm(&format!("{path}.norm2"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, weights);
+    let h = attention(g, &format!("{path}.attn2"), h, context, heads, weights);
     let x = g.add(&format!("{path}.add2"), x, h);
     let h = g.layer_norm(&format!("{path}.norm3"), x, 1e-5);
     let h = geglu(g, &format!("{path}.ff"), h, weights);

@@ -1,8 +1,11 @@
+mod block_reader;
 mod blocks;
 mod config;
+mod embedding;
+mod from_json;
+mod image;
 mod layers;
 pub(crate) mod options;
-mod resolve;
 mod spatio_temporal;
 mod unet;
 mod video;
@@ -13,7 +16,6 @@ pub use config::{
 pub use unet::{Backbone, DenoiserShape};
 
 pub(crate) use layers::{PixelAttention, ResnetSettings, activate, conv3, halving, pixel_attention, resnet};
-pub(crate) use options::{Known, Options, wrong};
-pub(crate) use resolve::MOST_LAYERS;
+pub(crate) use options::{Known, MOST_LAYERS, Options, wrong};
 pub(crate) use unet::UNetBuilder;
 pub(crate) use video::{VideoClass, head_channels};

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::config::Activation;
 use crate::ModelError;
 
 /// What is known of one class of configs.
@@ -17,7 +18,23 @@ pub(crate) struct Known {
     pub fixed: &'static [(&'static str, &'static str)],
 }
 
-pub(crate) static CONDITION: Known = Known {
+/// The two classes of image UNets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// `UNet2DConditionModel`.
+    Condition,
+    /// `UNet2DModel`.
+    Plain,
+}
+
+impl Class {
+    /// The options of a config, none of them unknown.
+    pub fn options(self, map: Map<String, Value>) -> Result<Options, ModelError> {
+        Options::new(map, if self == Self::Plain { &PLAIN } else { &CONDITION })
+    }
+}
+
+static CONDITION: Known = Known {
     class: "UNet2DConditionModel config",
     honoured: &[
         "in_channels",
@@ -67,7 +84,7 @@ pub(crate) static CONDITION: Known = Known {
     fixed: &[("dual_cross_attention", "false"), ("attention_type", "\"default\"")],
 };
 
-pub(crate) static PLAIN: Known = Known {
+static PLAIN: Known = Known {
     class: "UNet2DModel config",
     honoured: &[
         "in_channels",
@@ -99,6 +116,9 @@ pub(crate) static PLAIN: Known = Known {
     neutral: &["sample_size", "dropout", "num_train_timesteps"],
     fixed: &[],
 };
+
+/// More layers or blocks in one place than any network has: a config that asks for them is damaged.
+pub(crate) const MOST_LAYERS: usize = 1024;
 
 /// No width, length or count of a network comes near it; a larger number would ask for more memory than there is.
 const MAX_NUMBER: f64 = (1u32 << 20) as f64;
@@ -154,6 +174,86 @@ impl Options {
     /// A value as a type.
     pub fn parse<T: DeserializeOwned>(&self, option: &str, value: &Value) -> Result<T, ModelError> {
         serde_json::from_value(value.clone()).map_err(|error| self.wrong(format!("{option} = {value}: {error}")))
+    }
+
+    pub(crate) fn number(&self, option: &str, default: usize) -> Result<usize, ModelError> {
+        Ok(self.get(option)?.unwrap_or(default))
+    }
+
+    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, ModelError> {
+        let name: Option<String> = self.get(option)?;
+        match name.as_deref() {
+            None => Ok(None),
+            Some("silu" | "swish") => Ok(Some(Activation::Silu)),
+            Some("gelu") => Ok(Some(Activation::Gelu)),
+            Some("relu") => Ok(Some(Activation::Relu)),
+            Some(other) => Err(self.unsupported(option, other, "silu, swish, gelu, relu")),
+        }
+    }
+
+    /// Blocks of each transformer of a level: one number for all, one per level, or lists per level. `front` stands before
+    /// the option's name.
+    pub(crate) fn transformer_blocks(
+        &self,
+        front: &str,
+        side: &str,
+        [level, levels]: [usize; 2],
+        layers: usize,
+    ) -> Result<Vec<usize>, ModelError> {
+        let reverse = format!("reverse_{front}transformer_layers_per_block");
+        let (option, index) = match (side, self.value(&reverse)) {
+            ("Up", Some(_)) => (reverse, levels - 1 - level),
+            _ => (format!("{front}transformer_layers_per_block"), level),
+        };
+        let fail = || {
+            let value = self.value(&option).map(ToString::to_string).unwrap_or_default();
+            self.wrong(format!("{option} = {value} for {levels} levels"))
+        };
+        let number =
+            |value: &Value| value.as_u64().map(|number| number as usize).filter(|n| (1..=MOST_LAYERS).contains(n));
+        match self.value(&option) {
+            None => Ok(vec![1; layers]),
+            Some(Value::Array(list)) if list.len() == levels => match &list[index] {
+                Value::Array(each) if each.len() >= layers => {
+                    each[..layers].iter().map(number).collect::<Option<_>>().ok_or_else(fail)
+                }
+                one => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
+            },
+            Some(one) => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
+        }
+    }
+
+    /// One count for each of some layers, or a list of one each.
+    pub(crate) fn each_of(&self, option: &str, value: &Value, layers: usize) -> Result<Vec<usize>, ModelError> {
+        let fail = || self.wrong(format!("{option} = {value} for {layers} layers, of at most {MOST_LAYERS}"));
+        if layers > MOST_LAYERS {
+            return Err(fail());
+        }
+        let list = match value {
+            Value::Array(_) => self.parse::<Vec<usize>>(option, value)?,
+            one => vec![self.parse(option, one)?; layers],
+        };
+        let sound = |count: &usize| (1..=MOST_LAYERS).contains(count);
+        if list.len() == layers && list.iter().all(sound) { Ok(list) } else { Err(fail()) }
+    }
+
+    /// One value for every level, or a list of one each.
+    pub(crate) fn per_level<T: DeserializeOwned + Clone>(
+        &self,
+        option: &str,
+        levels: usize,
+    ) -> Result<Option<Vec<T>>, ModelError> {
+        match self.value(option) {
+            None => Ok(None),
+            Some(value @ Value::Array(_)) => {
+                let list: Vec<T> = self.parse(option, value)?;
+                if list.len() != levels {
+                    return Err(self.wrong(format!("{option} = {value} for {levels} levels")));
+                }
+                Ok(Some(list))
+            }
+            Some(value) => Ok(Some(vec![self.parse(option, value)?; levels])),
+        }
     }
 
     /// An error of this config.

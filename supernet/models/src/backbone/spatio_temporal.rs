@@ -1,5 +1,5 @@
-//! The halves of Stable Video Diffusion's resnets and transformers that look over frames (Blattmann et al. 2023, as
-//! diffusers' `UNetSpatioTemporalConditionModel`), each mixed with the image half by a learned share. Untrained ones change
+//! The halves of Stable Video Diffusion's resnets and transformers over frames (Blattmann et al. 2023, as
+//! diffusers' `UNetSpatioTemporalConditionModel`), each mixed with the image half by a learned fraction. Untrained ones change
 //! nothing.
 
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
@@ -9,7 +9,7 @@ use super::{
     layers::{TransformerSettings, mixed_transformer},
     unet::UNetBuilder,
 };
-use tnas_space::layers::{BranchWeights, attention, geglu, over_frames};
+use tnas_space::layers::{BranchWeights, Heads, attention, geglu, over_frames};
 use tnas_space::{Slot, temporal_prefix};
 
 /// Branches that start at zero.
@@ -83,15 +83,15 @@ fn temporal_block(
     context: ValueId,
     settings: &TransformerSettings,
 ) -> ValueId {
-    let TransformerSettings { heads, depth, .. } = *settings;
+    let heads = Heads { count: settings.heads, depth: settings.depth };
     let h = g.layer_norm(&format!("{path}.norm_in"), x, 1e-5);
     let h = geglu(g, &format!("{path}.ff_in"), h, BRANCH);
     let x = g.add(&format!("{path}.add_in"), h, x);
     let h = g.layer_norm(&format!("{path}.norm1"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn1"), h, h, heads, depth, BRANCH);
+    let h = attention(g, &format!("{path}.attn1"), h, h, heads, BRANCH);
     let x = g.add(&format!("{path}.add1"), h, x);
     let h = g.layer_norm(&format!("{path}.norm2"), x, 1e-5);
-    let h = attention(g, &format!("{path}.attn2"), h, context, heads, depth, BRANCH);
+    let h = attention(g, &format!("{path}.attn2"), h, context, heads, BRANCH);
     let x = g.add(&format!("{path}.add2"), h, x);
     let h = g.layer_norm(&format!("{path}.norm3"), x, 1e-5);
     let h = geglu(g, &format!("{path}.ff"), h, BRANCH);
@@ -113,11 +113,11 @@ fn frame_places(g: &mut GraphBuilder, path: &str, frames: usize, channels: usize
 fn mixed(g: &mut GraphBuilder, path: &str, image: ValueId, video: ValueId) -> ValueId {
     let path = format!("{path}.time_mixer");
     let weight = Weight::new(format!("{path}.mix_factor"), &[1], Init::Zeros);
-    let share = g.node(&format!("{path}.mix_factor"), Op::Parameter { weight }, &[]);
-    let share = g.node(&format!("{path}.share"), Op::Sigmoid, &[share]);
-    let share = g.reshape(&format!("{path}.share.axes"), share, &[1, 1, 1, 1]);
+    let fraction = g.node(&format!("{path}.mix_factor"), Op::Parameter { weight }, &[]);
+    let fraction = g.node(&format!("{path}.share"), Op::Sigmoid, &[fraction]);
+    let fraction = g.reshape(&format!("{path}.share.axes"), fraction, &[1, 1, 1, 1]);
     // As video + α·(image − video): equal halves stay what they are.
     let change = g.node(&format!("{path}.change"), Op::Sub, &[image, video]);
-    let change = g.mul(&format!("{path}.shared"), change, share);
+    let change = g.mul(&format!("{path}.shared"), change, fraction);
     g.add(&format!("{path}.mixed"), video, change)
 }

@@ -1,13 +1,9 @@
 use std::sync::Arc;
 
-use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, Weight};
+use tnas_graph::{Dtype, Graph, GraphBuilder, Init, ValueId};
 use tnas_schedulers::Parameterisation;
 
-use super::{
-    UNetConfig,
-    config::{Activation, Block, ClassEmbedding, Embedding, TextTime},
-    layers::activate,
-};
+use super::{UNetConfig, config::Block, embedding::embedding, layers::activate};
 use crate::ModelError;
 use tnas_space::{Genotype, Insertion, Slot, SlotInfo, SpaceError, temporal_prefix};
 
@@ -229,80 +225,4 @@ impl<'a> UNetBuilder<'a> {
 fn conv_same(g: &mut GraphBuilder, path: &str, x: ValueId, out: usize, kernel: usize) -> ValueId {
     let padding = (kernel - 1) / 2;
     g.conv2d(path, x, out, [kernel, kernel], [1, 1], [padding, padding], Init::FanIn)
-}
-
-/// The embedding of time, class and sizes `[B, channels]`, before resnets' activation.
-fn embedding(g: &mut GraphBuilder, settings: &Embedding, first: usize, timestep: ValueId) -> ValueId {
-    let batch = g.shape(timestep)[0];
-    let sinusoids = |g: &mut GraphBuilder, path: &str, numbers: ValueId, channels: usize| {
-        let op = Op::Sinusoid {
-            channels,
-            flip_sin_to_cos: settings.flip_sin_to_cos,
-            frequency_shift: settings.freq_shift,
-        };
-        g.node(path, op, &[numbers])
-    };
-    let two_layers = |g: &mut GraphBuilder, path: &str, x: ValueId, activation: Activation| {
-        let x = g.linear(&format!("{path}.linear_1"), x, settings.channels, true, Init::FanIn);
-        let x = activate(g, &format!("{path}.act"), x, activation);
-        g.linear(&format!("{path}.linear_2"), x, settings.channels, true, Init::FanIn)
-    };
-    let mut e = sinusoids(g, "time_proj", timestep, first);
-    if let Some(width) = settings.condition {
-        let condition = g.input("timestep_cond", &[batch, width], Dtype::F32);
-        let condition = g.linear("time_embedding.cond_proj", condition, first, false, Init::FanIn);
-        e = g.add("time_embedding.conditioned", e, condition);
-    }
-    e = two_layers(g, "time_embedding", e, settings.activation);
-    if let Some(activation) = settings.post_activation {
-        e = activate(g, "time_embedding.post_act", e, activation);
-    }
-    let path = "class_embedding";
-    let labels = |g: &mut GraphBuilder, width: usize| g.input("class_labels", &[batch, width], Dtype::F32);
-    let class = settings.class.map(|class| match class {
-        ClassEmbedding::Table(classes) => {
-            let weight = Weight::new(format!("{path}.weight"), &[classes, settings.channels], Init::Normal(1.0));
-            let labels = g.input("class_labels", &[batch, 1], Dtype::I64);
-            let rows = g.node(path, Op::Embedding { weight }, &[labels]);
-            g.reshape("class_embedding.rows", rows, &[batch, settings.channels])
-        }
-        ClassEmbedding::Time => {
-            let labels = g.input("class_labels", &[batch], Dtype::F32);
-            let labels = sinusoids(g, "class_proj", labels, first);
-            two_layers(g, path, labels, settings.activation)
-        }
-        ClassEmbedding::Identity => labels(g, settings.channels),
-        ClassEmbedding::Projection(width) => {
-            let labels = labels(g, width);
-            two_layers(g, path, labels, Activation::Silu)
-        }
-        ClassEmbedding::Linear(width) => {
-            let labels = labels(g, width);
-            g.linear(path, labels, settings.channels, true, Init::FanIn)
-        }
-    });
-    if let Some(class) = class {
-        e = if settings.concat_class {
-            g.concat("embedding.with_class", &[e, class], 1)
-        } else {
-            g.add("embedding.with_class", e, class)
-        };
-    }
-    if let Some(text_time) = settings.text_time {
-        let TextTime { time_channels, ids, .. } = text_time;
-        let pooled = text_time.text_channels();
-        let text = (pooled > 0).then(|| g.input("added_cond_kwargs.text_embeds", &[batch, pooled], Dtype::F32));
-        let name = if pooled > 0 { "added_cond_kwargs.time_ids" } else { "added_time_ids" };
-        let numbers = g.input(name, &[batch, ids], Dtype::F32);
-        let numbers = g.reshape("add_time_proj.numbers", numbers, &[batch * ids]);
-        let sizes = sinusoids(g, "add_time_proj", numbers, time_channels);
-        let sizes = g.reshape("add_time_proj.rows", sizes, &[batch, ids * time_channels]);
-        let both = text.map_or(sizes, |text| g.concat("add_embedding.input", &[text, sizes], 1));
-        let added = two_layers(g, "add_embedding", both, Activation::Silu);
-        e = g.add("embedding.with_text_time", e, added);
-    }
-    match settings.sum_activation {
-        Some(activation) => activate(g, "time_embed_act", e, activation),
-        None => e,
-    }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    config::{Activation, Attention, Block, Class, TextTime, UNetConfig},
-    options::{self, Known, Options},
+    config::{Activation, Attention, Block, TextTime, UNetConfig},
+    image,
+    options::{self, Class, Known, Options},
 };
 use crate::ModelError;
 
@@ -170,8 +171,8 @@ impl VideoClass {
     }
 }
 
-fn condition(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
-    UNetConfig::read(given.with_map(image), Class::Condition)
+fn condition(given: &Options, options: Map<String, Value>) -> Result<UNetConfig, ModelError> {
+    image::read(given.with_map(options), Class::Condition)
 }
 
 fn motion(given: &Options, image: Map<String, Value>) -> Result<UNetConfig, ModelError> {
@@ -243,7 +244,7 @@ fn spatio_temporal(given: &Options, mut image: Map<String, Value>) -> Result<UNe
     }
     config.embedding.text_time = Some(TextTime { time_channels, channels, ids: channels / time_channels });
     config.spatio_temporal = true;
-    // diffusers has 1e-6 in blocks with attention and in all up blocks, 1e-5 elsewhere.
+    // diffusers has 1e-6 in blocks with attention and in all up blocks, 1e-5 otherwise.
     for block in config.down.iter_mut().filter(|block| block.attention.is_some()).chain(&mut config.up) {
         block.norm_eps = 1e-6;
     }

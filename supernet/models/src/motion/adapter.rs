@@ -1,6 +1,10 @@
 use serde_json::{Map, Value, json};
 
-use super::{Modules, MotionModel, NameMap, names};
+use super::{
+    MotionModel, NameMap,
+    modules::{HEADS, Modules},
+    names,
+};
 use crate::{
     Backbone, Block, ModelError, UNetConfig,
     backbone::{Known, MOST_LAYERS, Options, wrong},
@@ -71,7 +75,7 @@ impl MotionAdapter {
                 .per_level("motion_transformer_layers_per_block", levels)?
                 .unwrap_or_else(|| vec![one; levels]),
             mid_blocks,
-            heads: list("motion_num_attention_heads", 8)?,
+            heads: list(HEADS, 8)?,
             groups: options.number("motion_norm_num_groups", 32)?,
             length: options.number("motion_max_seq_length", 32)?,
             mid: options.get("use_motion_mid_block")?.unwrap_or(true),
@@ -110,8 +114,7 @@ impl MotionAdapter {
 
     fn genotype(&self, config: &UNetConfig) -> Result<Genotype, ModelError> {
         let options = Options::new(Map::new(), &ADAPTER)?;
-        let mut modules = Modules { length: self.length, pairs: Vec::new() };
-        let option = "motion_num_attention_heads";
+        let mut modules = Modules::new(&options, self.length);
         let mut side =
             |name: &str, blocks: &[Block], level_of: &dyn Fn(usize) -> usize| -> Result<(), ModelError> {
                 for (index, block) in blocks.iter().enumerate() {
@@ -121,7 +124,7 @@ impl MotionAdapter {
                     let last = if block.attention.is_some() { "a" } else { "r" };
                     for (layer, &count) in count.iter().enumerate() {
                         let slot = format!("{name}.{index}.{layer}.{last}");
-                        modules.add(&options, option, slot, block.channels, self.heads[level], count)?;
+                        modules.add(slot, block.channels, self.heads[level], count)?;
                     }
                 }
                 Ok(())
@@ -131,9 +134,9 @@ impl MotionAdapter {
         side("up", &config.up, &|index| last - index)?;
         if let Some(mid) = config.mid.as_ref().filter(|_| self.mid) {
             for (layer, &count) in self.mid_blocks.iter().enumerate() {
-                modules.add(&options, option, format!("mid.{layer}.a"), mid.channels, self.heads[last], count)?;
+                modules.add(format!("mid.{layer}.a"), mid.channels, self.heads[last], count)?;
             }
         }
-        Ok(Genotype::new(modules.pairs))
+        Ok(modules.genotype())
     }
 }

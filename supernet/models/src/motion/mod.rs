@@ -1,6 +1,7 @@
 //! Published motion models as points of the search space: an image model, a genotype, and the names of the weights.
 
 mod adapter;
+mod modules;
 mod names;
 
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use crate::{
     Backbone, ModelError, UNetConfig,
     backbone::{Options, VideoClass, head_channels, wrong},
 };
+use modules::{HEADS, Modules};
 use tnas_space::{Choice, Genotype, Slot};
 
 /// A video UNet of diffusers, as what it is made of.
@@ -75,10 +77,9 @@ pub fn is_sinusoidal(shape: &[usize], values: &[f32]) -> bool {
 /// The motion modules of a `UNetMotionModel`: one ends each layer, and stands between the middle block's layers.
 fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, ModelError> {
     let levels = backbone.config.levels();
-    let option = "motion_num_attention_heads";
-    let heads: Vec<usize> = options.per_level(option, levels)?.unwrap_or_else(|| vec![8; levels]);
+    let heads: Vec<usize> = options.per_level(HEADS, levels)?.unwrap_or_else(|| vec![8; levels]);
     let length = options.number("motion_max_seq_length", 32)?;
-    let mut modules = Modules { length, pairs: Vec::new() };
+    let mut modules = Modules::new(options, length);
     for (side, blocks) in [("Down", &backbone.config.down), ("Up", &backbone.config.up)] {
         for (index, block) in blocks.iter().enumerate() {
             let level = if side == "Down" { index } else { levels - 1 - index };
@@ -86,7 +87,7 @@ fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, Mo
             let last = if block.attention.is_some() { "a" } else { "r" };
             for (layer, &blocks) in blocks.iter().enumerate() {
                 let slot = format!("{}.{index}.{layer}.{last}", side.to_lowercase());
-                modules.add(options, option, slot, block.channels, heads[level], blocks)?;
+                modules.add(slot, block.channels, heads[level], blocks)?;
             }
         }
     }
@@ -99,36 +100,10 @@ fn motion_modules(options: &Options, backbone: &Backbone) -> Result<Genotype, Mo
         let blocks = options.each_of("temporal_transformer_layers_per_mid_block", given, between)?;
         let heads = heads[levels - 1];
         for (layer, &blocks) in blocks.iter().enumerate() {
-            modules.add(options, option, format!("mid.{layer}.a"), mid.channels, heads, blocks)?;
+            modules.add(format!("mid.{layer}.a"), mid.channels, heads, blocks)?;
         }
     }
-    Ok(Genotype::new(modules.pairs))
-}
-
-/// Motion modules collected for a genotype.
-struct Modules {
-    length: usize,
-    pairs: Vec<(Slot, Choice)>,
-}
-
-impl Modules {
-    /// `option` is where the heads come from.
-    fn add(
-        &mut self,
-        options: &Options,
-        option: &str,
-        slot: String,
-        channels: usize,
-        heads: usize,
-        blocks: usize,
-    ) -> Result<(), ModelError> {
-        if heads == 0 || heads > channels {
-            return Err(options.wrong(format!("{option} = {heads} for {channels} channels")));
-        }
-        let choice = format!("animatediff(heads={heads},layers={blocks},length={})", self.length);
-        self.pairs.push((Slot::new(slot), choice.parse()?));
-        Ok(())
-    }
+    Ok(modules.genotype())
 }
 
 /// The temporal blocks of a `UNet3DConditionModel`.

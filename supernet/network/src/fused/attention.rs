@@ -24,11 +24,49 @@ fn pairs_per_task(s: &Shape) -> usize {
     (1 << 16) / (s.queries * s.keys * s.depth).max(1) + 1
 }
 
+/// Queries, keys and values: of all (batch, head) pairs, or of one.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+}
+
+impl Operands<'_> {
+    /// Those of one (batch, head).
+    fn pair(&self, pair: usize, s: &Shape) -> Self {
+        let (nq, nk, nv) = (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values);
+        Self { q: &self.q[pair * nq..][..nq], k: &self.k[pair * nk..][..nk], v: &self.v[pair * nv..][..nv] }
+    }
+}
+
+/// What the backward reads, of all (batch, head) pairs or of one: the operands, the forward's output, the log-sum-exp of
+/// each query's scores, and the gradient of the output.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub operands: Operands<'a>,
+    pub out: &'a [f32],
+    pub lse: &'a [f32],
+    pub grad: &'a [f32],
+}
+
+impl Given<'_> {
+    /// That of one (batch, head).
+    fn pair(&self, pair: usize, s: &Shape) -> Self {
+        let no = s.queries * s.depth_values;
+        Self {
+            operands: self.operands.pair(pair, s),
+            out: &self.out[pair * no..][..no],
+            lse: &self.lse[pair * s.queries..][..s.queries],
+            grad: &self.grad[pair * no..][..no],
+        }
+    }
+}
+
 /// Output, and the log-sum-exp of each query's scores.
-pub(super) fn forward(q: &[f32], k: &[f32], v: &[f32], s: Shape) -> (Vec<f32>, Vec<f32>) {
-    let (nq, nk, nv, no) =
-        (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values, s.queries * s.depth_values);
-    let pairs = q.len() / nq;
+pub(super) fn forward(operands: Operands<'_>, s: Shape) -> (Vec<f32>, Vec<f32>) {
+    let no = s.queries * s.depth_values;
+    let pairs = operands.q.len() / (s.queries * s.depth);
     let (mut out, mut lse) = (vec![0.0; pairs * no], vec![0.0; pairs * s.queries]);
     let task = pairs_per_task(&s);
     out.par_chunks_mut(task * no).zip(lse.par_chunks_mut(task * s.queries)).enumerate().for_each(
@@ -36,12 +74,11 @@ pub(super) fn forward(q: &[f32], k: &[f32], v: &[f32], s: Shape) -> (Vec<f32>, V
             let mut scratch = vec![0.0; if s.queries < TILED { s.keys * (s.depth + 1) } else { 0 }];
             let mut panels = tiles::Panels::default();
             for (i, (out, lse)) in out.chunks_mut(no).zip(lse.chunks_mut(s.queries)).enumerate() {
-                let pair = index * task + i;
-                let (q, k, v) = (&q[pair * nq..][..nq], &k[pair * nk..][..nk], &v[pair * nv..][..nv]);
+                let operands = operands.pair(index * task + i, &s);
                 if s.queries < TILED {
-                    rows::pair_forward(q, k, v, out, lse, &mut scratch, s);
+                    rows::pair_forward(operands, out, lse, &mut scratch, s);
                 } else {
-                    tiles::pair_forward(q, k, v, out, lse, &mut panels, s);
+                    tiles::pair_forward(operands, out, lse, &mut panels, s);
                 }
             }
         },
@@ -50,18 +87,9 @@ pub(super) fn forward(q: &[f32], k: &[f32], v: &[f32], s: Shape) -> (Vec<f32>, V
 }
 
 /// Gradients of q, k and v.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn backward(
-    grad: &[f32],
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    out: &[f32],
-    lse: &[f32],
-    s: Shape,
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let (nq, nk, nv, no) =
-        (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values, s.queries * s.depth_values);
+pub(super) fn backward(given: Given<'_>, s: Shape) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let (nq, nk, nv) = (s.queries * s.depth, s.keys * s.depth, s.keys * s.depth_values);
+    let Operands { q, k, v } = given.operands;
     let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
     let task = pairs_per_task(&s);
     dq.par_chunks_mut(task * nq)
@@ -74,31 +102,13 @@ pub(super) fn backward(
             let mut panels = tiles::Panels::default();
             let rows = dq.chunks_mut(nq).zip(dk.chunks_mut(nk)).zip(dv.chunks_mut(nv)).enumerate();
             for (i, ((dq, dk), dv)) in rows {
-                let pair = index * task + i;
-                let given = Given {
-                    grad: &grad[pair * no..][..no],
-                    q: &q[pair * nq..][..nq],
-                    k: &k[pair * nk..][..nk],
-                    v: &v[pair * nv..][..nv],
-                    out: &out[pair * no..][..no],
-                    lse: &lse[pair * s.queries..][..s.queries],
-                };
+                let given = given.pair(index * task + i, &s);
                 if s.queries < TILED {
-                    rows::pair_backward(&given, dq, dk, dv, &mut scratch, s);
+                    rows::pair_backward(given, dq, dk, dv, &mut scratch, s);
                 } else {
-                    tiles::pair_backward(&given, dq, dk, dv, &mut panels, s);
+                    tiles::pair_backward(given, dq, dk, dv, &mut panels, s);
                 }
             }
         });
     (dq, dk, dv)
-}
-
-/// What the backward of one (batch, head) reads.
-pub(super) struct Given<'a> {
-    pub grad: &'a [f32],
-    pub q: &'a [f32],
-    pub k: &'a [f32],
-    pub v: &'a [f32],
-    pub out: &'a [f32],
-    pub lse: &'a [f32],
 }

@@ -35,12 +35,12 @@ pub(crate) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, ca
     if matches!(dtype, DType::F16 | DType::BF16) {
         // Products before their scale may pass f16's largest number, and a row's exponentials are many.
         let scores = q.mul_scalar(scale).matmul(k.transpose()).cast(FloatDType::F32);
-        return shares(scores, causal).cast(FloatDType::from(dtype)).matmul(v);
+        return attention_weights(scores, causal).cast(FloatDType::from(dtype)).matmul(v);
     }
-    shares(q.matmul(k.transpose()).mul_scalar(scale), causal).matmul(v)
+    attention_weights(q.matmul(k.transpose()).mul_scalar(scale), causal).matmul(v)
 }
 
-fn shares(scores: Tensor<4>, causal: bool) -> Tensor<4> {
+fn attention_weights(scores: Tensor<4>, causal: bool) -> Tensor<4> {
     activation::softmax(if causal { mask_future(scores) } else { scores }, 3)
 }
 

@@ -1,85 +1,25 @@
 //! Convolution on slices: columns of a few images at a time (im2col, Chellapilla et al. 2006), then one product.
 //!
 //! Flex unfolds a whole batch before it multiplies, and again for each gradient; a block that stays in cache is
-//! unfolded here, and gradients nobody asked for are not computed.
+//! unfolded here, and gradients that are not needed are not computed.
+
+mod geometry;
+mod unfold;
 
 use rayon::prelude::*;
+
+pub use geometry::Geometry;
+use unfold::{blocks, copy, fold, gather, unfold};
 
 use super::{
     panel::{self, COLUMNS as LANES, ROWS, pack, packed},
     product::{Matrix, multiply},
 };
 
-/// Columns of a block: large enough to multiply well, small enough to stay in cache.
-const COLUMNS: usize = 256;
-/// Parts into which a batch is cut for the gradient of the weight, each with a sum of its own.
+/// Parts into which a batch is divided for the gradient of the weight, each with a sum of its own.
 const PARTS: usize = 16;
 /// Floats that those sums may hold together.
 const PARTS_FLOATS: usize = 1 << 24;
-
-/// Shapes of a convolution without groups or dilation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    /// Channels read.
-    pub channels_in: usize,
-    /// Channels written.
-    pub channels_out: usize,
-    /// Rows and columns of the input.
-    pub size: [usize; 2],
-    /// Rows and columns of the output.
-    pub out: [usize; 2],
-    /// Rows and columns of the kernel.
-    pub kernel: [usize; 2],
-    /// Steps down and right.
-    pub stride: [usize; 2],
-    /// Zeros above and left of the input; what lies below and right follows from `out`.
-    pub before: [usize; 2],
-}
-
-impl Geometry {
-    fn area_in(&self) -> usize {
-        self.size[0] * self.size[1]
-    }
-
-    fn area(&self) -> usize {
-        self.out[0] * self.out[1]
-    }
-
-    /// Rows of the unfolded matrix: channels × kernel.
-    fn depth(&self) -> usize {
-        self.channels_in * self.kernel[0] * self.kernel[1]
-    }
-
-    /// Whether an image is its own unfolded matrix.
-    fn is_product(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == [1, 1] && self.size == self.out
-    }
-
-    /// The convolution that takes a gradient back to the input, where steps are single.
-    fn turned(&self) -> Option<Self> {
-        let [rows, columns] = self.kernel;
-        let before = [(rows - 1).checked_sub(self.before[0])?, (columns - 1).checked_sub(self.before[1])?];
-        let (channels_in, channels_out) = (self.channels_out, self.channels_in);
-        (self.stride == [1, 1]).then_some(Self {
-            channels_in,
-            channels_out,
-            size: self.out,
-            out: self.size,
-            before,
-            ..*self
-        })
-    }
-
-    /// Images of a block.
-    fn images(&self) -> usize {
-        (COLUMNS / self.area()).max(1)
-    }
-
-    /// Output rows of a block of one image.
-    fn rows(&self) -> usize {
-        (COLUMNS / self.out[1]).clamp(1, self.out[0])
-    }
-}
 
 /// `[N, O, H', W']` of `x: [N, I, H, W]`, `weight: [O, I, kh, kw]`, `bias: [O]`.
 pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> Vec<f32> {
@@ -112,21 +52,24 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: Geometry) -> V
     y
 }
 
+/// What the backward reads: input and weight of the forward, and the gradient of its output; of a batch or of a part.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub x: &'a [f32],
+    pub weight: &'a [f32],
+    pub grad: &'a [f32],
+}
+
 /// Gradients of input, weight and bias, those that are wanted.
-pub(super) fn backward(
-    grad: &[f32],
-    x: &[f32],
-    weight: &[f32],
-    g: Geometry,
-    wanted: [bool; 3],
-) -> [Option<Vec<f32>>; 3] {
+pub(super) fn backward(given: Given<'_>, g: Geometry, wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+    let Given { x, weight, grad } = given;
     let (image_in, image_out) = (g.channels_in * g.area_in(), g.channels_out * g.area());
     let count = x.len() / image_in;
     let [for_x, for_weight, for_bias] = wanted;
     if for_x && let Some(turned) = g.turned() {
         // The gradient of the input is a convolution of the gradient: nothing is added up twice.
         let dx = forward(grad, &turned_weight(weight, g), &vec![0.0; g.channels_in], turned);
-        let [_, dw, db] = backward(grad, x, weight, g, [false, for_weight, for_bias]);
+        let [_, dw, db] = backward(given, g, [false, for_weight, for_bias]);
         return [Some(dx), dw, db];
     }
     let parts = if for_weight { (PARTS_FLOATS / weight.len()).clamp(1, PARTS) } else { count };
@@ -143,9 +86,9 @@ pub(super) fn backward(
         .into_par_iter()
         .map(|(index, dx)| {
             let end = ((index + 1) * part).min(count);
-            let (x, grad) =
-                (&x[index * part * image_in..end * image_in], &grad[index * part * image_out..end * image_out]);
-            part_backward(grad, x, weight, dx, g, for_weight, alone)
+            let x = &x[index * part * image_in..end * image_in];
+            let grad = &grad[index * part * image_out..end * image_out];
+            part_backward(Given { x, weight, grad }, dx, g, for_weight, alone)
         })
         .collect();
     let dw = for_weight.then(|| added(sums, weight.len()));
@@ -160,15 +103,8 @@ pub(super) fn backward(
 }
 
 /// Fills `dx` unless it is empty; returns the part's gradient of the weight, empty where not wanted.
-fn part_backward(
-    grad: &[f32],
-    x: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-    g: Geometry,
-    for_weight: bool,
-    alone: bool,
-) -> Vec<f32> {
+fn part_backward(given: Given<'_>, dx: &mut [f32], g: Geometry, for_weight: bool, alone: bool) -> Vec<f32> {
+    let Given { x, weight, grad } = given;
     let depth = g.depth();
     let mut dw = vec![0.0; if for_weight { weight.len() } else { 0 }];
     let mut scratch = Scratch::default();
@@ -210,7 +146,7 @@ enum Left<'a> {
 }
 
 impl<'a> Left<'a> {
-    /// `alone`: the products, not who asks for them, share the threads.
+    /// `alone`: each product runs on all threads, for its caller runs on one.
     fn new(matrix: Matrix<'a>, rows: usize, depth: usize, alone: bool) -> Self {
         if alone || !panel::worthwhile() {
             return Self::Plain { matrix, rows, depth, parallel: alone };
@@ -260,38 +196,6 @@ fn added(parts: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
     sum
 }
 
-/// Whole images, or rows of one.
-#[derive(Clone, Copy)]
-struct Block {
-    image: usize,
-    images: usize,
-    row: usize,
-    rows: usize,
-}
-
-impl Block {
-    fn columns(&self, g: Geometry) -> usize {
-        self.images * self.piece(g)
-    }
-
-    /// Columns of one image.
-    fn piece(&self, g: Geometry) -> usize {
-        self.rows * g.out[1]
-    }
-}
-
-fn blocks(count: usize, g: Geometry) -> impl Iterator<Item = Block> {
-    let (images, rows) = (g.images(), g.rows());
-    (0..count).step_by(images).flat_map(move |image| {
-        (0..g.out[0]).step_by(rows).map(move |row| Block {
-            image,
-            images: images.min(count - image),
-            row,
-            rows: rows.min(g.out[0] - row),
-        })
-    })
-}
-
 #[derive(Default)]
 struct Scratch {
     unfolded: Buffer,
@@ -308,98 +212,5 @@ impl Buffer {
             self.0.resize(length, 0.0);
         }
         &mut self.0[..length]
-    }
-}
-
-/// Where a kernel's column `kx` finds its input: outputs `from..to` read from `from·stride + kx − before`.
-fn reach(k: usize, axis: usize, g: Geometry) -> (usize, usize) {
-    let (before, stride) = (g.before[axis], g.stride[axis]);
-    let from = before.saturating_sub(k).div_ceil(stride).min(g.out[axis]);
-    let to = (g.size[axis] + before).saturating_sub(k).div_ceil(stride).min(g.out[axis]);
-    (from, to.max(from))
-}
-
-/// Calls `row(unfolded row, its start, image's input row start, from, to)` for each run of columns that read one input row.
-fn each_run(block: Block, g: Geometry, mut run: impl FnMut(usize, Option<(usize, usize, usize)>)) {
-    let columns = block.columns(g);
-    let [kernel_rows, kernel_columns] = g.kernel;
-    for channel in 0..g.channels_in {
-        for ky in 0..kernel_rows {
-            let (top, bottom) = reach(ky, 0, g);
-            for kx in 0..kernel_columns {
-                let (from, to) = reach(kx, 1, g);
-                let line = ((channel * kernel_rows + ky) * kernel_columns + kx) * columns;
-                for image in 0..block.images {
-                    let plane = ((block.image + image) * g.channels_in + channel) * g.area_in();
-                    for row in 0..block.rows {
-                        let start = line + image * block.piece(g) + row * g.out[1];
-                        let out_row = block.row + row;
-                        let inside = out_row >= top && out_row < bottom && from < to;
-                        run(
-                            start,
-                            inside.then(|| {
-                                let y = out_row * g.stride[0] + ky - g.before[0];
-                                let x = from * g.stride[1] + kx - g.before[1];
-                                (plane + y * g.size[1] + x, from, to)
-                            }),
-                        );
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Columns of a block: `[I·kh·kw, columns]`.
-fn unfold(x: &[f32], unfolded: &mut [f32], block: Block, g: Geometry) {
-    if g.is_product() {
-        return gather_planes(x, unfolded, block, g, g.channels_in);
-    }
-    let width = g.out[1];
-    each_run(block, g, |start, source| {
-        let out = &mut unfolded[start..start + width];
-        let Some((source, from, to)) = source else { return out.fill(0.0) };
-        out[..from].fill(0.0);
-        out[to..].fill(0.0);
-        if g.stride[1] == 1 {
-            copy(&mut out[from..to], &x[source..source + to - from]);
-        } else {
-            let taken = x[source..].iter().step_by(g.stride[1]);
-            out[from..to].iter_mut().zip(taken).for_each(|(out, x)| *out = *x);
-        }
-    });
-}
-
-/// Adds columns back to where they were read.
-fn fold(unfolded: &[f32], dx: &mut [f32], block: Block, g: Geometry) {
-    each_run(block, g, |start, target| {
-        let Some((target, from, to)) = target else { return };
-        let columns = &unfolded[start + from..start + to];
-        let places = dx[target..].iter_mut().step_by(g.stride[1]);
-        places.zip(columns).for_each(|(dx, value)| *dx += value);
-    });
-}
-
-/// A block's gradient as `[O, columns]`.
-fn gather(grad: &[f32], out: &mut [f32], block: Block, g: Geometry) {
-    gather_planes(grad, out, block, g, g.channels_out);
-}
-
-fn gather_planes(planes: &[f32], out: &mut [f32], block: Block, g: Geometry, channels: usize) {
-    let piece = block.piece(g);
-    for (channel, row) in out.chunks_mut(block.columns(g)).enumerate() {
-        for (image, row) in row.chunks_mut(piece).enumerate() {
-            let start = ((block.image + image) * channels + channel) * g.area() + block.row * g.out[1];
-            row.copy_from_slice(&planes[start..start + piece]);
-        }
-    }
-}
-
-/// Short runs: a call costs more than they do.
-fn copy(to: &mut [f32], from: &[f32]) {
-    if to.len() >= 32 {
-        to.copy_from_slice(from);
-    } else {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
     }
 }

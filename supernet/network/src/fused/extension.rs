@@ -17,7 +17,7 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use super::{
-    attention as attend,
+    attention::{self as attend, Operands},
     conv::{self, Geometry},
     norm::{self, Groups, Moments},
     pointwise::{self, Pointwise},
@@ -138,7 +138,8 @@ fn run_layer_norm(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, eps: f
 }
 
 fn run_attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, s: attend::Shape) -> (FlexTensor, Vec<f32>) {
-    let (out, lse) = with_slice(q, |q| with_slice(k, |k| with_slice(v, |v| attend::forward(q, k, v, s))));
+    let (out, lse) =
+        with_slice(q, |q| with_slice(k, |k| with_slice(v, |v| attend::forward(Operands { q, k, v }, s))));
     let mut shape = lengths(q);
     shape[3] = s.depth_values;
     (tensor(out, shape), lse)
@@ -236,7 +237,12 @@ impl Backward<Flex, 3> for AttentionBackward {
         let (dq, dk, dv) = with_slice(&grad, |grad| {
             with_slice(&q, |q| {
                 with_slice(&k, |k| {
-                    with_slice(&v, |v| with_slice(&out, |out| attend::backward(grad, q, k, v, out, &lse, s)))
+                    with_slice(&v, |v| {
+                        with_slice(&out, |out| {
+                            let operands = Operands { q, k, v };
+                            attend::backward(attend::Given { operands, out, lse: &lse, grad }, s)
+                        })
+                    })
                 })
             })
         });
@@ -271,7 +277,9 @@ impl Backward<Flex, 3> for ConvBackward {
         let parents = ops.parents.map(|parent| parent.map(|node| node.id));
         let wanted = std::array::from_fn(|i| parents[i].is_some());
         let parts = with_slice(&grad, |grad| {
-            with_slice(&x, |x| with_slice(&weight, |w| conv::backward(grad, x, w, g, wanted)))
+            with_slice(&x, |x| {
+                with_slice(&weight, |weight| conv::backward(conv::Given { x, weight, grad }, g, wanted))
+            })
         });
         let shapes = [lengths(&x), lengths(&weight), vec![g.channels_out]];
         for ((parent, part), shape) in parents.into_iter().zip(parts).zip(shapes) {
@@ -282,7 +290,7 @@ impl Backward<Flex, 3> for ConvBackward {
     }
 }
 
-/// Hands each parent that wants one its gradient.
+/// Registers the gradients of those parents that are tracked.
 pub(super) fn register<const N: usize>(
     parents: [Option<NodeId>; N],
     parts: [FlexTensor; N],

@@ -125,8 +125,13 @@ pub(super) fn layer_norm_backward(
         |(task, (dx, sums))| {
             let at = task * ROWS * width..task * ROWS * width + dx.len();
             let rows = task * ROWS..task * ROWS + dx.len() / width;
-            let (mean, inverse) = (&moments.mean[rows.clone()], &moments.inverse_deviation[rows]);
-            layer_rows_backward(&x[at.clone()], &grad[at], dx, sums, weight, mean, inverse);
+            let given = Rows {
+                x: &x[at.clone()],
+                grad: &grad[at],
+                mean: &moments.mean[rows.clone()],
+                inverse_deviation: &moments.inverse_deviation[rows],
+            };
+            layer_rows_backward(given, weight, dx, sums);
         },
     );
     let (mut dw, mut db) = (vec![0.0; width], vec![0.0; width]);
@@ -219,15 +224,23 @@ vectorised! {
     }
 }
 
+/// Some rows of a LayerNorm, as its backward reads them.
+pub(super) struct Rows<'a> {
+    x: &'a [f32],
+    grad: &'a [f32],
+    /// Per row.
+    mean: &'a [f32],
+    inverse_deviation: &'a [f32],
+}
+
 vectorised! {
     /// Gradients of some rows; `sums` takes the gain's and then the offset's.
-    fn layer_rows_backward(
-        x: &[f32], grad: &[f32], dx: &mut [f32], sums: &mut [f32], weight: &[f32], mean: &[f32], inverse: &[f32],
-    ) {
+    fn layer_rows_backward(rows: Rows<'_>, weight: &[f32], dx: &mut [f32], sums: &mut [f32]) {
+        let Rows { x, grad, mean, inverse_deviation } = rows;
         let width = weight.len();
         let (dw, db) = sums.split_at_mut(width);
         for (row, ((dx, x), grad)) in dx.chunks_mut(width).zip(x.chunks(width)).zip(grad.chunks(width)).enumerate() {
-            let (mean, inverse) = (mean[row], inverse[row]);
+            let (mean, inverse) = (mean[row], inverse_deviation[row]);
             let (mut plain, mut normal) = ([0.0f32; LANES], [0.0f32; LANES]);
             for start in (0..width).step_by(LANES) {
                 for i in start..width.min(start + LANES) {

@@ -86,9 +86,9 @@ vectorised! {
             let ((value, gate), (dvalue, dgate)) = (x.split_at(half), dx.split_at_mut(half));
             for i in 0..half {
                 let (value, gate, grad) = (value[i], gate[i], grad[i]);
-                let share = normal_cdf(gate);
-                dvalue[i] = grad * (gate * share);
-                dgate[i] = grad * value * (share + gate * ROOT * exp(-0.5 * gate * gate));
+                let cdf = normal_cdf(gate);
+                dvalue[i] = grad * (gate * cdf);
+                dgate[i] = grad * value * (cdf + gate * ROOT * exp(-0.5 * gate * gate));
             }
         }
     }

@@ -3,7 +3,7 @@
 use tnas_graph::{Elastic, GraphBuilder, Init, Op, ValueId, Weight};
 
 use super::Insertion;
-use crate::layers::{BranchWeights, attention, geglu};
+use crate::layers::{BranchWeights, Heads, attention, geglu};
 
 /// Inside the transformer everything is drawn: its last projection alone is zero at the start. A narrower transformer uses
 /// the front of a wider one's weights.
@@ -57,12 +57,13 @@ impl TemporalTransformer {
         g.add(&format!("{path}.residual"), x, h)
     }
 
-    /// Two attentions over frames and a feed-forward, each beside its input, on `[B·H·W, F, C]`.
+    /// Two attentions over frames and a feed-forward, each a residual branch, on `[B·H·W, F, C]`.
     fn block(&self, g: &mut GraphBuilder, path: &str, mut x: ValueId) -> ValueId {
+        let heads = Heads { count: self.heads, depth: self.depth };
         for layer in 1..=2 {
             let h = layer_norm(g, &format!("{path}.norm{layer}"), x);
             let h = self.placed(g, path, h);
-            let h = attention(g, &format!("{path}.attn{layer}"), h, h, self.heads, self.depth, BRANCH);
+            let h = attention(g, &format!("{path}.attn{layer}"), h, h, heads, BRANCH);
             x = g.add(&format!("{path}.add{layer}"), h, x);
         }
         let h = layer_norm(g, &format!("{path}.norm3"), x);

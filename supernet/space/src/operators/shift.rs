@@ -5,9 +5,9 @@ use crate::OperatorSpec;
 
 const FRACTION: Word = Word::new("fraction", &["1/8", "1/4", "1/2"]);
 
-/// x + g ⊙ (shift(x) − x): a fraction of the channels looks one frame back and as many one frame ahead (Lin et al. 2019),
-/// through a gate per channel that starts at zero. The clip's ends look at themselves. Smaller shares are the front of
-/// larger ones.
+/// x + g ⊙ (shift(x) − x): a fraction of the channels is read from the frame before and as many from the frame after (Lin
+/// et al. 2019), through a gate per channel that starts at zero. The clip's ends repeat themselves. Smaller
+/// fractions are the front of larger ones.
 pub const SHIFT: OperatorKind = OperatorKind { name: "shift", params: &[Param::Word(FRACTION)], build };
 
 fn build(g: &mut GraphBuilder, path: &str, spec: &OperatorSpec, at: &Insertion, x: ValueId) -> ValueId {

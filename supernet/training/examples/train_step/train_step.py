@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A training step of tnas and of PyTorch by turns: medians of processor time and their ratios.
+"""A training step of tnas and of PyTorch, alternately: medians of processor time and their ratios.
 
 cargo build --release --no-default-features --features flex --example train_step -p tnas-training
 train_step.py DIR [--binary target/release/examples/train_step] [--rounds 5] [--steps 10] [--only image,video,motion] [--operations]

@@ -1,6 +1,6 @@
 //! Attention of few queries, one after another.
 
-use super::{Given, Shape};
+use super::{Given, Operands, Shape};
 use crate::fused::simd::{LANES, exp, fold, sum, vectorised};
 
 /// `[rows, columns]` to `[columns, rows]`.
@@ -46,9 +46,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 vectorised! {
-    fn pair_forward(
-        q: &[f32], k: &[f32], v: &[f32], out: &mut [f32], lse: &mut [f32], scratch: &mut [f32], s: Shape,
-    ) {
+    fn pair_forward(operands: Operands<'_>, out: &mut [f32], lse: &mut [f32], scratch: &mut [f32], s: Shape) {
+        let Operands { q, k, v } = operands;
         let (kt, scores) = scratch.split_at_mut(s.keys * s.depth);
         transpose(k, s.depth, kt);
         let rows = q.chunks(s.depth).zip(out.chunks_mut(s.depth_values)).zip(lse.iter_mut()).enumerate();
@@ -71,19 +70,20 @@ vectorised! {
 
 vectorised! {
     fn pair_backward(
-        given: &Given<'_>, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32], scratch: &mut [f32], s: Shape,
+        given: Given<'_>, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32], scratch: &mut [f32], s: Shape,
     ) {
+        let Given { operands: Operands { q, k, v }, out, lse, grad } = given;
         let (kt, rest) = scratch.split_at_mut(s.keys * s.depth);
         let (vt, rest) = rest.split_at_mut(s.keys * s.depth_values);
         let (p, dp) = rest.split_at_mut(s.keys);
-        transpose(given.k, s.depth, kt);
-        transpose(given.v, s.depth_values, vt);
+        transpose(k, s.depth, kt);
+        transpose(v, s.depth_values, vt);
         for row in 0..s.queries {
-            let q = &given.q[row * s.depth..][..s.depth];
+            let q = &q[row * s.depth..][..s.depth];
             let at = row * s.depth_values..(row + 1) * s.depth_values;
-            let (grad, out) = (&given.grad[at.clone()], &given.out[at]);
+            let (grad, out) = (&grad[at.clone()], &out[at]);
             score_row(p, q, kt, row, &s);
-            let lse = given.lse[row];
+            let lse = lse[row];
             for p in p.iter_mut() {
                 *p = if *p == f32::NEG_INFINITY { 0.0 } else { exp(*p - lse) };
             }
@@ -96,7 +96,7 @@ vectorised! {
             for key in 0..s.keys {
                 let ds = p[key] * (dp[key] - shared) * s.scale;
                 add_scaled(&mut dv[key * s.depth_values..][..s.depth_values], p[key], grad);
-                add_scaled(dq, ds, &given.k[key * s.depth..][..s.depth]);
+                add_scaled(dq, ds, &k[key * s.depth..][..s.depth]);
                 add_scaled(&mut dk[key * s.depth..][..s.depth], ds, q);
             }
         }

@@ -1,19 +1,12 @@
-//! Options of a config, one for all levels or a list of one each, made into blocks and embeddings.
+//! Options of a config, one for all levels or a list of one each, made into blocks.
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    config::{Activation, Attention, Block, Class, ClassEmbedding, Context, Embedding, TextNorm, TextTime},
-    options::Options,
+    config::{Attention, Block, Context, TextNorm},
+    options::{Class, MOST_LAYERS, Options},
 };
 use crate::ModelError;
-
-/// How many numbers SDXL gives beside its text: two sizes and a place.
-const TIME_IDS: usize = 6;
-
-/// More layers or blocks in one place than any network has: a config that asks for them is damaged.
-pub(crate) const MOST_LAYERS: usize = 1024;
 
 /// Options that are one for all levels or a list of one each, and the blocks made of them.
 pub(super) struct BlockReader<'a> {
@@ -21,7 +14,7 @@ pub(super) struct BlockReader<'a> {
     class: Class,
     channels: &'a [usize],
     layers: Vec<usize>,
-    /// What diffusers calls `attention_head_dim`: heads for transformers, channels of a head elsewhere.
+    /// What diffusers calls `attention_head_dim`: heads for transformers, channels of a head otherwise.
     heads: Vec<Option<usize>>,
     transformer_heads: Vec<usize>,
     norm_eps: f32,
@@ -272,157 +265,5 @@ impl<'a> BlockReader<'a> {
             Class::Plain => format!("{side}Block2D, Attn{side}Block2D, Resnet{side}sampleBlock2D"),
         };
         self.options.unsupported(option, kind, &known)
-    }
-}
-
-/// What is embedded besides the time, and how.
-pub(super) fn embedding(
-    options: &Options,
-    class: Class,
-    first: usize,
-    activation: Activation,
-) -> Result<Embedding, ModelError> {
-    let kind: Option<String> = options.get("time_embedding_type")?;
-    if let Some(kind) = kind.filter(|kind| kind != "positional") {
-        return Err(options.unsupported("time_embedding_type", &kind, "positional"));
-    }
-    let class_kind: Option<String> = options.get("class_embed_type")?;
-    let table: Option<usize> = options.get("num_class_embeds")?;
-    let width: Option<usize> = options.get("projection_class_embeddings_input_dim")?;
-    let needs = |kind: &str| options.wrong(format!("{kind} needs projection_class_embeddings_input_dim"));
-    let condition = class == Class::Condition;
-    let class_embedding = match (class_kind.as_deref(), table) {
-        (None, table) => table.map(ClassEmbedding::Table),
-        (Some("timestep"), _) => Some(ClassEmbedding::Time),
-        (Some("identity"), _) => Some(ClassEmbedding::Identity),
-        (Some("projection"), _) if condition => {
-            Some(ClassEmbedding::Projection(width.ok_or_else(|| needs("class_embed_type = projection"))?))
-        }
-        (Some("simple_projection"), _) if condition => {
-            Some(ClassEmbedding::Linear(width.ok_or_else(|| needs("class_embed_type = simple_projection"))?))
-        }
-        (Some(other), _) => {
-            let known = if condition {
-                "timestep, identity, projection, simple_projection, null"
-            } else {
-                "timestep, identity, null"
-            };
-            return Err(options.unsupported("class_embed_type", other, known));
-        }
-    };
-    let added: Option<String> = options.get("addition_embed_type")?;
-    let text_time = match added.as_deref() {
-        None => None,
-        Some("text_time") => {
-            let channels = width.ok_or_else(|| needs("addition_embed_type = text_time"))?;
-            let time_channels: Option<usize> = options.get("addition_time_embed_dim")?;
-            let time_channels = time_channels.ok_or_else(|| {
-                options.wrong("addition_embed_type = text_time needs addition_time_embed_dim".into())
-            })?;
-            if channels <= TIME_IDS * time_channels {
-                let message = format!(
-                    "projection_class_embeddings_input_dim = {channels} leaves no room for text beside {TIME_IDS} numbers of \
-                     {time_channels} channels"
-                );
-                return Err(options.wrong(message));
-            }
-            Some(TextTime { time_channels, channels, ids: TIME_IDS })
-        }
-        Some(other) => return Err(options.unsupported("addition_embed_type", other, "text_time, null")),
-    };
-    Ok(Embedding {
-        channels: options.get("time_embedding_dim")?.unwrap_or(4 * first),
-        flip_sin_to_cos: options.get("flip_sin_to_cos")?.unwrap_or(true),
-        freq_shift: options.get("freq_shift")?.unwrap_or(0.0),
-        // The plain UNet's is fixed.
-        activation: if condition { activation } else { Activation::Silu },
-        post_activation: options.activation("timestep_post_act")?,
-        sum_activation: options.activation("time_embedding_act_fn")?,
-        condition: options.get("time_cond_proj_dim")?,
-        class: class_embedding,
-        concat_class: options.get("class_embeddings_concat")?.unwrap_or(false),
-        text_time,
-    })
-}
-
-impl Options {
-    pub(crate) fn number(&self, option: &str, default: usize) -> Result<usize, ModelError> {
-        Ok(self.get(option)?.unwrap_or(default))
-    }
-
-    pub(crate) fn activation(&self, option: &str) -> Result<Option<Activation>, ModelError> {
-        let name: Option<String> = self.get(option)?;
-        match name.as_deref() {
-            None => Ok(None),
-            Some("silu" | "swish") => Ok(Some(Activation::Silu)),
-            Some("gelu") => Ok(Some(Activation::Gelu)),
-            Some("relu") => Ok(Some(Activation::Relu)),
-            Some(other) => Err(self.unsupported(option, other, "silu, swish, gelu, relu")),
-        }
-    }
-
-    /// Blocks of each transformer of a level: one number for all, one per level, or lists per level. `front` stands before
-    /// the option's name.
-    pub(crate) fn transformer_blocks(
-        &self,
-        front: &str,
-        side: &str,
-        [level, levels]: [usize; 2],
-        layers: usize,
-    ) -> Result<Vec<usize>, ModelError> {
-        let reverse = format!("reverse_{front}transformer_layers_per_block");
-        let (option, index) = match (side, self.value(&reverse)) {
-            ("Up", Some(_)) => (reverse, levels - 1 - level),
-            _ => (format!("{front}transformer_layers_per_block"), level),
-        };
-        let fail = || {
-            let value = self.value(&option).map(ToString::to_string).unwrap_or_default();
-            self.wrong(format!("{option} = {value} for {levels} levels"))
-        };
-        let number =
-            |value: &Value| value.as_u64().map(|number| number as usize).filter(|n| (1..=MOST_LAYERS).contains(n));
-        match self.value(&option) {
-            None => Ok(vec![1; layers]),
-            Some(Value::Array(list)) if list.len() == levels => match &list[index] {
-                Value::Array(each) if each.len() >= layers => {
-                    each[..layers].iter().map(number).collect::<Option<_>>().ok_or_else(fail)
-                }
-                one => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
-            },
-            Some(one) => number(one).map(|blocks| vec![blocks; layers]).ok_or_else(fail),
-        }
-    }
-
-    /// One count for each of some layers, or a list of one each.
-    pub(crate) fn each_of(&self, option: &str, value: &Value, layers: usize) -> Result<Vec<usize>, ModelError> {
-        let fail = || self.wrong(format!("{option} = {value} for {layers} layers, of at most {MOST_LAYERS}"));
-        if layers > MOST_LAYERS {
-            return Err(fail());
-        }
-        let list = match value {
-            Value::Array(_) => self.parse::<Vec<usize>>(option, value)?,
-            one => vec![self.parse(option, one)?; layers],
-        };
-        let sound = |count: &usize| (1..=MOST_LAYERS).contains(count);
-        if list.len() == layers && list.iter().all(sound) { Ok(list) } else { Err(fail()) }
-    }
-
-    /// One value for every level, or a list of one each.
-    pub(crate) fn per_level<T: DeserializeOwned + Clone>(
-        &self,
-        option: &str,
-        levels: usize,
-    ) -> Result<Option<Vec<T>>, ModelError> {
-        match self.value(option) {
-            None => Ok(None),
-            Some(value @ Value::Array(_)) => {
-                let list: Vec<T> = self.parse(option, value)?;
-                if list.len() != levels {
-                    return Err(self.wrong(format!("{option} = {value} for {levels} levels")));
-                }
-                Ok(Some(list))
-            }
-            Some(value) => Ok(Some(vec![self.parse(option, value)?; levels])),
-        }
     }
 }

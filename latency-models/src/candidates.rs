@@ -31,6 +31,7 @@ struct Learned {
     whitening: DMatrix<f64>,
     constant_variance: f64,
     noise: f64,
+    widening: f64,
 }
 
 /// Numbers that are each a constant and one summand per (slot, choice).
@@ -97,6 +98,7 @@ impl Learned {
             whitening: model.process.whitening.clone(),
             constant_variance: model.process.settings.kernels[0],
             noise: model.process.settings.noise,
+            widening: model.process.widening,
         }
     }
 
@@ -123,7 +125,7 @@ impl Learned {
             whitened[j..].iter_mut().zip(column).for_each(|(sum, w)| *sum += w * k);
         }
         let explained: f64 = whitened.iter().map(|w| w * w).sum();
-        ((own - explained).max(0.0) + (self.noise * level).powi(2)).sqrt()
+        ((own - explained).max(0.0) + (self.noise * level).powi(2)).sqrt() * self.widening
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Process {
     pub(crate) whitening: DMatrix<f64>,
     /// K⁻¹·y.
     pub(crate) alpha: DVector<f64>,
-    /// Rows that the likelihood takes for outliers have a noise larger by this.
+    /// Variance of each row's noise over the usual: above 1 for outliers, below for rows that agree with the others.
     pub(crate) inflation: Vec<f64>,
     /// Variance of each row's noise, an outlier's with its inflation.
     noise_variance: Vec<f64>,
@@ -78,7 +78,7 @@ impl Process {
             let fitted = Self::condition(kernels, y, scale, &settings, &inflation)?;
             for (inflation, row) in inflation.iter_mut().zip(fitted.left_out()) {
                 let z = row.error / row.deviation;
-                *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
+                *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).min(100.0);
             }
             process = Some(fitted);
         }
@@ -150,8 +150,8 @@ impl Process {
     }
 }
 
-/// Fits with the errors of the one before.
-const ROBUST_ROUNDS: usize = 2;
+/// Fits with the errors of the one before: expectation and maximisation of t distributed errors (Lange et al. 1989).
+const ROBUST_ROUNDS: usize = 3;
 
 fn covariance(kernels: &[DMatrix<f64>], settings: &Amplitudes, deviations: &[f64]) -> DMatrix<f64> {
     let n = deviations.len();
@@ -180,7 +180,7 @@ impl Rows<'_> {
     fn search(&self, start: Amplitudes) -> Option<Amplitudes> {
         let mut best = (self.posterior(&start), start);
         let mut step = 2.0_f64;
-        const LEAST_STEP: f64 = 0.3;
+        const LEAST_STEP: f64 = 0.1;
         while step > LEAST_STEP {
             let mut moved = false;
             for index in 0..=self.kernels.len() {

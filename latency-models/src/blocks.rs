@@ -53,7 +53,8 @@ impl SpaceBlocks {
     }
 
     /// The same with the largest sum of live activations, in bytes, of the network with each choice alone, by slot and choice.
-    /// Insertions keep shapes, so a candidate's is the largest of its choices'.
+    /// Insertions keep shapes, and what comes after a slot reads nothing from before it, so that no two insertions are live at
+    /// once: a candidate's is the largest of its choices'.
     pub fn with_peaks(self, peaks: Vec<Vec<u64>>) -> Self {
         Self { peaks, ..self }
     }

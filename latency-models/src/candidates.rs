@@ -27,10 +27,11 @@ struct Learned {
     /// Kernel of the interactions by number of different slots, and the weight of each genome; empty where there are none.
     by_distance: Vec<f64>,
     weights: Vec<f64>,
-    /// Inverse Cholesky factor of the kernel, row by row in columns.
+    /// Inverse Cholesky factor of the kernel, lower triangle.
     whitening: DMatrix<f64>,
     constant_variance: f64,
     noise: f64,
+    widening: f64,
 }
 
 /// Numbers that are each a constant and one summand per (slot, choice).
@@ -94,9 +95,10 @@ impl Learned {
             genomes: predictor.genomes(),
             by_distance: if has_near { (0..=predictor.slots()).map(at).collect() } else { Vec::new() },
             weights: near.weights.as_slice().to_vec(),
-            whitening: model.process.whitening.transpose(),
+            whitening: model.process.whitening.clone(),
             constant_variance: model.process.settings.kernels[0],
             noise: model.process.settings.noise,
+            widening: model.process.widening,
         }
     }
 
@@ -116,11 +118,14 @@ impl Learned {
         let near = |row: &[u16]| self.by_distance.get(distance(row, genome)).copied().unwrap_or(0.0);
         let rows = cross.iter().zip(&self.genomes);
         let k: Vec<f64> = rows.map(|(cross, row)| self.constant_variance + cross + near(row)).collect();
-        // w = L⁻¹·k, row by row of the triangle.
-        let whitened =
-            |i: usize| self.whitening.column(i).iter().zip(&k).take(i + 1).map(|(w, k)| w * k).sum::<f64>();
-        let explained: f64 = (0..k.len()).map(|i| whitened(i).powi(2)).sum();
-        ((own - explained).max(0.0) + (self.noise * level).powi(2)).sqrt()
+        // L⁻¹·k by columns of the triangle, whose sums do not wait for each other.
+        let mut whitened = vec![0.0; k.len()];
+        for (j, k) in k.iter().enumerate() {
+            let column = &self.whitening.as_slice()[j * whitened.len()..][j..whitened.len()];
+            whitened[j..].iter_mut().zip(column).for_each(|(sum, w)| *sum += w * k);
+        }
+        let explained: f64 = whitened.iter().map(|w| w * w).sum();
+        ((own - explained).max(0.0) + (self.noise * level).powi(2)).sqrt() * self.widening
     }
 }
 

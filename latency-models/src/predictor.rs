@@ -30,7 +30,7 @@ struct Learned {
     rows: Vec<Vec<f64>>,
     latency_ms: Vec<f64>,
     amplitudes: Amplitudes,
-    /// Noise of each row over the usual: above 1 for outliers.
+    /// Variance of each row's noise over the usual: above 1 for outliers.
     inflation: Vec<f64>,
     coverage: f64,
 }

@@ -1,6 +1,6 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tnas_graph::{Dtype, Graph, GraphBuilder, Init, ValueId};
+use tnas_graph::{Dtype, Graph, GraphBuilder, Init, Op, ValueId, peak_activation_bytes};
 use tnas_latency::{
     Accuracy, ArchFeatures, CandidatePredictor, FitSettings, LatencyPredictor, Related, SourceDevice, SpaceBlocks,
     TransferPredictor, most_telling,
@@ -143,4 +143,58 @@ fn the_most_telling_begin_with_the_extremes_and_show_every_choice() {
     }
     assert_eq!(most_telling(&genomes, device_ms, 9), chosen[..9]);
     assert_eq!(most_telling(&genomes[..1], device_ms, 5), [0]);
+}
+
+/// A small U-shaped network with a skip and three slots, of which each takes a number of hidden channels.
+fn u_shaped(choices: &[u16]) -> Graph {
+    let mut g = GraphBuilder::new();
+    let x = g.input("x", &[2, 8, 8, 8], Dtype::F32);
+    let insert = |g: &mut GraphBuilder, x: ValueId, slot: usize| {
+        let hidden = [0, 4, 48, 160][usize::from(choices[slot])];
+        if hidden == 0 {
+            return x;
+        }
+        let width = g.shape(x)[1];
+        let y = g.conv2d(&format!("{slot}.a"), x, hidden, [3, 1], [1, 1], [1, 0], Init::FanIn);
+        let y = g.silu(&format!("{slot}.b"), y);
+        let y = g.conv2d(&format!("{slot}.c"), y, width, [1, 1], [1, 1], [0, 0], Init::FanIn);
+        g.add(&format!("{slot}.d"), x, y)
+    };
+    let y = g.conv2d("down", x, 16, [3, 3], [1, 1], [1, 1], Init::FanIn);
+    let skip = insert(&mut g, y, 0);
+    let y = g.conv2d("middle", skip, 32, [3, 3], [2, 2], [1, 1], Init::FanIn);
+    let y = insert(&mut g, y, 1);
+    let y = g.node("wide", Op::ResizeNearest { size: [8, 8] }, &[y]);
+    let y = g.concat("skip", &[y, skip], 1);
+    let y = g.conv2d("up", y, 24, [3, 3], [1, 1], [1, 1], Init::FanIn);
+    let y = insert(&mut g, y, 2);
+    let y = g.conv2d("last", y, 8, [3, 3], [1, 1], [1, 1], Init::FanIn);
+    g.finish(&[("y", y)]).unwrap()
+}
+
+#[test]
+fn peak_memory_of_a_candidate_is_the_largest_of_its_insertions() {
+    let alone = |slot: usize, choice: u16| {
+        let mut choices = [0; 3];
+        choices[slot] = choice;
+        peak_activation_bytes(&u_shaped(&choices))
+    };
+    let peaks: Vec<Vec<u64>> = (0..3).map(|slot| (0..4).map(|choice| alone(slot, choice)).collect()).collect();
+    let nothing = peaks[0][0];
+    let blocks: Vec<Vec<Graph>> =
+        (0..3).map(|_| vec![block(8, 0), block(8, 4), block(8, 8), block(8, 16)]).collect();
+    let space = SpaceBlocks::new(&u_shaped(&[0; 3]), &blocks);
+    assert_eq!(space.peak_activation_bytes(&[3, 3, 3]), nothing, "where none was counted");
+    let space = space.with_peaks(peaks.clone());
+    let mut found = std::collections::BTreeSet::new();
+    for index in 0..64_u16 {
+        let choices = [index % 4, index / 4 % 4, index / 16];
+        let peak = peak_activation_bytes(&u_shaped(&choices));
+        assert_eq!(space.peak_activation_bytes(&choices), peak, "{choices:?}");
+        assert_eq!(space.features("", &choices).unwrap().peak_activation_bytes, peak, "{choices:?}");
+        found.insert(peak);
+    }
+    // An insertion hides below the network's own peak, and each slot's largest decides somewhere.
+    assert_eq!(peaks[1][1], nothing);
+    assert!((0..3).all(|slot| peaks[slot][3] > nothing && found.contains(&peaks[slot][3])), "{peaks:?}");
 }

@@ -6,7 +6,7 @@ use super::{
     linear::Linear,
     near::{NEAR_FROM, Near},
     priors::Priors,
-    process::{Amplitudes, HeldOutError, Process},
+    process::{Amplitudes, FREEDOM, HeldOutError, Process},
     quantile::{conformal, median, student},
 };
 
@@ -217,7 +217,7 @@ impl Model {
         let noise = self.process.settings.noise;
         let means = self.mean_ms(x, places);
         let guess = |((mean_ms, variance), scale): ((f64, f64), f64)| {
-            let sigma_ms = (variance + (noise * scale).powi(2)).sqrt() * self.unit_ms;
+            let sigma_ms = (variance + (noise * scale).powi(2)).sqrt() * self.process.widening * self.unit_ms;
             Guess::new(mean_ms, sigma_ms, self.quantile)
         };
         means.into_iter().zip(known).zip(scale).map(guess).collect()
@@ -291,12 +291,15 @@ impl Guess {
     }
 }
 
-/// What deviations are multiplied with: with few rows, which were chosen for being unlike the others, a quantile of a t
-/// distribution; with many, the conformal one of their errors when left out (Barber et al. 2021).
+/// What deviations are multiplied with. From few rows: a quantile of a t distribution, whose degrees of freedom are those that the
+/// noise was found with, between those of the errors and of what few errors, some of them outliers, ask for. From many: the
+/// conformal one of their errors when left out (Barber et al. 2021).
 fn quantile(process: &Process, coverage: f64) -> f64 {
+    const MOST_FREEDOM: f64 = 8.0;
+    let student = || student(coverage, process.residual_freedom().clamp(FREEDOM, MOST_FREEDOM));
     if process.alpha.len() < CONFORMAL_FROM {
-        return student(coverage);
+        return student();
     }
     let errors = process.left_out().iter().map(|row| (row.error.abs() / row.usual, 1.0)).collect();
-    conformal(errors, coverage).unwrap_or_else(|| student(coverage))
+    conformal(errors, coverage).unwrap_or_else(student)
 }

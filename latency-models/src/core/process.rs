@@ -15,8 +15,12 @@ pub(crate) struct Process {
     pub(crate) whitening: DMatrix<f64>,
     /// K⁻¹·y.
     pub(crate) alpha: DVector<f64>,
-    /// Rows that the likelihood takes for outliers have a noise larger by this.
+    /// Variance of each row's noise over the usual: above 1 for outliers, below for rows that agree with the others.
     pub(crate) inflation: Vec<f64>,
+    /// Variance of each row's noise, an outlier's with its inflation.
+    noise_variance: Vec<f64>,
+    /// What deviations of predictions are multiplied with, 1 at least: as the errors of rows left out ask for.
+    pub(crate) widening: f64,
 }
 
 /// Error of a row that some others predict.
@@ -24,9 +28,9 @@ pub(crate) struct Process {
 pub(crate) struct HeldOutError {
     pub(crate) row: usize,
     pub(crate) error: f64,
-    /// What the process expects of it.
+    /// What the kernel expects of it.
     pub(crate) deviation: f64,
-    /// What it would if the row were not taken for an outlier.
+    /// What is expected of a new row in its place: widened, and with a noise that is no outlier's.
     pub(crate) usual: f64,
 }
 
@@ -46,7 +50,9 @@ const SEARCHED: usize = 160;
 const KERNEL_SPREAD: f64 = 2.0;
 const NOISE_SPREAD: f64 = 1.5;
 /// Degrees of freedom of the errors' t distribution.
-const FREEDOM: f64 = 4.0;
+pub(crate) const FREEDOM: f64 = 4.0;
+/// Rows that the deviations as the kernel has them are worth, beside the errors of those left out.
+const EXPECTED_ROWS: f64 = 8.0;
 
 impl Process {
     /// Learns `y` from kernels among its rows, with amplitudes near `expected` that make it most likely, looked for from a start.
@@ -67,11 +73,12 @@ impl Process {
         let mut process = None;
         for _ in 0..ROBUST_ROUNDS {
             let deviations: Vec<f64> = some.iter().map(|&i| scale[i] * inflation[i].sqrt()).collect();
-            settings = search(&part, &part_y, &deviations, expected, settings)?;
+            let rows = Rows { kernels: &part, y: &part_y, deviations: &deviations, expected };
+            settings = rows.average_noise(rows.search(settings)?)?;
             let fitted = Self::condition(kernels, y, scale, &settings, &inflation)?;
             for (inflation, row) in inflation.iter_mut().zip(fitted.left_out()) {
                 let z = row.error / row.deviation;
-                *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).clamp(1.0, 100.0);
+                *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).min(100.0);
             }
             process = Some(fitted);
         }
@@ -89,13 +96,34 @@ impl Process {
         let deviations: Vec<f64> = scale.iter().zip(inflation).map(|(s, i)| s * i.sqrt()).collect();
         let (lower, whitening) = factor(&covariance(kernels, settings, &deviations))?;
         let alpha = whitening.tr_mul(&(&whitening * y));
-        Some(Self { settings: settings.clone(), lower, whitening, alpha, inflation: inflation.to_vec() })
+        let noise_variance = deviations.iter().map(|deviation| (settings.noise * deviation).powi(2)).collect();
+        let (settings, inflation) = (settings.clone(), inflation.to_vec());
+        let mut process = Self { settings, lower, whitening, alpha, inflation, noise_variance, widening: 1.0 };
+        process.widening = process.widening();
+        Some(process)
+    }
+
+    /// From the mean squared error of rows left out, in their deviations. The amplitudes were found on these very rows, so that
+    /// smaller errors than expected say nothing.
+    fn widening(&self) -> f64 {
+        let errors = self.left_out();
+        let squares: f64 = errors.iter().map(|row| (row.error / row.usual).powi(2)).sum();
+        ((EXPECTED_ROWS + squares) / (EXPECTED_ROWS + errors.len() as f64)).sqrt().max(1.0)
+    }
+
+    /// Rows less those that the kernel's functions use up: the trace of what smoothing leaves over (Hastie & Tibshirani 1990).
+    pub(crate) fn residual_freedom(&self) -> f64 {
+        self.precision().zip(&self.noise_variance).map(|(precision, noise)| precision * noise).sum()
+    }
+
+    /// Diagonal of K⁻¹.
+    fn precision(&self) -> impl Iterator<Item = f64> {
+        self.whitening.column_iter().map(|column| column.norm_squared())
     }
 
     /// Each row when the others predict it (Rasmussen & Williams 2006, §5.4.2).
     pub(crate) fn left_out(&self) -> Vec<HeldOutError> {
-        let precision = self.whitening.column_iter().map(|column| column.norm_squared());
-        let rows = self.alpha.iter().zip(precision).enumerate();
+        let rows = self.alpha.iter().zip(self.precision()).enumerate();
         rows.map(|(row, (alpha, precision))| self.held_out(row, alpha / precision, precision.sqrt().recip()))
             .collect()
     }
@@ -111,7 +139,8 @@ impl Process {
     }
 
     fn held_out(&self, row: usize, error: f64, deviation: f64) -> HeldOutError {
-        HeldOutError { row, error, deviation, usual: deviation / self.inflation[row].sqrt() }
+        let of_outlier = self.noise_variance[row] * (1.0 - self.inflation[row].recip());
+        HeldOutError { row, error, deviation, usual: (deviation.powi(2) - of_outlier).sqrt() * self.widening }
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
@@ -121,8 +150,8 @@ impl Process {
     }
 }
 
-/// Fits with the errors of the one before.
-const ROBUST_ROUNDS: usize = 2;
+/// Fits with the errors of the one before: expectation and maximisation of t distributed errors (Lange et al. 1989).
+const ROBUST_ROUNDS: usize = 3;
 
 fn covariance(kernels: &[DMatrix<f64>], settings: &Amplitudes, deviations: &[f64]) -> DMatrix<f64> {
     let n = deviations.len();
@@ -136,55 +165,73 @@ fn covariance(kernels: &[DMatrix<f64>], settings: &Amplitudes, deviations: &[f64
     sum
 }
 
-/// One amplitude after the other, by steps that halve: few numbers, no gradients, no luck.
-fn search(
-    kernels: &[DMatrix<f64>],
-    y: &DVector<f64>,
-    deviations: &[f64],
-    expected: &Amplitudes,
-    start: Amplitudes,
-) -> Option<Amplitudes> {
-    let mut best = (posterior(kernels, y, deviations, expected, &start), start);
-    let mut step = 2.0_f64;
-    const LEAST_STEP: f64 = 0.3;
-    while step > LEAST_STEP {
-        let mut moved = false;
-        for index in 0..=kernels.len() {
-            for factor in [step.exp(), (-step).exp()] {
-                let mut settings = best.1.clone();
-                let value = settings.kernels.get_mut(index).map_or(&mut settings.noise, |kernel| kernel);
-                *value *= factor;
-                let found = posterior(kernels, y, deviations, expected, &settings);
-                if found > best.0 {
-                    best = (found, settings);
-                    moved = true;
-                    break;
-                }
-            }
-        }
-        if !moved {
-            step *= 0.5;
-        }
-    }
-    best.0.is_some().then_some(best.1)
+/// Rows whose likelihood is asked for.
+struct Rows<'a> {
+    /// `[rows, rows]` each.
+    kernels: &'a [DMatrix<f64>],
+    y: &'a DVector<f64>,
+    /// Deviation of each row's noise, in that of the settings.
+    deviations: &'a [f64],
+    expected: &'a Amplitudes,
 }
 
-/// Log marginal likelihood and log prior of the amplitudes.
-fn posterior(
-    kernels: &[DMatrix<f64>],
-    y: &DVector<f64>,
-    deviations: &[f64],
-    expected: &Amplitudes,
-    settings: &Amplitudes,
-) -> Option<f64> {
-    let cholesky = covariance(kernels, settings, deviations).cholesky()?;
-    let explained = y.dot(&cholesky.solve(y));
-    let logs: f64 = cholesky.l_dirty().diagonal().iter().map(|pivot| pivot.ln()).sum();
-    let off = |value: f64, expected: f64, spread: f64| (((value / expected).ln()) / spread).powi(2);
-    let pairs = settings.kernels.iter().zip(&expected.kernels);
-    let surprise: f64 = pairs.map(|(&value, &expected)| off(value, expected, KERNEL_SPREAD)).sum::<f64>()
-        + off(settings.noise, expected.noise, NOISE_SPREAD);
-    Some(-0.5 * explained - logs - 0.5 * surprise)
+impl Rows<'_> {
+    /// One amplitude after the other, by steps that halve: few numbers, no gradients, no luck.
+    fn search(&self, start: Amplitudes) -> Option<Amplitudes> {
+        let mut best = (self.posterior(&start), start);
+        let mut step = 2.0_f64;
+        const LEAST_STEP: f64 = 0.1;
+        while step > LEAST_STEP {
+            let mut moved = false;
+            for index in 0..=self.kernels.len() {
+                for factor in [step.exp(), (-step).exp()] {
+                    let mut settings = best.1.clone();
+                    let value = settings.kernels.get_mut(index).map_or(&mut settings.noise, |kernel| kernel);
+                    *value *= factor;
+                    let found = self.posterior(&settings);
+                    if found > best.0 {
+                        best = (found, settings);
+                        moved = true;
+                        break;
+                    }
+                }
+            }
+            if !moved {
+                step *= 0.5;
+            }
+        }
+        best.0.is_some().then_some(best.1)
+    }
+
+    /// The same kernels with the posterior mean of the noise's variance: from few rows it is far above the most likely one, and
+    /// intervals that trust the most likely are too narrow.
+    fn average_noise(&self, mode: Amplitudes) -> Option<Amplitudes> {
+        const STEP: f64 = 0.5;
+        const STEPS: i32 = 8;
+        let most = self.posterior(&mode)?;
+        let (mut total, mut sum) = (0.0, 0.0);
+        for step in -STEPS..=STEPS {
+            let noise = mode.noise * (STEP * f64::from(step)).exp();
+            if let Some(found) = self.posterior(&Amplitudes { noise, kernels: mode.kernels.clone() }) {
+                let weight = (found - most).exp();
+                total += weight;
+                sum += weight * noise.powi(2);
+            }
+        }
+        Some(Amplitudes { noise: (sum / total).sqrt(), ..mode })
+    }
+
+    /// Log marginal likelihood and log prior of the amplitudes.
+    fn posterior(&self, settings: &Amplitudes) -> Option<f64> {
+        let cholesky = covariance(self.kernels, settings, self.deviations).cholesky()?;
+        let explained = self.y.dot(&cholesky.solve(self.y));
+        let logs: f64 = cholesky.l_dirty().diagonal().iter().map(|pivot| pivot.ln()).sum();
+        let off = |value: f64, expected: f64, spread: f64| (((value / expected).ln()) / spread).powi(2);
+        let pairs = settings.kernels.iter().zip(&self.expected.kernels);
+        let surprise: f64 = pairs.map(|(&value, &expected)| off(value, expected, KERNEL_SPREAD)).sum::<f64>()
+            + off(settings.noise, self.expected.noise, NOISE_SPREAD);
+        Some(-0.5 * explained - logs - 0.5 * surprise)
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +269,48 @@ mod tests {
             assert!((y[row] - mean - held_out.error).abs() < 1e-9, "{row}");
             assert!((variance.sqrt() - held_out.deviation).abs() < 1e-9, "{row}");
         }
+    }
+
+    #[test]
+    fn what_smoothing_leaves_over_is_a_trace() {
+        let (process, whole, y) = process();
+        let noise = DMatrix::from_diagonal(&DVector::from_column_slice(&process.noise_variance));
+        let smoother = (&whole - &noise) * whole.try_inverse().unwrap();
+        let (left, n) = (process.residual_freedom(), y.len() as f64);
+        assert!((left - (n - smoother.trace())).abs() < 1e-6 && left > 0.0 && left < n, "{left}");
+    }
+
+    #[test]
+    fn deviations_are_widened_where_rows_left_out_ask_for_it() {
+        let n = 30;
+        let kernel = DMatrix::from_element(n, n, 1.0);
+        let settings = Amplitudes { kernels: vec![0.01], noise: 0.1 };
+        let widening = |size: f64| {
+            let y = DVector::from_fn(n, |i, _| if i % 2 == 0 { size } else { -size });
+            Process::condition(std::slice::from_ref(&kernel), &y, &[1.0; 30], &settings, &[1.0; 30])
+                .unwrap()
+                .widening
+        };
+        assert_eq!((widening(0.01), widening(0.1) < 1.05), (1.0, true));
+        assert!(
+            (widening(0.3) / (9.0 * 30.0 / 38.0 + 8.0 / 38.0_f64).sqrt() - 1.0).abs() < 0.05,
+            "{}",
+            widening(0.3)
+        );
+    }
+
+    #[test]
+    fn few_rows_leave_room_for_more_noise_than_the_likeliest() {
+        let (kernels, expected) =
+            ([DMatrix::from_element(40, 40, 1.0)], Amplitudes { kernels: vec![0.1], noise: 0.1 });
+        let averaged = |n: usize| {
+            let part = [kernels[0].view((0, 0), (n, n)).clone_owned()];
+            let y = DVector::from_fn(n, |i, _| if i % 2 == 0 { 0.1 } else { -0.1 });
+            let rows = Rows { kernels: &part, y: &y, deviations: &vec![1.0; n], expected: &expected };
+            let mode = rows.search(expected.clone()).unwrap();
+            rows.average_noise(mode.clone()).unwrap().noise / mode.noise
+        };
+        assert!(averaged(4) > 1.3 && averaged(40) < 1.15, "{} {}", averaged(4), averaged(40));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{Genome, SearchSpace};
 
@@ -56,12 +56,22 @@ impl Limits {
 /// The least of one quantity is exact where it is a sum or a maximum over slots. Bounded to a few passes always, so that a
 /// space of any size takes as many calls of `values` as it has choices, times a small number.
 ///
-/// `values` gives a genome's limited quantities in the limits' order.
+/// `values` gives a genome's limited quantities in the limits' order; it is called once for each genome.
 pub fn verdict<E>(
     space: &SearchSpace,
     limits: &Limits,
     mut values: impl FnMut(&[u16]) -> Result<Vec<f64>, E>,
 ) -> Result<Verdict, E> {
+    let mut known: HashMap<Genome, Vec<f64>> = HashMap::new();
+    // Descents meet the same genomes: each one's last pass changes nothing, and the next may start from there.
+    let mut values = |genome: &[u16]| match known.get(genome) {
+        Some(values) => Ok(values.clone()),
+        None => {
+            let found = values(genome)?;
+            known.insert(genome.to_vec(), found.clone());
+            Ok(found)
+        }
+    };
     let first = space.baseline();
     let mut nearest = descend(space, first.clone(), |genome| Ok(limits.violation(&values(genome)?)))?;
     let mut violation = limits.violation(&values(&nearest)?);
@@ -115,6 +125,8 @@ fn descend<E>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::{Slot, SlotInfo, SpaceFile, SpaceRule};
 
@@ -141,7 +153,12 @@ mod tests {
         let slots = space.slots().len() as f64;
         let limits = |parameters| Limits::new([("macs".into(), 1.0), ("parameters".into(), parameters)]);
         assert!(matches!(verdict(&space, &limits(slots), usage), Ok(Verdict::Feasible(_))));
-        match verdict(&space, &limits(slots - 1.0), usage) {
+        let mut asked = HashSet::new();
+        let once = |genome: &[u16]| {
+            assert!(asked.insert(genome.to_vec()), "{genome:?} is asked for twice");
+            usage(genome)
+        };
+        match verdict(&space, &limits(slots - 1.0), once) {
             Ok(Verdict::Infeasible { nearest, least }) => {
                 assert!(nearest.iter().all(|&choice| choice == 1));
                 assert_eq!(least["parameters"], (slots, slots - 1.0));

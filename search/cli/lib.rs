@@ -89,11 +89,11 @@ fn go(matches: &ArgMatches) -> anyhow::Result<()> {
         });
     }
     match Cli::from_arg_matches(matches)?.command {
-        Command::MeasureOne => return measuring::measure_one(),
-        Command::Schemas { out } => return write_schemas(&out),
+        Command::MeasureOne => measuring::measure_one(),
+        Command::Schemas { out } => write_schemas(&out),
         Command::Report(args) => {
             let (study, _, run) = open(&args)?;
-            return finish(&args, "report", &stages::report::report(&run, &study)?);
+            finish(&args, "report", &stages::report::report(&run, &study)?)
         }
         command => {
             progress::watch_interrupts()?;

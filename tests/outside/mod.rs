@@ -73,7 +73,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, String> {
 
 /// A file of the project itself.
 pub fn shipped(path: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOT).join(path)).unwrap_or_default()
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOT).join(path)).expect("a file of the project")
 }
 
 /// From the package that these files are compiled into to the project's folder.

@@ -30,7 +30,8 @@ const PLAIN: &str = r#"{"_class_name": "UNet2DModel", "block_out_channels": [8, 
     "add_attention": true, "num_class_embeds": 3, "class_embed_type": "timestep", "downsample_padding": 0}"#;
 
 fn examples() -> Vec<Vec<u8>> {
-    let shipped = ["bk-sdm-tiny", "sd15"].map(|name| shipped(&format!("configs/backbones/{name}/config.json")));
+    let shipped =
+        ["bk-sdm-tiny", "sd15"].map(|name| shipped(&format!("configs/backbones/{name}/unet/config.json")));
     [SMALL, SIMPLE, PLAIN].iter().map(|text| text.as_bytes().to_vec()).chain(shipped).collect()
 }
 

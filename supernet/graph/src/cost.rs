@@ -61,7 +61,30 @@ pub fn node_cost(graph: &Graph, node: &Node) -> NodeCost {
             let depths = q[3] as u64 + input(2)[3] as u64;
             elements(&q[..3]).saturating_mul(k[2] as u64).saturating_mul(depths)
         }
-        _ => 0,
+        Op::GroupNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::Silu
+        | Op::Gelu
+        | Op::QuickGelu
+        | Op::Relu
+        | Op::Tanh
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Affine { .. }
+        | Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::ResizeNearest { .. }
+        | Op::AvgPool2d { .. }
+        | Op::Mean { .. }
+        | Op::Embedding { .. }
+        | Op::Constant { .. }
+        | Op::Parameter { .. }
+        | Op::Sinusoid { .. } => 0,
     };
     if is_view(&node.op) {
         return NodeCost { macs, moved_bytes: 0 };

@@ -190,7 +190,28 @@ impl Op {
             }
             Op::GroupNorm { weight, bias, .. } | Op::LayerNorm { weight, bias, .. } => vec![weight, bias],
             Op::Embedding { weight } | Op::Parameter { weight } => vec![weight],
-            _ => Vec::new(),
+            Op::MatMul
+            | Op::Attention { .. }
+            | Op::Silu
+            | Op::Gelu
+            | Op::QuickGelu
+            | Op::Relu
+            | Op::Tanh
+            | Op::Sigmoid
+            | Op::Softmax
+            | Op::Add
+            | Op::Sub
+            | Op::Mul
+            | Op::Affine { .. }
+            | Op::Concat { .. }
+            | Op::Slice { .. }
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::ResizeNearest { .. }
+            | Op::AvgPool2d { .. }
+            | Op::Mean { .. }
+            | Op::Constant { .. }
+            | Op::Sinusoid { .. } => Vec::new(),
         }
     }
 }

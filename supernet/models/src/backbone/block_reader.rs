@@ -221,7 +221,7 @@ impl<'a> BlockReader<'a> {
 
     fn pixels(&self, channels: usize, place: usize, out_scale: f32, groups: Option<usize>) -> Attention {
         let depth = self.heads[place].unwrap_or(channels);
-        Attention::Pixels { heads: channels / depth.max(1), depth, groups, out_scale }
+        Attention::Pixels { heads: channels.checked_div(depth).unwrap_or(0), depth, groups, out_scale }
     }
 
     fn added_keys(&self, channels: usize, place: usize, only_cross: bool) -> Result<Attention, ModelError> {
@@ -235,7 +235,7 @@ impl<'a> BlockReader<'a> {
                 return Err(self.options.unsupported("cross_attention_norm", other, "layer_norm, group_norm"));
             }
         };
-        Ok(Attention::AddedKeys { heads: channels / depth.max(1), depth, only_cross, norm })
+        Ok(Attention::AddedKeys { heads: channels.checked_div(depth).unwrap_or(0), depth, only_cross, norm })
     }
 
     fn transformer(

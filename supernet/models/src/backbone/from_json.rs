@@ -172,5 +172,10 @@ mod tests {
         let one = plain.replace("\"norm", "\"attention_head_dim\": null, \"norm");
         let config = UNetConfig::from_json(&one).unwrap();
         assert!(matches!(config.down[1].attention, Attention::Pixels { heads: 1, depth: 32, .. }), "{config:?}");
+        for width in ["0", "64"] {
+            let odd = plain.replace("\"norm", &format!("\"attention_head_dim\": {width}, \"norm"));
+            let message = UNetConfig::from_json(&odd).unwrap_err().to_string();
+            assert!(message.contains("no attention head fits into 32 channels"), "{message}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers as a reader compares them. An unknown one is `–`.
 
-use tnas_record::{Interval, Spread};
+use tnas_record::Spread;
 
 /// So many decimals.
 pub(crate) fn fixed(value: f64, decimals: usize) -> String {
@@ -38,14 +38,11 @@ pub(crate) fn ends(low: f64, high: f64) -> String {
     format!("[{}, {}]", fixed(low, 2), fixed(high, 2))
 }
 
-/// An estimate in so many decimals with its interval.
-pub(crate) fn estimated(Interval { estimate, low, high }: Interval, decimals: usize) -> String {
-    format!("{} {}", fixed(estimate, decimals), ends(low, high))
-}
-
-/// Like [`estimated`]; unknown where there is none.
+/// An estimate in so many decimals with its interval; unknown where there is none.
 pub(crate) fn spread(spread: Option<Spread>, decimals: usize) -> String {
-    spread.map_or_else(unknown, |spread| estimated(spread.interval(), decimals))
+    spread.map_or_else(unknown, |Spread { estimate, low, high, .. }| {
+        format!("{} {}", fixed(estimate, decimals), ends(low, high))
+    })
 }
 
 /// What stands for a number that is not known.

@@ -238,8 +238,8 @@ fn run_all(bench: &Workbench) -> anyhow::Result<Value> {
     eprintln!();
     eprintln!("report    {}", bench.run.path("report/index.html").display());
     eprintln!("clips     {}", bench.run.path("samples").display());
-    eprintln!("model     {}", bench.run.model(&winner.arch_id().to_string()).display());
-    eprintln!("export    {}", bench.run.export(&winner.arch_id().to_string()).display());
+    eprintln!("model     {}", bench.run.model(&winner.arch_id().to_string())?.display());
+    eprintln!("export    {}", bench.run.export(&winner.arch_id().to_string())?.display());
     Ok(figures)
 }
 

@@ -32,7 +32,6 @@ mod front;
 mod genotype;
 mod held_out;
 mod hypervolume;
-mod interval;
 mod latency;
 mod latency_evaluation;
 mod loading;
@@ -50,6 +49,7 @@ mod sampler;
 mod samples;
 mod schemas;
 mod search;
+mod spread;
 mod stamp;
 mod summary;
 mod supernet;
@@ -75,7 +75,6 @@ pub use front::{Front, FrontRow, FrontSummary};
 pub use genotype::ModelGenotype;
 pub use held_out::Band;
 pub use hypervolume::HypervolumeSummary;
-pub use interval::{Interval, Spread};
 pub use latency::{LatencyPoint, LatencySummary, MemoryModel, SimilarDevice};
 pub use latency_evaluation::{
     LatencyEvaluation, LearningPoint, PredictorSpeed, SplitMeans, TimedLatencyEvaluation,
@@ -95,6 +94,7 @@ pub use samples::{
 };
 pub use schemas::schemas;
 pub use search::{SearchSummary, SlotSummary, StopReason};
+pub use spread::Spread;
 pub use stamp::{HashedPath, StageStamp};
 pub use summary::Summary;
 pub use supernet::SupernetSummary;

@@ -46,8 +46,8 @@ impl Stage for ImageBackbone {
         inputs.setting("backbone.scheduler", backbone.parameterisation.config().options())
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.path("backbone/unet/diffusion_pytorch_model.safetensors")])
     }
 
     fn checkpoints(&self) -> Vec<String> {
@@ -112,7 +112,7 @@ fn train(bench: &Workbench) -> anyhow::Result<BackboneSummary> {
     let mut parameters = Parameters::new(&bench.device);
     parameters.init(unet_graph.weights().into_iter().chain(text_graph.weights()), bench.study.seed);
     let mut set = TrainSet::new(parameters, |_| true, &recipe.optimizer, recipe.ema_decay);
-    let run = loop_settings(&bench.run, "backbone", recipe.steps);
+    let run = loop_settings(&bench.run, "backbone", recipe.steps)?;
     let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?;
     let encoded = TrainedText { encoder, captions };
     let context = TrainingContext {

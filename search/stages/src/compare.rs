@@ -64,8 +64,8 @@ impl Stage for Compare {
             .setting("profile.threads", &study.profile.threads)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.path("models/compared/winner/unet")]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.files().compared_model("winner")?.join("unet")])
     }
 
     fn checkpoints(&self) -> Vec<String> {
@@ -80,7 +80,7 @@ impl Stage for Compare {
         let mut losses = Vec::new();
         for (arm, stage) in self.arms.iter().zip(self.checkpoints()) {
             let trained = train_arm(bench, &material, &settings, &stage, &arm.genotype)?;
-            let folder = bench.run.model(&format!("compared/{}", arm.name));
+            let folder = bench.run.files().compared_model(&arm.name)?;
             let first_frame = settings.first_frame > 0.0;
             write_pipeline(bench, &model, &folder, &trained.weights, &arm.genotype, first_frame)?;
             losses.push(trained.loss);

@@ -73,13 +73,13 @@ impl Stage for Distill<'_> {
     }
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
-        let teacher = bench.run.model(&self.winner.arch_id().to_string());
+        let teacher = bench.run.model(&self.winner.arch_id().to_string())?;
         Inputs::of_noised_clips(bench)?.file(teacher).setting("distill", &self.student.settings)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        let folder = bench.run.model(&self.student.folder(self.winner));
-        vec![folder.join("unet/diffusion_pytorch_model.safetensors")]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = bench.run.model(&self.student.folder(self.winner))?;
+        Ok(vec![folder.join("unet/diffusion_pytorch_model.safetensors")])
     }
 
     fn checkpoints(&self) -> Vec<String> {
@@ -90,13 +90,13 @@ impl Stage for Distill<'_> {
         let (winner, settings) = (self.winner, &self.student.settings);
         let recipe = &settings.training;
         let stage = format!("{}{}", Self::NAME, self.variant());
-        let folder = bench.run.model(&self.student.folder(winner));
+        let folder = bench.run.model(&self.student.folder(winner))?;
         let (model, latents) = (bench.image_model()?, bench.latents()?);
         let backbone = &model.pipeline.backbone;
         let weights = read_winner(bench, winner)?;
         let shape = bench.denoiser_shape(recipe.batch, model.features.tokens);
         let mut student = Student::new(&weights, backbone, winner, shape, settings, bench.study.seed)?;
-        let run = loop_settings(&bench.run, &stage, recipe.steps);
+        let run = loop_settings(&bench.run, &stage, recipe.steps)?;
         let previews = Previews::new(bench, &model, &latents, winner).of_student(settings);
         let mut watch = Watch::open(&bench.run, settings.watched(), recipe.clips_per_step())?.previewing(previews);
         let context = TrainingContext {
@@ -158,7 +158,7 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyho
         let suffix = format!("{}-noise_{}_{}", base.suffix, distribution.mean, distribution.deviation);
         let variant = Variant { settings, suffix };
         distill_variant(bench, winner, &variant)?;
-        students.push(StudentArm { path: bench.run.model(&variant.folder(winner)), steps: None });
+        students.push(StudentArm { path: bench.run.model(&variant.folder(winner))?, steps: None });
     }
     evaluator(bench)?;
     let sampler = if base.settings.student_steps > 1 { SamplerChoice::Renoise } else { SamplerChoice::Euler };
@@ -187,7 +187,7 @@ pub fn sweep(bench: &Workbench, winner: &Genotype, args: &SweepOptions) -> anyho
 
 /// The weights of the study's own student.
 pub fn read_student(bench: &Workbench, winner: &Genotype) -> anyhow::Result<Parameters> {
-    let folder = bench.run.model(&Variant::own(bench).folder(winner));
+    let folder = bench.run.model(&Variant::own(bench).folder(winner))?;
     bench.check_noise(&folder, "`tnas distill`")?;
     read_unet(&folder, &bench.device)
 }

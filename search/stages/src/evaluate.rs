@@ -24,7 +24,10 @@ use self::{
 use super::{Inputs, Stage, evaluator::read_evaluator, up_to_date};
 use crate::{options::EvaluateOptions, workbench::Workbench};
 
-pub use self::{gaps::Role, real::LEAST_CLIPS};
+pub use self::{
+    gaps::Role,
+    real::{HeldOut, LEAST_CLIPS},
+};
 
 /// What a stored evaluation means; raise where it changes.
 const FORMAT_VERSION: u32 = 2;
@@ -51,7 +54,7 @@ pub struct Evaluate<'a> {
     evaluator: Evaluator,
     evaluator_hash: String,
     arms: Vec<Arm>,
-    held_out: Vec<ClipSet>,
+    held_out: HeldOut,
 }
 
 /// What an evaluation leaves in memory.
@@ -79,7 +82,7 @@ impl<'a> Evaluate<'a> {
             evaluator: read_evaluator(bench)?,
             evaluator_hash: hash_path(bench.run.path("evaluator"))?,
             arms,
-            held_out: bench.held_out(2 * options.clips.unwrap_or(bench.study.samples.evaluated))?,
+            held_out: HeldOut::open(bench, 2 * options.clips.unwrap_or(bench.study.samples.evaluated))?,
         })
     }
 
@@ -105,7 +108,8 @@ impl<'a> Evaluate<'a> {
         let sets = RealSets::new(bench, self.options.reference, self.clips(bench), &self.held_out)?;
         let scorer = Scorer::new(bench, &self.evaluator, &self.evaluator_hash)?;
         let (seeds, resamples) = (self.seeds(bench), self.options.resamples);
-        let comparison = Comparison { bench, scorer, sets, seeds, resamples };
+        let left_out = self.held_out.warning();
+        let comparison = Comparison { bench, scorer, sets, seeds, resamples, left_out };
         let compared = comparison.compare(&self.arms)?;
         let evaluation = comparison.evaluation(&self.arms, &compared)?;
         comparison.write_sheets(self.folder, &compared)?;
@@ -137,7 +141,7 @@ impl Stage for Evaluate<'_> {
     }
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
-        let unseen = self.held_out.iter().map(ClipSet::content_hash).collect::<Result<Vec<_>, _>>()?;
+        let unseen = self.held_out.sets.iter().map(ClipSet::content_hash).collect::<Result<Vec<_>, _>>()?;
         let arms: Vec<ArmSettings> =
             self.arms.iter().map(|arm| arm.settings(&bench.run)).collect::<anyhow::Result<_>>()?;
         Inputs::new()
@@ -156,8 +160,8 @@ impl Stage for Evaluate<'_> {
             .setting("controls", &CONTROLS)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.path(&self.file())]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.path(&self.file())])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<EvaluateSummary> {

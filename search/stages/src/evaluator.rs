@@ -39,8 +39,8 @@ impl Stage for TrainEvaluator {
         inputs.setting("evaluator", &bench.study.evaluator)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        [WEIGHTS, FILE, WHITENING].map(|name| bench.run.path(name)).into()
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok([WEIGHTS, FILE, WHITENING].map(|name| bench.run.path(name)).into())
     }
 
     fn checkpoints(&self) -> Vec<String> {
@@ -54,7 +54,7 @@ impl Stage for TrainEvaluator {
         let mut parameters = Parameters::new(&bench.device);
         parameters.init(graph.weights(), bench.study.seed);
         let mut set = TrainSet::new(parameters, |_| true, &settings.optimizer, 0.98);
-        let run = loop_settings(&bench.run, "evaluator", settings.steps);
+        let run = loop_settings(&bench.run, "evaluator", settings.steps)?;
         let mut watch = Watch::open(&bench.run, "loss", settings.batch)?;
         let latents = bench.latents()?;
         let seen = match bench.codec {

@@ -25,19 +25,19 @@ impl Stage for Export<'_> {
     type Output = ExportSummary;
 
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs> {
-        let student = bench.run.model(&format!("{}-student", self.winner.arch_id()));
+        let student = bench.run.model(&format!("{}-student", self.winner.arch_id()))?;
         let inputs = Inputs::new().file(student).setting("winner", &self.winner.to_string())?;
         inputs.setting("runtimes", &Readers::find(bench).versions())
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        let folder = bench.run.export(&self.winner.arch_id().to_string());
-        ["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name)).into()
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = bench.run.export(&self.winner.arch_id().to_string())?;
+        Ok(["denoiser.onnx", "golden.safetensors", "verify.json"].map(|name| folder.join(name)).into())
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<ExportSummary> {
         let (winner, readers) = (self.winner, Readers::find(bench));
-        let folder = bench.run.export(&winner.arch_id().to_string());
+        let folder = bench.run.export(&winner.arch_id().to_string())?;
         let model = bench.image_model()?;
         let weights = read_student(bench, winner)?;
         let shape = bench.denoiser_shape(1, model.features.tokens);

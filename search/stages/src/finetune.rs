@@ -45,9 +45,9 @@ impl Stage for Finetune<'_> {
             .setting("search.compared_clips", &search.compared_clips)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        let folder = bench.run.model(&self.winner.arch_id().to_string());
-        vec![folder.join("unet/diffusion_pytorch_model.safetensors")]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = bench.run.model(&self.winner.arch_id().to_string())?;
+        Ok(vec![folder.join("unet/diffusion_pytorch_model.safetensors")])
     }
 
     fn checkpoints(&self) -> Vec<String> {
@@ -115,7 +115,7 @@ fn arm(
     let stage = format!("finetune-{name}");
     let trained = train_arm(bench, material, &bench.study.finetune, &stage, genotype)?;
     if name == "winner" {
-        let folder = bench.run.model(&genotype.arch_id().to_string());
+        let folder = bench.run.model(&genotype.arch_id().to_string())?;
         write_pipeline(
             bench,
             material.model,
@@ -125,7 +125,7 @@ fn arm(
             bench.study.finetune.first_frame > 0.0,
         )?;
     } else {
-        save_parameters(&bench.run.path(&format!("models/compared/{name}.safetensors")), &trained.weights)?;
+        save_parameters(&bench.run.files().compared_weights(name)?, &trained.weights)?;
     }
     Ok((trained.loss, trained.loading))
 }
@@ -162,7 +162,7 @@ pub fn train_arm(
     }
     set.rates = [(TEMPORAL_PREFIX.to_string(), 1.0)].into();
     set.other_rate = spatial;
-    let run = loop_settings(&bench.run, stage, recipe.steps);
+    let run = loop_settings(&bench.run, stage, recipe.steps)?;
     let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?;
     if stage == "finetune-winner" {
         watch = watch.previewing(Previews::new(bench, model, latents, genotype));
@@ -203,7 +203,7 @@ pub fn write_pipeline(
 
 /// The trained winner's weights.
 pub fn read_winner(bench: &Workbench, winner: &Genotype) -> anyhow::Result<tnas_network::Parameters> {
-    let folder = bench.run.model(&winner.arch_id().to_string());
+    let folder = bench.run.model(&winner.arch_id().to_string())?;
     bench.check_noise(&folder, "`tnas finetune`")?;
     read_unet(&folder, &bench.device)
 }

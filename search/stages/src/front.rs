@@ -48,8 +48,8 @@ impl Stage for MeasuredFront {
             .setting("profile.threads", &study.profile.threads)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.path("front.json")]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.path("front.json")])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<FrontSummary> {

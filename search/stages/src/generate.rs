@@ -81,7 +81,7 @@ fn first_frame(
     shape: [usize; 4],
     statistics: &[(f32, f32)],
 ) -> anyhow::Result<Vec<f32>> {
-    let folder = bench.run.model(&winner.arch_id().to_string());
+    let folder = bench.run.model(&winner.arch_id().to_string())?;
     anyhow::ensure!(
         !args.student && continues_from_a_frame(&folder)?,
         "failed to begin with {}: {} was not trained to go on from a first frame; {}",

@@ -21,8 +21,8 @@ impl Stage for Hypervolume {
         Inputs::new().file(bench.run.files().of::<SearchCandidates>()).setting("search.reference_point", &changed)
     }
 
-    fn outputs(&self, _bench: &Workbench) -> Vec<PathBuf> {
-        Vec::new()
+    fn outputs(&self, _bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<HypervolumeSummary> {

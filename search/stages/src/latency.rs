@@ -44,8 +44,8 @@ impl Stage for Latency {
             .setting("seed", &bench.study.seed)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        Predictor::file(bench).into_iter().collect()
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![Predictor::file(bench)?])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<LatencySummary> {
@@ -271,7 +271,7 @@ impl Predictor {
     pub fn file(bench: &Workbench) -> anyhow::Result<PathBuf> {
         let profile = target_path(bench)?;
         let name = profile.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(bench.run.latency(&name))
+        Ok(bench.run.latency(&name)?)
     }
 
     /// Reads it.

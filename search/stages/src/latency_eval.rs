@@ -60,8 +60,8 @@ impl Stage for LatencyEval<'_> {
             .setting("splits", &self.options.splits)
     }
 
-    fn outputs(&self, _bench: &Workbench) -> Vec<PathBuf> {
-        Vec::new()
+    fn outputs(&self, _bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<LatencyEvaluation> {

@@ -107,12 +107,12 @@ impl Stage for Measure<'_> {
         self.purpose(bench)?.setting("parts", &parts)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.profile(&self.fingerprint.id())]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.profile(&self.fingerprint.id())?])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<ProfileSummary> {
-        let path = bench.run.profile(&self.fingerprint.id());
+        let path = bench.run.profile(&self.fingerprint.id())?;
         let mut profile = begin(bench, &path, self.fingerprint, self.target, &self.purpose(bench)?.key()?)?;
         record(bench, self.subjects, self.target, &mut profile)?;
         pipeline_parts::record(bench, self.subjects, self.target, self.parts, &mut profile)?;
@@ -150,10 +150,10 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
 pub fn target_path(bench: &Workbench) -> anyhow::Result<PathBuf> {
     let settings = &bench.study.profile;
     if !settings.runtimes.contains(&settings.target) {
-        return Ok(bench.run.profile(&tnas_latency::slug(&settings.target)));
+        return Ok(bench.run.profile(&tnas_latency::slug(&settings.target))?);
     }
     // The name of a file does not depend on the library's version: a recorded profile can be used where it is missing.
-    Ok(bench.run.profile(&Target::new(&settings.target, settings)?.id()?))
+    Ok(bench.run.profile(&Target::new(&settings.target, settings)?.id()?)?)
 }
 
 fn stage_name(runtime: &str) -> String {
@@ -182,8 +182,8 @@ impl Stage for Replay<'_> {
         Ok(Inputs::new().file(self.from))
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        target_path(bench).into_iter().collect()
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![target_path(bench)?])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<ProfileSummary> {

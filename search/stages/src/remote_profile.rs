@@ -73,7 +73,7 @@ pub fn import(bench: &Workbench, args: &ProfileImportOptions) -> anyhow::Result<
             .map(drop)
             .map_err(|error| format!("it is of another search space: {error}"))
     };
-    let path = bench.run.profile(&slug(&args.device));
+    let path = bench.run.profile(&slug(&args.device))?;
     let profile = RemoteProfile::new(&folder).import(&path, check)?;
     let floor = profile.noise_floor().map_or("not known: no repeats".into(), |f| format!("{:.1} %", 100.0 * f));
     eprintln!("{:>16} {}: noise floor {floor}", "import", profile.fingerprint.describe());

@@ -41,8 +41,8 @@ impl Run {
     }
 
     /// A stage's checkpoint.
-    pub fn checkpoint(&self, stage: &str) -> PathBuf {
-        self.path(&format!("checkpoints/{stage}.safetensors"))
+    pub fn checkpoint(&self, stage: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.files().checkpoint(stage)?)
     }
 
     /// Supernet weights.
@@ -51,23 +51,23 @@ impl Run {
     }
 
     /// Raw measurements of a device.
-    pub fn profile(&self, device: &str) -> PathBuf {
-        self.path(&format!("profile/{device}.jsonl"))
+    pub fn profile(&self, device: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.files().profile(device)?)
     }
 
     /// Latency predictor of a device.
-    pub fn latency(&self, device: &str) -> PathBuf {
-        self.path(&format!("latency/{device}.json"))
+    pub fn latency(&self, device: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.files().latency(device)?)
     }
 
     /// A trained model.
-    pub fn model(&self, name: &str) -> PathBuf {
-        self.path(&format!("models/{name}"))
+    pub fn model(&self, name: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.files().model(name)?)
     }
 
     /// An export.
-    pub fn export(&self, name: &str) -> PathBuf {
-        self.path(&format!("export/{name}"))
+    pub fn export(&self, name: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.files().export(name)?)
     }
 
     /// The folder as tnas-study sees it: stages, stamps, lock.

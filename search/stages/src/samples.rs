@@ -8,7 +8,7 @@ use tnas_record::{ArmSettings, EvaluatedArm, FormatVersion, Sampler, SamplesSumm
 
 use super::{Inputs, Stage, up_to_date};
 use crate::{
-    evaluate::{Evaluate, LEAST_CLIPS, Role},
+    evaluate::{Evaluate, HeldOut, LEAST_CLIPS, Role},
     options::{EvaluateOptions, Reference},
     workbench::Workbench,
 };
@@ -31,8 +31,8 @@ impl Stage for Samples<'_> {
         self.evaluate.inputs(bench)?.setting("distill.student_steps", &bench.study.distill.student_steps)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.path(&self.evaluate.file()), bench.run.files().sheet()]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.path(&self.evaluate.file()), bench.run.files().sheet()])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<SamplesSummary> {
@@ -65,7 +65,7 @@ pub fn samples(bench: &Workbench) -> anyhow::Result<SamplesSummary> {
 /// both, which `run` reports before its first stage.
 pub fn options(bench: &Workbench) -> anyhow::Result<EvaluateOptions> {
     let wanted = bench.study.samples.evaluated;
-    let held_out: usize = bench.held_out(2 * wanted)?.iter().map(tnas_clips::ClipSet::len).sum();
+    let held_out = HeldOut::open(bench, 2 * wanted)?.places.len();
     let train = bench.clips()?.train.len();
     let of = |found: usize| wanted.min(found / 2);
     let (reference, clips) = match (of(held_out), of(train)) {

@@ -40,9 +40,9 @@ impl Stage for Search {
             .setting("pipeline_times", &PipelineTimes::of(bench)?)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
         // The store grows later by measurements, so it is no output that must stay as it was.
-        vec![bench.run.path("search/candidates.json")]
+        Ok(vec![bench.run.path("search/candidates.json")])
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<SearchSummary> {

@@ -30,7 +30,7 @@ pub trait Stage {
     fn inputs(&self, bench: &Workbench) -> anyhow::Result<Inputs>;
 
     /// Files and folders of the run that it writes and no other stage changes.
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf>;
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>>;
 
     /// Names of the checkpoints of its training loops, which belong to the inputs that they were begun with.
     fn checkpoints(&self) -> Vec<String> {
@@ -89,7 +89,7 @@ impl Inputs {
 pub fn up_to_date<S: Stage>(bench: &Workbench, stage: &S) -> anyhow::Result<S::Output> {
     let (run, name) = (&bench.run, format!("{}{}", S::NAME, stage.variant()));
     let Inputs { settings, files } = stage.inputs(bench)?;
-    let mut record = run.stage(&name)?.outputs(stage.outputs(bench)).inputs(files);
+    let mut record = run.stage(&name)?.outputs(stage.outputs(bench)?).inputs(files);
     for (setting, value) in settings {
         record = record.setting(setting, &value)?;
     }
@@ -125,7 +125,7 @@ fn forget_checkpoints_of_other_inputs(
         return Ok(());
     }
     for checkpoint in checkpoints {
-        let path = run.checkpoint(checkpoint);
+        let path = run.checkpoint(checkpoint)?;
         if path.exists() {
             std::fs::remove_file(&path)?;
         }
@@ -136,7 +136,7 @@ fn forget_checkpoints_of_other_inputs(
 }
 
 /// How a training loop of this name runs in a run directory.
-pub fn loop_settings(run: &Run, stage: &str, steps: u64) -> LoopSettings {
-    let checkpoint = Some(run.checkpoint(stage));
-    LoopSettings { stage: stage.into(), steps, checkpoint, checkpoint_every: CHECKPOINT_EVERY }
+pub fn loop_settings(run: &Run, stage: &str, steps: u64) -> anyhow::Result<LoopSettings> {
+    let checkpoint = Some(run.checkpoint(stage)?);
+    Ok(LoopSettings { stage: stage.into(), steps, checkpoint, checkpoint_every: CHECKPOINT_EVERY })
 }

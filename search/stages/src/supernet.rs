@@ -33,8 +33,8 @@ impl Stage for Supernet {
             .setting("search.flow", &bench.study.search.flow)
     }
 
-    fn outputs(&self, bench: &Workbench) -> Vec<PathBuf> {
-        vec![bench.run.supernet()]
+    fn outputs(&self, bench: &Workbench) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(vec![bench.run.supernet()])
     }
 
     fn checkpoints(&self) -> Vec<String> {
@@ -60,7 +60,7 @@ impl Stage for Supernet {
             set.adapt(rank, |name| !name.starts_with(TEMPORAL_PREFIX), bench.study.seed);
         }
         let probe = held_out(bench, &model, &latents, 32)?;
-        let run = loop_settings(&bench.run, "supernet", recipe.steps);
+        let run = loop_settings(&bench.run, "supernet", recipe.steps)?;
         let previews = Previews::new(bench, &model, &latents, &teacher);
         let mut watch = Watch::open(&bench.run, "loss", recipe.clips_per_step())?.previewing(previews);
         let context = TrainingContext {

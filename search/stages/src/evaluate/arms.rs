@@ -125,7 +125,7 @@ pub fn planned(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<
 /// The run's winner and the study's own student of it.
 pub fn of_winner(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<Arm>> {
     let id = winner(bench)?.arch_id().to_string();
-    let student = StudentArm { path: bench.run.model(&format!("{id}-student")), steps: None };
+    let student = StudentArm { path: bench.run.model(&format!("{id}-student"))?, steps: None };
     of_run(bench, args, &id, &[student])
 }
 
@@ -136,7 +136,7 @@ fn of_run(
     id: &str,
     students: &[StudentArm],
 ) -> anyhow::Result<Vec<Arm>> {
-    let mut arms = model_arms(bench, args, &bench.run.model(id), "")?;
+    let mut arms = model_arms(bench, args, &bench.run.model(id)?, "")?;
     for student in students {
         arms.extend(student_arms(bench, args, student, &student_name(&student.path))?);
     }
@@ -219,7 +219,7 @@ fn model_arm(
 ) -> anyhow::Result<Arm> {
     // Weights alone are the winner's: its configs, text encoder and captions.
     let (folder, weights) = if path.is_file() {
-        (bench.run.model(&winner(bench)?.arch_id().to_string()), Some(path.to_owned()))
+        (bench.run.model(&winner(bench)?.arch_id().to_string())?, Some(path.to_owned()))
     } else {
         (path.to_owned(), None)
     };

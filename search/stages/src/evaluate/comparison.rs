@@ -39,6 +39,8 @@ pub struct Comparison<'a> {
     pub seeds: Vec<u64>,
     /// Bootstrap resamples of the intervals.
     pub resamples: usize,
+    /// What a reader should know of held-out clips that were left out.
+    pub left_out: Option<String>,
 }
 
 /// Every set of an evaluation, measured.
@@ -204,7 +206,7 @@ impl Comparison<'_> {
     /// What a reader should know before the figures.
     fn warnings(&self, rows: &[Row]) -> Vec<String> {
         let (clips, features) = (self.sets.floor.len(), self.scorer.features());
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.left_out.iter().cloned().collect();
         let reference = self.sets.reference.len();
         if clips.min(reference) < CLIPS_PER_FEATURE * features {
             warnings.push(format!(

@@ -5,13 +5,50 @@ use std::path::Path;
 use anyhow::Context;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use tnas_clips::{Clip, ClipSet, FolderSettings, VideoFolder};
+use tnas_clips::{CaptionTokenizer, Clip, ClipSet, FolderSettings, VideoFolder};
 use tnas_network::stream;
 
 use crate::{options::Reference, workbench::Workbench};
 
 /// Fewest clips of a set: with fewer, neither distances nor intervals mean anything.
 pub const LEAST_CLIPS: usize = 4;
+
+/// Clips that nothing was trained on, as far as the run's image model knows the words of their captions.
+pub struct HeldOut {
+    /// Sets of clips.
+    pub sets: Vec<ClipSet>,
+    /// Set and index of each clip with a known caption.
+    pub places: Vec<(usize, usize)>,
+    /// The others' captions.
+    pub unknown: Vec<String>,
+}
+
+impl HeldOut {
+    /// `count` where they are generated, else all that there are. A run without an image model knows every word.
+    pub fn open(bench: &Workbench, count: usize) -> anyhow::Result<Self> {
+        let folder = bench.run.backbone().join("tokenizer");
+        let tokenizer = folder.exists().then(|| CaptionTokenizer::load(&folder)).transpose()?;
+        let sets = bench.held_out(count)?;
+        let (mut places, mut unknown) = (Vec::new(), Vec::new());
+        for (place, set) in sets.iter().enumerate() {
+            for (index, caption) in set.captions().enumerate() {
+                let known = tokenizer.as_ref().is_none_or(|tokenizer| tokenizer.unknown_words(caption).is_empty());
+                if known { places.push((place, index)) } else { unknown.push(caption.to_owned()) }
+            }
+        }
+        Ok(Self { sets, places, unknown })
+    }
+
+    /// What a reader should know of the clips that were left out.
+    pub fn warning(&self) -> Option<String> {
+        let (first, count) = (self.unknown.first()?, self.unknown.len());
+        Some(format!(
+            "left out {count} held-out clip{}: the image model's tokenizer does not know every word of {}: {first:?}",
+            if count == 1 { "" } else { "s" },
+            if count == 1 { "its caption" } else { "their captions" }
+        ))
+    }
+}
 
 /// The real clips of an evaluation, as the evaluator meets them. No clip is in two sets.
 pub struct RealSets {
@@ -34,22 +71,16 @@ pub struct RealSets {
 }
 
 impl RealSets {
-    /// `clips` for the floor, and as many for the reference. `held_out` are those that nothing was trained on.
-    pub fn new(
-        bench: &Workbench,
-        reference: Reference,
-        clips: usize,
-        held_out: &[ClipSet],
-    ) -> anyhow::Result<Self> {
+    /// `clips` for the floor, and as many for the reference.
+    pub fn new(bench: &Workbench, reference: Reference, clips: usize, held_out: &HeldOut) -> anyhow::Result<Self> {
         anyhow::ensure!(
             clips >= LEAST_CLIPS,
             "failed to evaluate {clips} clips: at least {LEAST_CLIPS} are needed, and 8 for each feature of the evaluator wanted; set \
              --clips"
         );
-        let places = held_out.iter().flat_map(|set| (0..set.len()).map(move |index| (set, index)));
-        let places = shuffled(bench, places.collect(), 0);
-        let held_out = places.par_iter().take(2 * clips).map(|(set, index)| set.make(*index));
-        let held_out: Vec<Clip> = held_out.collect::<Result<_, _>>()?;
+        let places = shuffled(bench, held_out.places.clone(), 0);
+        let made = places.par_iter().take(2 * clips).map(|&(set, index)| held_out.sets[set].make(index));
+        let held_out: Vec<Clip> = made.collect::<Result<_, _>>()?;
         match reference {
             Reference::HeldOut => Self::of_held_out(bench, clips, &held_out, places.len()),
             Reference::Train => Self::of_training_clips(bench, clips, &held_out),

@@ -3,24 +3,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::number;
 
-/// A statistic with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Interval {
-    /// Of the items themselves.
-    #[serde(deserialize_with = "number::or_nan")]
-    #[schemars(with = "Option<f64>")]
-    pub estimate: f64,
-    /// Lower end.
-    #[serde(deserialize_with = "number::or_nan")]
-    #[schemars(with = "Option<f64>")]
-    pub low: f64,
-    /// Upper end.
-    #[serde(deserialize_with = "number::or_nan")]
-    #[schemars(with = "Option<f64>")]
-    pub high: f64,
-}
-
 /// A statistic with its bootstrap error and its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,11 +23,4 @@ pub struct Spread {
     #[serde(deserialize_with = "number::or_nan")]
     #[schemars(with = "Option<f64>")]
     pub high: f64,
-}
-
-impl Spread {
-    /// The same without its error.
-    pub fn interval(&self) -> Interval {
-        Interval { estimate: self.estimate, low: self.low, high: self.high }
-    }
 }

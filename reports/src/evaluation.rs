@@ -1,4 +1,4 @@
-//! The section of `evaluate`.
+//! The sections of `samples` and `evaluate`.
 
 use std::collections::BTreeSet;
 

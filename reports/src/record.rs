@@ -113,8 +113,8 @@ impl RunRecord {
             candidates,
             local_scores: read(&files)?,
             front,
-            samples: read_from(&files.samples_evaluation())?,
-            evaluation: read(&files)?,
+            samples: evaluation(&files.samples_evaluation(), "samples")?,
+            evaluation: evaluation(&files.of::<Evaluation>(), "evaluate")?,
             metrics: metrics(&files.metrics())?,
             captions: read(&files)?,
             pictures: pictures(&files.samples())?,
@@ -156,6 +156,18 @@ impl StageFigures {
             report: figures(files, stamps)?,
         })
     }
+}
+
+/// An evaluation that a command wrote, or `None` where it has not run.
+fn evaluation(path: &Path, command: &str) -> Result<Option<Evaluation>, ReportError> {
+    read_from(path).map_err(|error| match error {
+        RecordError::Read { path, message } => {
+            let message =
+                format!("{message}; run `tnas {command}` again with this version of tnas, or delete the file");
+            RecordError::Read { path, message }.into()
+        }
+        other => other.into(),
+    })
 }
 
 /// Figures of a stage, or `None` where it has not run.

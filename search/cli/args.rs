@@ -68,6 +68,12 @@ pub enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Show what this machine offers: processor, graphics adapters, runtimes.
+    Doctor {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Measures one architecture; started by `profile` in a process of its own.
     #[command(hide = true)]
     MeasureOne,
@@ -128,7 +134,7 @@ impl ImportArgs {
 pub struct CheckArgs {
     /// Folder with config.json, model.safetensors (or diffusers' own name, sharded or not) and io.safetensors.
     pub folder: PathBuf,
-    /// Where tensors are computed: cpu, gpu or cuda:N.
+    /// Where tensors are computed: cpu, gpu, gpu:software or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Print one JSON object.
@@ -205,7 +211,7 @@ pub struct StudyArgs {
     /// Where runs are kept.
     #[arg(long, default_value = "runs")]
     pub runs: PathBuf,
-    /// Where tensors are computed: cpu, gpu or cuda:N.
+    /// Where tensors are computed: cpu, gpu, gpu:software or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Threads of the CPU device; all cores where not given.

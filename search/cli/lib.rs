@@ -1,6 +1,7 @@
 //! The command line of tnas: what was typed becomes a validated study, and a study becomes stages.
 
 mod args;
+mod doctor;
 mod latency_bench;
 mod model;
 mod print;
@@ -91,6 +92,7 @@ fn go(matches: &ArgMatches) -> anyhow::Result<()> {
     match Cli::from_arg_matches(matches)?.command {
         Command::MeasureOne => measuring::measure_one(),
         Command::Schemas { out } => write_schemas(&out),
+        Command::Doctor { json } => doctor::doctor(json),
         Command::Report(args) => {
             let (study, _, run) = open(&args)?;
             finish(&args, "report", &stages::report::report(&run, &study)?)
@@ -137,7 +139,7 @@ fn command_of_its_own(command: Command) -> anyhow::Result<()> {
             }
             Ok(found)
         }),
-        Command::Report(_) | Command::Schemas { .. } | Command::MeasureOne => Ok(()),
+        Command::Report(_) | Command::Schemas { .. } | Command::Doctor { .. } | Command::MeasureOne => Ok(()),
     }
 }
 

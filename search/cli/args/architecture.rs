@@ -92,7 +92,7 @@ pub struct StepArgs {
     /// Text tokens.
     #[arg(long, default_value_t = 77)]
     pub tokens: usize,
-    /// Where tensors are computed: cpu, gpu or cuda:N.
+    /// Where tensors are computed: cpu, gpu, gpu:software or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Print one JSON object.

@@ -3,9 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FormatVersion, summary::file_at};
 
-/// `genotype.json` of a model folder: which temporal layers its UNet has, and how it was trained.
+/// `genotype.json` of a model folder: which temporal layers its UNet has, and how it was trained. Other keys are ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ModelGenotype {
     /// Version of the file; files written by hand may leave it out.
     #[serde(default)]

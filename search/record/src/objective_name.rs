@@ -8,9 +8,14 @@ use crate::{OBJECTIVES, Objective, ObjectiveError, ObjectiveSet, ObjectiveValues
 /// Name of a known objective, as settings give it. Names have the order of [`OBJECTIVES`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("enum" = known_names()))]
 pub struct ObjectiveName {
     place: usize,
+}
+
+/// Names of [`OBJECTIVES`], for schemas.
+fn known_names() -> Vec<String> {
+    OBJECTIVES.iter().map(|known| known.name.to_string()).collect()
 }
 
 impl ObjectiveName {
@@ -55,7 +60,7 @@ impl fmt::Debug for ObjectiveName {
 /// Names of a study's objectives: at least one, none twice. Loss and latency where a study names none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<ObjectiveName>", into = "Vec<ObjectiveName>")]
-#[schemars(with = "Vec<ObjectiveName>")]
+#[schemars(with = "Vec<ObjectiveName>", extend("minItems" = 1, "uniqueItems" = true))]
 pub struct ObjectiveNames {
     names: Vec<ObjectiveName>,
 }
@@ -105,7 +110,7 @@ impl From<ObjectiveNames> for Vec<ObjectiveName> {
 /// [`OBJECTIVES`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "BTreeMap<ObjectiveName, f64>", into = "BTreeMap<ObjectiveName, f64>")]
-#[schemars(with = "BTreeMap<String, f64>")]
+#[schemars(with = "BTreeMap<String, f64>", extend("propertyNames" = {"enum": known_names()}))]
 pub struct PerObjective {
     numbers: BTreeMap<ObjectiveName, f64>,
 }

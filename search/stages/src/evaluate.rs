@@ -18,16 +18,13 @@ use tnas_study::hash_path;
 use self::{
     arms::Arm,
     comparison::{CONTROLS, Compared, Comparison},
-    real::RealSets,
+    real::{HeldOut, RealSets},
     scoring::Scorer,
 };
 use super::{Inputs, Stage, evaluator::read_evaluator, up_to_date};
 use crate::{options::EvaluateOptions, workbench::Workbench};
 
-pub use self::{
-    gaps::Role,
-    real::{HeldOut, LEAST_CLIPS},
-};
+pub use self::gaps::Role;
 
 /// What a stored evaluation means; raise where it changes.
 const FORMAT_VERSION: u32 = 2;
@@ -42,7 +39,9 @@ pub fn evaluate(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Eva
 
 /// The same with figures and sheets in a folder of the run.
 pub fn evaluate_into(bench: &Workbench, options: &EvaluateOptions, folder: &str) -> anyhow::Result<Evaluation> {
-    let stage = Evaluate::new(bench, options, folder, arms::planned(bench, options)?)?;
+    let clips = options.clips.unwrap_or(bench.study.samples.evaluated);
+    let held_out = HeldOut { name: "held-out clips", sets: bench.held_out(2 * clips)? };
+    let stage = Evaluate::new(bench, options, folder, arms::planned(bench, options)?, held_out)?;
     up_to_date(bench, &stage)?;
     stage.read(bench)
 }
@@ -63,7 +62,7 @@ pub struct Evaluated {
     pub evaluation: Evaluation,
     /// The first clips that were asked for, before an autoencoder.
     pub real: Vec<Clip>,
-    /// What each arm is to the question how much few steps lose, its place in the table, and the first clips of its first seed.
+    /// Role of each arm in the comparison of few steps with many, and the first clips of its first seed; in the order of the table.
     pub shown: Vec<(Option<Role>, Vec<Clip>)>,
 }
 
@@ -74,6 +73,7 @@ impl<'a> Evaluate<'a> {
         options: &'a EvaluateOptions,
         folder: &'a str,
         arms: Vec<Arm>,
+        held_out: HeldOut,
     ) -> anyhow::Result<Self> {
         options.check()?;
         Ok(Self {
@@ -82,13 +82,15 @@ impl<'a> Evaluate<'a> {
             evaluator: read_evaluator(bench)?,
             evaluator_hash: hash_path(bench.run.path("evaluator"))?,
             arms,
-            held_out: HeldOut::open(bench, 2 * options.clips.unwrap_or(bench.study.samples.evaluated))?,
+            held_out,
         })
     }
 
-    /// Of the run's winner and of its own student alone.
+    /// Of the run's winner and of its own student alone, compared with validation clips: no network was trained on them, and every
+    /// word of their captions is known to a backbone that was trained on the study.
     pub fn of_winner(bench: &Workbench, options: &'a EvaluateOptions, folder: &'a str) -> anyhow::Result<Self> {
-        Self::new(bench, options, folder, arms::of_winner(bench, options)?)
+        let held_out = HeldOut { name: "validation clips", sets: vec![bench.clips()?.validation.clone()] };
+        Self::new(bench, options, folder, arms::of_winner(bench, options)?, held_out)
     }
 
     /// Where its figures are written, in the run.
@@ -103,17 +105,16 @@ impl<'a> Evaluate<'a> {
         found.with_context(|| format!("failed to read the evaluation: {} is gone", path.display()))
     }
 
-    /// Scores every set of clips, and writes figures, predicted labels and contact sheets.
-    pub fn evaluated(&self, bench: &Workbench) -> anyhow::Result<Evaluated> {
+    /// Scores every set of clips in a stage of this name, and writes figures, predicted labels and contact sheets.
+    pub fn evaluated(&self, bench: &Workbench, stage: &'static str) -> anyhow::Result<Evaluated> {
         let sets = RealSets::new(bench, self.options.reference, self.clips(bench), &self.held_out)?;
-        let scorer = Scorer::new(bench, &self.evaluator, &self.evaluator_hash)?;
+        let scorer = Scorer::new(bench, stage, &self.evaluator, &self.evaluator_hash)?;
         let (seeds, resamples) = (self.seeds(bench), self.options.resamples);
-        let left_out = self.held_out.warning();
-        let comparison = Comparison { bench, scorer, sets, seeds, resamples, left_out };
+        let comparison = Comparison { bench, scorer, sets, seeds, resamples };
         let compared = comparison.compare(&self.arms)?;
         let evaluation = comparison.evaluation(&self.arms, &compared)?;
         comparison.write_sheets(self.folder, &compared)?;
-        let labels = comparison.predictions(&compared);
+        let labels = comparison.predictions(&self.arms, &compared);
         bench.run.write_json(&format!("{}/{}", self.folder, run_files::EVALUATED_LABELS), &labels)?;
         bench.run.write_json(&self.file(), &evaluation)?;
         let real = comparison.sets.asked.iter().take(bench.study.samples.shown).cloned().collect();
@@ -165,6 +166,6 @@ impl Stage for Evaluate<'_> {
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<EvaluateSummary> {
-        Ok(self.evaluated(bench)?.evaluation.summary())
+        Ok(self.evaluated(bench, Self::NAME)?.evaluation.summary())
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::Context;
 use tnas_clips::{FilmSettings, still};
 use tnas_models::Backbone;
-use tnas_record::{FilmMetadata, GeneratedClip, GeneratedClips, SamplesSummary};
+use tnas_record::{FilmMetadata, GeneratedClip, GeneratedClips, SamplesSummary, Summary};
 use tnas_schedulers::{Class, Sampler, SchedulerConfig};
 use tnas_space::Genotype;
+use tnas_study::StaleReason;
 use tnas_training::{GenerateSettings, VideoModel, generate};
 
 use super::{distill::read_student, finetune::read_winner};
@@ -133,7 +134,18 @@ fn scheduler(backbone: &Backbone, choice: SchedulerChoice, shift: f32) -> anyhow
     Ok(Some(wanted.with_context(|| format!("failed to sample by {}", class.name()))?))
 }
 
-/// The sampler that evaluated best for the student.
+/// The sampler that evaluated best for the student; none where that was not evaluated.
 fn student_sampler(bench: &Workbench) -> Option<Sampler> {
-    Some(recorded::sampler_of(bench.run.figures::<SamplesSummary>()?.student_sampler))
+    let warn = |message: &dyn std::fmt::Display| {
+        eprintln!(
+            "warning: the figures of `samples` cannot be read: {message}; the student is sampled by Euler; run `tnas samples`"
+        );
+    };
+    let figures = match bench.run.dir().stamp(SamplesSummary::STAGE) {
+        Ok(Ok(stamp)) => stamp.figures::<SamplesSummary>(),
+        Ok(Err(StaleReason::NotFinished)) => return None,
+        Ok(Err(reason)) => Err(reason.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    figures.inspect_err(|message| warn(message)).ok().map(|found| recorded::sampler_of(found.student_sampler))
 }

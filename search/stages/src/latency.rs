@@ -271,7 +271,7 @@ impl Predictor {
     pub fn file(bench: &Workbench) -> anyhow::Result<PathBuf> {
         let profile = target_path(bench)?;
         let name = profile.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(bench.run.latency(&name)?)
+        bench.run.latency(&name)
     }
 
     /// Reads it.

@@ -150,10 +150,10 @@ pub fn target_profile(bench: &Workbench) -> anyhow::Result<Profile> {
 pub fn target_path(bench: &Workbench) -> anyhow::Result<PathBuf> {
     let settings = &bench.study.profile;
     if !settings.runtimes.contains(&settings.target) {
-        return Ok(bench.run.profile(&tnas_latency::slug(&settings.target))?);
+        return bench.run.profile(&tnas_latency::slug(&settings.target));
     }
     // The name of a file does not depend on the library's version: a recorded profile can be used where it is missing.
-    Ok(bench.run.profile(&Target::new(&settings.target, settings)?.id()?)?)
+    bench.run.profile(&Target::new(&settings.target, settings)?.id()?)
 }
 
 fn stage_name(runtime: &str) -> String {

@@ -10,7 +10,7 @@ use tnas_study::{MetricsLog, RunDir, Stage, canonical_json, hash_bytes};
 use crate::settings::ReferencePoint;
 
 /// Raise where a stage's work or a stored file changes its meaning: what earlier versions did is done anew.
-const STAGE_VERSION: u32 = 5;
+const STAGE_VERSION: u32 = 6;
 
 /// A run directory as the stages see it: the files that tnas-study knows, and those of the stages.
 #[derive(Clone, Debug)]

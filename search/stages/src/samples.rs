@@ -8,8 +8,9 @@ use tnas_record::{ArmSettings, EvaluatedArm, FormatVersion, Sampler, SamplesSumm
 
 use super::{Inputs, Stage, up_to_date};
 use crate::{
-    evaluate::{Evaluate, HeldOut, LEAST_CLIPS, Role},
+    evaluate::{Evaluate, Role},
     options::{EvaluateOptions, Reference},
+    settings::SampleSettings,
     workbench::Workbench,
 };
 
@@ -36,7 +37,7 @@ impl Stage for Samples<'_> {
     }
 
     fn run(&self, bench: &Workbench) -> anyhow::Result<SamplesSummary> {
-        let found = self.evaluate.evaluated(bench)?;
+        let found = self.evaluate.evaluated(bench, Self::NAME)?;
         let arms = || found.evaluation.arms.iter().zip(&found.shown);
         let many = arms().find(|(_, (role, _))| *role == Some(Role::Many)).context("no clips of many steps")?;
         let steps = bench.study.distill.student_steps;
@@ -61,20 +62,21 @@ pub fn samples(bench: &Workbench) -> anyhow::Result<SamplesSummary> {
 
 /// The evaluation that this stage is: `samples.evaluated` clips, or as many as the study has.
 ///
-/// Distances are to held-out clips, or to training clips where there are too few of those. An error where there are too few of
+/// Distances are to validation clips, or to training clips where there are too few of those. An error where there are too few of
 /// both, which `run` reports before its first stage.
 pub fn options(bench: &Workbench) -> anyhow::Result<EvaluateOptions> {
+    const LEAST_CLIPS: usize = SampleSettings::LEAST_CLIPS;
     let wanted = bench.study.samples.evaluated;
-    let held_out = HeldOut::open(bench, 2 * wanted)?.places.len();
-    let train = bench.clips()?.train.len();
+    let clips = bench.clips()?;
+    let (held_out, train) = (clips.validation.len(), clips.train.len());
     let of = |found: usize| wanted.min(found / 2);
     let (reference, clips) = match (of(held_out), of(train)) {
         (clips, _) if clips >= LEAST_CLIPS => (Reference::HeldOut, clips),
         (_, clips) if clips >= LEAST_CLIPS && held_out > 0 => (Reference::Train, clips),
         _ => anyhow::bail!(
-            "failed to plan the evaluation of samples: samples.evaluated = {wanted}, and the data has {held_out} held-out clips and \
-             {train} for training; {LEAST_CLIPS} are to be compared with {LEAST_CLIPS} others, so {} held-out clips, or as many \
-             for training and one held out, are needed",
+            "failed to plan the evaluation of samples: samples.evaluated = {wanted}, and the data has {held_out} validation clips and \
+             {train} for training; {LEAST_CLIPS} are to be compared with {LEAST_CLIPS} others, so {} validation clips, or as many \
+             for training and one to validate on, are needed",
             2 * LEAST_CLIPS
         ),
     };

@@ -80,7 +80,7 @@ pub struct Study {
     pub backbone: BackboneSource,
     /// File of the search space.
     pub space: PathBuf,
-    /// What covers clips while networks learn to uncover them.
+    /// Noise of the diffusion process, in training, scoring and sampling.
     #[serde(default, skip_serializing_if = "NoiseSettings::is_default")]
     pub noise: NoiseSettings,
     /// Supernet stage.
@@ -192,6 +192,11 @@ pub struct SampleSettings {
     pub batch: usize,
     /// Pixels per pixel in pictures.
     pub upscale: usize,
+}
+
+impl SampleSettings {
+    /// Fewest clips of an evaluated set: with fewer, neither distances nor intervals mean anything.
+    pub const LEAST_CLIPS: usize = 4;
 }
 
 impl Default for SampleSettings {

@@ -86,7 +86,7 @@ pub struct ImageModel {
 impl Workbench {
     /// Opens device and autoencoder; `runs` is the folder of all runs.
     pub fn open(study: Study, source: SettingsSource, run: Run, device: &str, runs: &Path) -> anyhow::Result<Self> {
-        let device_kind = device.split(':').next().unwrap_or(device).to_owned();
+        let device_kind = if device.starts_with("cuda:") { "cuda" } else { device }.replace(':', "-");
         let device = open_device(device)?;
         let cache = study.loading.cache.clone().unwrap_or_else(|| runs.join("cache"));
         let memory = Memory::new(study.loading.memory_mib << 20);

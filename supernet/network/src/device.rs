@@ -1,11 +1,13 @@
 use burn::tensor::Device;
 use thiserror::Error;
 
+use crate::Adapter;
+
 /// Why a device cannot be had.
 #[derive(Debug, Error)]
 pub enum DeviceError {
     /// Not a device's name.
-    #[error("open device {0:?}: expected cpu, gpu or cuda:N")]
+    #[error("open device {0:?}: expected cpu, gpu, gpu:software or cuda:N")]
     Unknown(String),
     /// The program was built without it.
     #[error(
@@ -27,11 +29,12 @@ pub enum DeviceError {
     },
 }
 
-/// Opens `cpu`, `gpu` or `cuda:N`. Never falls back to another one.
+/// Opens `cpu`, `gpu` (a graphics card by Vulkan, Metal or Direct3D), `gpu:software` (a software rasteriser) or `cuda:N`. Never falls
+/// back to another one.
 pub fn open_device(name: &str) -> Result<Device, DeviceError> {
     match name {
         "cpu" => open_cpu(),
-        "gpu" => open_gpu(),
+        "gpu" | "gpu:software" => open_gpu(name),
         _ => match name.strip_prefix("cuda:").map(str::parse) {
             Some(Ok(index)) => open_cuda(name, index),
             _ => Err(DeviceError::Unknown(name.into())),
@@ -49,26 +52,26 @@ fn open_cpu() -> Result<Device, DeviceError> {
     Err(DeviceError::NotBuilt { device: "cpu".into(), feature: "flex" })
 }
 
+/// The graphics adapters of this machine, the best first; an error where the program was built without them.
 #[cfg(feature = "wgpu")]
-fn open_gpu() -> Result<Device, DeviceError> {
-    use burn::tensor::{DeviceKind, Tensor};
-    // Opening an adapter panics where there is none: asked for in a thread of its own, once, before any work.
-    let probe = std::thread::spawn(|| {
-        let device = Device::wgpu(DeviceKind::DefaultDevice);
-        let sum = Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
-        (device, sum)
-    });
-    let fail = |message: &str| DeviceError::NotFound { device: "gpu".into(), message: message.into() };
-    match probe.join() {
-        Ok((device, 4.0)) => Ok(device),
-        Ok((_, sum)) => Err(fail(&format!("the adapter computes 1+1+1+1 = {sum}"))),
-        Err(_) => Err(fail("no graphics adapter was found")),
-    }
+pub fn adapters() -> Result<Vec<Adapter>, DeviceError> {
+    Ok(crate::gpu::adapters())
+}
+
+/// The graphics adapters of this machine, the best first; an error where the program was built without them.
+#[cfg(not(feature = "wgpu"))]
+pub fn adapters() -> Result<Vec<Adapter>, DeviceError> {
+    Err(DeviceError::NotBuilt { device: "gpu".into(), feature: "wgpu" })
+}
+
+#[cfg(feature = "wgpu")]
+fn open_gpu(name: &str) -> Result<Device, DeviceError> {
+    crate::gpu::open(name)
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn open_gpu() -> Result<Device, DeviceError> {
-    Err(DeviceError::NotBuilt { device: "gpu".into(), feature: "wgpu" })
+fn open_gpu(name: &str) -> Result<Device, DeviceError> {
+    Err(DeviceError::NotBuilt { device: name.into(), feature: "wgpu" })
 }
 
 #[cfg(feature = "cuda")]

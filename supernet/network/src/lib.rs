@@ -3,10 +3,13 @@
 //! [`Parameters`] holds weights by their checkpoint names; [`execute`] runs a [`tnas_graph::Graph`] with them. Nothing
 //! here knows what a UNet is: training, sampling and measuring all run whatever graph they are given.
 
+mod adapter;
 mod compute;
 mod device;
 mod execute;
 mod fused;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod ops;
 mod parameters;
 mod runtime;
@@ -16,9 +19,10 @@ mod stream;
 mod tensor_file;
 mod value;
 
+pub use adapter::{Adapter, AdapterKind};
 pub use burn::tensor::Device;
 pub use compute::{Compute, ComputeError};
-pub use device::{DeviceError, open_device};
+pub use device::{DeviceError, adapters, open_device};
 pub use execute::{WeightSource, execute};
 pub use fused::{AdamWStep, adamw, squares};
 pub use parameters::{Leaves, Parameter, Parameters, ParametersError, accumulate, merged_weights};

@@ -1,11 +1,13 @@
 use serde::Deserialize;
+use serde_json::Value;
 
 /// What a config of diffusers or transformers says that it is of. Whatever else it says is read elsewhere.
 #[derive(Debug, Default, Deserialize)]
 pub struct ClassName {
     #[serde(rename = "_class_name")]
     class_name: Option<String>,
-    architectures: Option<Vec<String>>,
+    #[serde(default)]
+    architectures: Value,
     /// `clip_text_model`, …: where there is no class.
     pub model_type: Option<String>,
 }
@@ -18,6 +20,6 @@ impl ClassName {
 
     /// Class of diffusers, or first architecture of transformers.
     pub fn class(&self) -> Option<&str> {
-        self.class_name.as_deref().or_else(|| self.architectures.as_ref()?.first().map(String::as_str))
+        self.class_name.as_deref().or_else(|| self.architectures.get(0)?.as_str())
     }
 }

@@ -96,7 +96,7 @@ mod tests {
             (r#"{"genotype": "", "shared_noise": 1.5}"#, "shared_noise = 1.5"),
             (r#"{"genotype": "", "text_layer": "lst"}"#, "text_layer = \"lst\""),
             (r#"{"genotype": "", "format_version": 9}"#, "format version is 9"),
-            (r#"{"genotipe": ""}"#, "genotipe"),
+            (r#"{"genotipe": ""}"#, "missing field `genotype`"),
         ];
         for (text, expected) in refused {
             fs::write(folder.path().join(GENOTYPE), text).expect("written");

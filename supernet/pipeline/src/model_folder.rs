@@ -69,10 +69,13 @@ pub fn text_layer(folder: &Path) -> anyhow::Result<TextLayer> {
     }
     let path = folder.join("model_index.json");
     let index = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        read => read.with_context(|| format!("failed to read {}", path.display()))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => ClassName::default(),
+        read => {
+            let text = read.with_context(|| format!("failed to read {}", path.display()))?;
+            serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?
+        }
     };
-    let large = ClassName::of(&index).class().is_some_and(|kind| kind.starts_with("StableDiffusionXL"));
+    let large = index.class().is_some_and(|kind| kind.starts_with("StableDiffusionXL"));
     Ok(if large { TextLayer::Penultimate } else { TextLayer::Last })
 }
 

@@ -97,7 +97,7 @@ pub fn planned(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<
     if args.models.is_empty() && args.students.is_empty() && args.folders.is_empty() {
         let id = winner(bench)?.arch_id().to_string();
         let students = own_students(bench, &id)?;
-        return of_run(bench, args, &id, &students);
+        return distinct(of_run(bench, args, &id, &students)?);
     }
     let mut arms = Vec::new();
     for (index, folder) in args.models.iter().enumerate() {
@@ -113,11 +113,17 @@ pub fn planned(bench: &Workbench, args: &EvaluateOptions) -> anyhow::Result<Vec<
         let name = format!("films of {}", short_name(folder));
         arms.push(Arm { name, kind: ArmKind::Folder(folder.clone()), role: None });
     }
+    distinct(arms)
+}
+
+/// An error where two arms have one name.
+fn distinct(arms: Vec<Arm>) -> anyhow::Result<Vec<Arm>> {
     let mut names = std::collections::BTreeSet::new();
     match arms.iter().find(|arm| !names.insert(&arm.name)) {
-        Some(twice) => {
-            anyhow::bail!("failed to name the arms: {:?} comes twice; give folders other names", twice.name)
-        }
+        Some(twice) => anyhow::bail!(
+            "failed to name the arms: {:?} comes twice; give folders other names, and numbers of steps once",
+            twice.name
+        ),
         None => Ok(arms),
     }
 }
@@ -152,11 +158,12 @@ fn few_steps(bench: &Workbench, args: &EvaluateOptions) -> Vec<usize> {
 fn model_arms(bench: &Workbench, args: &EvaluateOptions, folder: &Path, front: &str) -> anyhow::Result<Vec<Arm>> {
     let many = bench.study.samples.many_steps;
     let few = few_steps(bench, args).into_iter().filter(|&steps| steps != many);
+    let files = ModelFiles::find(bench, folder)?;
     let arm = |steps: usize| {
         let (plain, role) = if steps == many { ("", Role::Many) } else { (", plain Euler", Role::Plain(steps)) };
-        model_arm(bench, folder, format!("{front}{}{plain}", plural(steps)), role, steps, Sampler::Euler)
+        files.arm(bench, format!("{front}{}{plain}", plural(steps)), role, steps, Sampler::Euler)
     };
-    std::iter::once(many).chain(few).map(arm).collect()
+    Ok(std::iter::once(many).chain(few).map(arm).collect())
 }
 
 /// A few-step model in its numbers of steps, by each sampler.
@@ -166,7 +173,7 @@ fn student_arms(
     student: &StudentArm,
     name: &str,
 ) -> anyhow::Result<Vec<Arm>> {
-    let mut arms = Vec::new();
+    let (files, mut arms) = (ModelFiles::find(bench, &student.path)?, Vec::new());
     for steps in student.steps.map_or_else(|| few_steps(bench, args), |steps| vec![steps]) {
         // At one step all samplers are the same.
         let samplers = if steps > 1 { args.samplers.len() } else { 1 };
@@ -176,7 +183,7 @@ fn student_arms(
                 SamplerChoice::Renoise => (Sampler::Renoise, "re-noising"),
             };
             let arm = format!("{name}, {}, {how}", plural(steps));
-            arms.push(model_arm(bench, &student.path, arm, Role::Student(steps), steps, sampler)?);
+            arms.push(files.arm(bench, arm, Role::Student(steps), steps, sampler));
         }
     }
     Ok(arms)
@@ -209,45 +216,52 @@ fn plural(steps: usize) -> String {
     if steps == 1 { "1 step".into() } else { format!("{steps} steps") }
 }
 
-fn model_arm(
-    bench: &Workbench,
-    path: &Path,
-    name: String,
-    role: Role,
-    steps: usize,
-    sampler: Sampler,
-) -> anyhow::Result<Arm> {
-    // Weights alone are the winner's: its configs, text encoder and captions.
-    let (folder, weights) = if path.is_file() {
-        (bench.run.model(&winner(bench)?.arch_id().to_string())?, Some(path.to_owned()))
-    } else {
-        (path.to_owned(), None)
-    };
-    anyhow::ensure!(
-        folder.join("unet/config.json").is_file(),
-        "failed to evaluate the model {}: {} has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
-         run, or a safetensors file of the winner's UNet",
-        path.display(),
-        folder.display()
-    );
-    let settings = &bench.study.samples;
-    let student = matches!(role, Role::Student(_));
-    let few = student || steps != settings.many_steps;
-    let hash = match &weights {
-        None => hash_path(&folder)?,
-        Some(weights) => format!("{} {}", hash_path(&folder)?, hash_path(weights)?),
-    };
-    let kind = ArmKind::Model(ModelArm {
-        folder,
-        weights,
-        hash,
-        steps,
-        sampler,
-        // With few steps a model goes through the student's times.
-        shift: if few { bench.study.distill.shift } else { settings.shift },
-        guidance: if student { 1.0 } else { settings.guidance },
-    });
-    Ok(Arm { name, kind, role: Some(role) })
+/// The files of a model, hashed once for all of its arms.
+struct ModelFiles {
+    folder: PathBuf,
+    weights: Option<PathBuf>,
+    hash: String,
+}
+
+impl ModelFiles {
+    fn find(bench: &Workbench, path: &Path) -> anyhow::Result<Self> {
+        // Weights alone are the winner's: its configs, text encoder and captions.
+        let (folder, weights) = if path.is_file() {
+            (bench.run.model(&winner(bench)?.arch_id().to_string())?, Some(path.to_owned()))
+        } else {
+            (path.to_owned(), None)
+        };
+        anyhow::ensure!(
+            folder.join("unet/config.json").is_file(),
+            "failed to evaluate the model {}: {} has no unet/config.json; a pipeline folder is expected, such as models/<arch-id> of a \
+             run, or a safetensors file of the winner's UNet",
+            path.display(),
+            folder.display()
+        );
+        let hash = match &weights {
+            None => hash_path(&folder)?,
+            Some(weights) => format!("{} {}", hash_path(&folder)?, hash_path(weights)?),
+        };
+        Ok(Self { folder, weights, hash })
+    }
+
+    /// The model in so many steps.
+    fn arm(&self, bench: &Workbench, name: String, role: Role, steps: usize, sampler: Sampler) -> Arm {
+        let settings = &bench.study.samples;
+        let student = matches!(role, Role::Student(_));
+        let few = student || steps != settings.many_steps;
+        let kind = ArmKind::Model(ModelArm {
+            folder: self.folder.clone(),
+            weights: self.weights.clone(),
+            hash: self.hash.clone(),
+            steps,
+            sampler,
+            // With few steps a model goes through the student's times.
+            shift: if few { bench.study.distill.shift } else { settings.shift },
+            guidance: if student { 1.0 } else { settings.guidance },
+        });
+        Arm { name, kind, role: Some(role) }
+    }
 }
 
 /// A folder's name with that of the run that it lies in.

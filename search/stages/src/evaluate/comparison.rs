@@ -39,8 +39,6 @@ pub struct Comparison<'a> {
     pub seeds: Vec<u64>,
     /// Bootstrap resamples of the intervals.
     pub resamples: usize,
-    /// What a reader should know of held-out clips that were left out.
-    pub left_out: Option<String>,
 }
 
 /// Every set of an evaluation, measured.
@@ -168,17 +166,20 @@ impl Comparison<'_> {
         })
     }
 
-    /// What the evaluator predicts of every clip of the first seed, beside what it was asked to be.
-    pub fn predictions(&self, compared: &Compared) -> EvaluatedLabels {
+    /// What the evaluator predicts of every clip of the first seed, for the sets whose clips have the captions that are asked for.
+    pub fn predictions(&self, arms: &[Arm], compared: &Compared) -> EvaluatedLabels {
         let clip = |clip: &Clip| RequestedClip { caption: clip.caption.clone(), labels: clip.labels.clone() };
         let of = |row: &Row| {
             let predicted = row.scored.seeds.first().map(|set| set.predicted.clone());
             (row.name.clone(), predicted.unwrap_or_default())
         };
+        // A floor of training clips has captions of its own, as films of a folder have.
+        let floor = Some(&compared.floor).filter(|_| !self.sets.reference_trained);
+        let sampled = arms.iter().zip(&compared.arms).filter(|(arm, _)| matches!(arm.kind, ArmKind::Model(_)));
         EvaluatedLabels {
             format_version: FormatVersion,
             requested: self.sets.asked.iter().map(clip).collect(),
-            predicted: std::iter::once(&compared.floor).chain(&compared.arms).map(of).collect(),
+            predicted: floor.into_iter().chain(sampled.map(|(_, row)| row)).map(of).collect(),
         }
     }
 
@@ -206,7 +207,7 @@ impl Comparison<'_> {
     /// What a reader should know before the figures.
     fn warnings(&self, rows: &[Row]) -> Vec<String> {
         let (clips, features) = (self.sets.floor.len(), self.scorer.features());
-        let mut warnings: Vec<String> = self.left_out.iter().cloned().collect();
+        let mut warnings = Vec::new();
         let reference = self.sets.reference.len();
         if clips.min(reference) < CLIPS_PER_FEATURE * features {
             warnings.push(format!(

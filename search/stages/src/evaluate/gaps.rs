@@ -8,7 +8,7 @@ use crate::recorded;
 /// A gap that is not this many standard errors wide is none to close.
 const ERRORS: f64 = 2.0;
 
-/// What an arm of a model is to the question.
+/// Role of a model's arm in the comparison of few steps with many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The first model in many steps.

@@ -5,49 +5,19 @@ use std::path::Path;
 use anyhow::Context;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use tnas_clips::{CaptionTokenizer, Clip, ClipSet, FolderSettings, VideoFolder};
+use tnas_clips::{Clip, ClipSet, FolderSettings, VideoFolder};
 use tnas_network::stream;
 
-use crate::{options::Reference, workbench::Workbench};
+use crate::{options::Reference, settings::SampleSettings, workbench::Workbench};
 
-/// Fewest clips of a set: with fewer, neither distances nor intervals mean anything.
-pub const LEAST_CLIPS: usize = 4;
+const LEAST_CLIPS: usize = SampleSettings::LEAST_CLIPS;
 
-/// Clips that nothing was trained on, as far as the run's image model knows the words of their captions.
+/// Clips that nothing was trained on.
 pub struct HeldOut {
+    /// What they are, in words.
+    pub name: &'static str,
     /// Sets of clips.
     pub sets: Vec<ClipSet>,
-    /// Set and index of each clip with a known caption.
-    pub places: Vec<(usize, usize)>,
-    /// The others' captions.
-    pub unknown: Vec<String>,
-}
-
-impl HeldOut {
-    /// `count` where they are generated, else all that there are. A run without an image model knows every word.
-    pub fn open(bench: &Workbench, count: usize) -> anyhow::Result<Self> {
-        let folder = bench.run.backbone().join("tokenizer");
-        let tokenizer = folder.exists().then(|| CaptionTokenizer::load(&folder)).transpose()?;
-        let sets = bench.held_out(count)?;
-        let (mut places, mut unknown) = (Vec::new(), Vec::new());
-        for (place, set) in sets.iter().enumerate() {
-            for (index, caption) in set.captions().enumerate() {
-                let known = tokenizer.as_ref().is_none_or(|tokenizer| tokenizer.unknown_words(caption).is_empty());
-                if known { places.push((place, index)) } else { unknown.push(caption.to_owned()) }
-            }
-        }
-        Ok(Self { sets, places, unknown })
-    }
-
-    /// What a reader should know of the clips that were left out.
-    pub fn warning(&self) -> Option<String> {
-        let (first, count) = (self.unknown.first()?, self.unknown.len());
-        Some(format!(
-            "left out {count} held-out clip{}: the image model's tokenizer does not know every word of {}: {first:?}",
-            if count == 1 { "" } else { "s" },
-            if count == 1 { "its caption" } else { "their captions" }
-        ))
-    }
 }
 
 /// The real clips of an evaluation, as the evaluator meets them. No clip is in two sets.
@@ -78,20 +48,25 @@ impl RealSets {
             "failed to evaluate {clips} clips: at least {LEAST_CLIPS} are needed, and 8 for each feature of the evaluator wanted; set \
              --clips"
         );
-        let places = shuffled(bench, held_out.places.clone(), 0);
-        let made = places.par_iter().take(2 * clips).map(|&(set, index)| held_out.sets[set].make(index));
-        let held_out: Vec<Clip> = made.collect::<Result<_, _>>()?;
+        let places = held_out.sets.iter().flat_map(|set| (0..set.len()).map(move |index| (set, index)));
+        let places = shuffled(bench, places.collect(), 0);
+        let made = places.par_iter().take(2 * clips).map(|(set, index)| set.make(*index));
+        let made: Vec<Clip> = made.collect::<Result<_, _>>()?;
         match reference {
-            Reference::HeldOut => Self::of_held_out(bench, clips, &held_out, places.len()),
-            Reference::Train => Self::of_training_clips(bench, clips, &held_out),
+            Reference::HeldOut => Self::of_held_out(bench, clips, &made, (held_out.name, places.len())),
+            Reference::Train => Self::of_training_clips(bench, clips, &made),
         }
     }
 
-    fn of_held_out(bench: &Workbench, clips: usize, held_out: &[Clip], found: usize) -> anyhow::Result<Self> {
+    fn of_held_out(
+        bench: &Workbench,
+        clips: usize,
+        held_out: &[Clip],
+        (name, found): (&str, usize),
+    ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             held_out.len() >= 2 * clips,
-            "failed to compare {clips} held-out clips with {clips} others: there are {found}; take --clips {}, or --reference \
-             train",
+            "failed to compare {clips} {name} with {clips} others: there are {found}; take --clips {}, or --reference train",
             found / 2
         );
         let seen = bench.through_codec(&held_out[..2 * clips])?;
@@ -99,7 +74,7 @@ impl RealSets {
         let asked = held_out[..clips].to_vec();
         Ok(Self {
             reference: reference.to_vec(),
-            reference_name: "held-out clips".into(),
+            reference_name: name.into(),
             reference_trained: false,
             floor: floor.to_vec(),
             floor_name: "real".into(),

@@ -25,6 +25,7 @@ const CHUNK: usize = 64;
 /// Scores clips, and remembers those that were sampled.
 pub struct Scorer<'a> {
     bench: &'a Workbench,
+    stage: &'static str,
     evaluator: &'a Evaluator,
     evaluator_hash: &'a str,
     whitening: Whitening,
@@ -58,12 +59,17 @@ struct Record {
 }
 
 impl<'a> Scorer<'a> {
-    /// For the study's clips.
-    pub fn new(bench: &'a Workbench, evaluator: &'a Evaluator, evaluator_hash: &'a str) -> anyhow::Result<Self> {
+    /// For the study's clips, in a stage of this name.
+    pub fn new(
+        bench: &'a Workbench,
+        stage: &'static str,
+        evaluator: &'a Evaluator,
+        evaluator_hash: &'a str,
+    ) -> anyhow::Result<Self> {
         let train = &bench.clips()?.train;
         let of = |index| Ok::<_, ClipError>(thumbnail(&*train.clip(index)?));
         let training = (0..train.len()).into_par_iter().map(of).collect::<Result<_, _>>()?;
-        Ok(Self { bench, evaluator, evaluator_hash, whitening: read_whitening(bench)?, training })
+        Ok(Self { bench, stage, evaluator, evaluator_hash, whitening: read_whitening(bench)?, training })
     }
 
     /// Length of the evaluator's features.
@@ -94,9 +100,13 @@ impl<'a> Scorer<'a> {
         for chunk in clips.chunks(CHUNK) {
             scored.extend(self.score(chunk)?);
             bar.set(scored.len() as u64, name.to_owned());
-            stop_where_asked()?;
+            self.stop_where_asked()?;
         }
         Ok(Scored { seeds: vec![scored], shown: clips.iter().take(shown).cloned().collect() })
+    }
+
+    fn stop_where_asked(&self) -> anyhow::Result<()> {
+        if interrupted() { Err(Interrupted { stage: self.stage.into() }.into()) } else { Ok(()) }
     }
 
     /// Predictions of each clip.
@@ -180,7 +190,7 @@ impl<'a> Scorer<'a> {
     ) -> anyhow::Result<Record> {
         let bench = self.bench;
         let captions: Vec<String> = asked.iter().map(|clip| clip.caption.clone()).collect();
-        let mut bar = Bar::new("evaluate", captions.len() as u64);
+        let mut bar = Bar::new(self.stage, captions.len() as u64);
         let data = loaded.sample(bench, &captions, model, seed, |done| bar.set(done as u64, arm.name.clone()))?;
         drop(bar);
         let mut record =
@@ -191,14 +201,10 @@ impl<'a> Scorer<'a> {
             record.scored.extend(self.score(&clips)?);
             let missing = wanted.saturating_sub(record.shown.len());
             record.shown.extend(clips.iter().take(missing).map(to_bytes));
-            stop_where_asked()?;
+            self.stop_where_asked()?;
         }
         Ok(record)
     }
-}
-
-fn stop_where_asked() -> anyhow::Result<()> {
-    if interrupted() { Err(Interrupted { stage: "evaluate".into() }.into()) } else { Ok(()) }
 }
 
 /// Denoised clips as pixels, with the captions and labels that were asked for.

@@ -5,7 +5,7 @@ use tnas_space::Genotype;
 use tnas_study::{SettingsError, SettingsSource};
 use tnas_training::{SettingError, SpatialWeights};
 
-use super::{DataKind, Study};
+use super::{DataKind, SampleSettings, Study};
 
 type Checked = Result<(), SettingError>;
 
@@ -77,10 +77,18 @@ impl Study {
             ("profile.threads", self.profile.threads),
             ("profile.anchor_every", self.profile.anchor_every),
         ];
-        match counts.into_iter().find(|&(_, count)| count == 0) {
-            Some((key, _)) => wrong(key, "= 0 must be at least 1"),
-            None => Ok(()),
+        if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+            return wrong(key, "= 0 must be at least 1");
         }
+        let evaluated = self.samples.evaluated;
+        if evaluated < SampleSettings::LEAST_CLIPS {
+            let reason = format!(
+                "= {evaluated} must be at least {}: fewer clips have no distances and no intervals",
+                SampleSettings::LEAST_CLIPS
+            );
+            return wrong("samples.evaluated", reason);
+        }
+        Ok(())
     }
 
     fn check_profile(&self) -> Checked {

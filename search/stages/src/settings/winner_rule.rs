@@ -3,7 +3,8 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tnas_record::{ObjectiveName, PerObjective};
+use serde_json::json;
+use tnas_record::{OBJECTIVES, Objective, ObjectiveName, PerObjective};
 
 /// How the winner is picked from the front.
 ///
@@ -59,18 +60,23 @@ impl JsonSchema for WinnerRule {
         "WinnerRule".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({
             "description": "How the winner is picked from the front. Besides `rule` and `of`, each key is an objective with the \
                             worst value that the winner may have.",
             "type": "object",
             "properties": {
                 "rule": {"type": "string", "enum": PICKS.map(|(name, _)| name)},
-                "of": {"type": "string", "description": "What `best` and `under` pick the best of."}
+                "of": generator.subschema_for::<ObjectiveName>()
             },
             "required": ["rule"],
-            "additionalProperties": {"type": "number"}
-        })
+            "additionalProperties": false
+        });
+        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+            let bound = |one: &Objective| (one.name.to_string(), json!({"type": "number"}));
+            properties.extend(OBJECTIVES.iter().map(bound));
+        }
+        schema
     }
 }
 

@@ -37,6 +37,9 @@ mod smoke;
 /// Every command does on the smoke study what the README says.
 mod commands;
 
+/// A graphics adapter computes what the processor does, and a software rasteriser is none unless it is asked for.
+mod gpu;
+
 /// JSON Schemas are those of the types, and hold for what a run leaves.
 mod schemas;
 

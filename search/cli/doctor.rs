@@ -6,7 +6,7 @@ use tnas_latency::Fingerprint;
 use tnas_network::{Adapter, adapters, open_device};
 use tnas_stages::measuring::runtimes::runtimes;
 
-use crate::print::{self, table::table};
+use crate::print::{self, table::with_words};
 
 /// Everything that is reported.
 #[derive(Serialize)]
@@ -80,14 +80,14 @@ impl Machine {
         println!("tnas {}, built with {}", self.version, self.features.join(", "));
         println!("{}: {}, {} cores, {}", self.os, self.processor, self.cores, self.vector_instructions.join(" "));
         println!();
-        let mut rows = table(&["--device".into(), String::new()]);
+        let mut rows = with_words(&["--device".into(), String::new()], 2);
         for DeviceFigures { device, error } in &self.devices {
             rows.add_row([(*device).to_owned(), error.clone().unwrap_or_else(|| "ready".into())]);
         }
         println!("{rows}");
         println!();
         let head = ["graphics adapter", "kind", "API", "driver", "GiB a buffer", "GiB a tensor"];
-        let mut rows = table(&head.map(str::to_owned));
+        let mut rows = with_words(&head.map(str::to_owned), 4);
         for adapter in &self.adapters {
             let gib = |bytes: u64| format!("{:.2}", bytes as f64 / f64::from(1 << 30));
             let AdapterFigures { name, kind, backend, driver, .. } = adapter;
@@ -101,7 +101,7 @@ impl Machine {
             println!("{rows}");
         }
         println!();
-        let mut rows = table(&["runtime".into(), String::new()]);
+        let mut rows = with_words(&["runtime".into(), String::new()], 2);
         for RuntimeFigures { runtime, version, error, install } in &self.runtimes {
             let missing = || {
                 let install = install.map_or_else(String::new, |command| format!("; {command}"));

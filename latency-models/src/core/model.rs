@@ -292,8 +292,7 @@ impl Guess {
 }
 
 /// What deviations are multiplied with. From few rows: a quantile of a t distribution, whose degrees of freedom are those that the
-/// noise was found with, between those of the errors and of what few errors, some of them outliers, ask for. From many: the
-/// conformal one of their errors when left out (Barber et al. 2021).
+/// fit leaves over, clamped to 4-8. From many: the conformal one of their errors when left out (Barber et al. 2021).
 fn quantile(process: &Process, coverage: f64) -> f64 {
     const MOST_FREEDOM: f64 = 8.0;
     let student = || student(coverage, process.residual_freedom().clamp(FREEDOM, MOST_FREEDOM));

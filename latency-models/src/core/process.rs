@@ -28,9 +28,9 @@ pub(crate) struct Process {
 pub(crate) struct HeldOutError {
     pub(crate) row: usize,
     pub(crate) error: f64,
-    /// What the kernel expects of it.
+    /// What the others expect of a new row in its place: its noise is no outlier's, whatever the row's own is.
     pub(crate) deviation: f64,
-    /// What is expected of a new row in its place: widened, and with a noise that is no outlier's.
+    /// The same, widened.
     pub(crate) usual: f64,
 }
 
@@ -76,10 +76,7 @@ impl Process {
             let rows = Rows { kernels: &part, y: &part_y, deviations: &deviations, expected };
             settings = rows.average_noise(rows.search(settings)?)?;
             let fitted = Self::condition(kernels, y, scale, &settings, &inflation)?;
-            for (inflation, row) in inflation.iter_mut().zip(fitted.left_out()) {
-                let z = row.error / row.deviation;
-                *inflation = ((FREEDOM + z * z) / (FREEDOM + 1.0)).min(100.0);
-            }
+            inflation = fitted.expected_inflation();
             process = Some(fitted);
         }
         process
@@ -107,8 +104,16 @@ impl Process {
     /// smaller errors than expected say nothing.
     fn widening(&self) -> f64 {
         let errors = self.left_out();
-        let squares: f64 = errors.iter().map(|row| (row.error / row.usual).powi(2)).sum();
+        let squares: f64 = errors.iter().map(|row| (row.error / row.deviation).powi(2)).sum();
         ((EXPECTED_ROWS + squares) / (EXPECTED_ROWS + errors.len() as f64)).sqrt().max(1.0)
+    }
+
+    /// Inverse of each row's expected weight. Errors are in deviations before any inflation: in inflated ones each round would
+    /// forgive what the one before found.
+    fn expected_inflation(&self) -> Vec<f64> {
+        const MOST: f64 = 100.0;
+        let of = |z: f64| ((FREEDOM + z * z) / (FREEDOM + 1.0)).min(MOST);
+        self.left_out().iter().map(|row| of(row.error / row.deviation)).collect()
     }
 
     /// Rows less those that the kernel's functions use up: the trace of what smoothing leaves over (Hastie & Tibshirani 1990).
@@ -138,9 +143,10 @@ impl Process {
         (start..end).map(|row| self.held_out(row, errors[row - start], below.row(row - start).norm())).collect()
     }
 
-    fn held_out(&self, row: usize, error: f64, deviation: f64) -> HeldOutError {
+    fn held_out(&self, row: usize, error: f64, deviation_as_seen: f64) -> HeldOutError {
         let of_outlier = self.noise_variance[row] * (1.0 - self.inflation[row].recip());
-        HeldOutError { row, error, deviation, usual: (deviation.powi(2) - of_outlier).sqrt() * self.widening }
+        let deviation = (deviation_as_seen.powi(2) - of_outlier).sqrt();
+        HeldOutError { row, error, deviation, usual: deviation * self.widening }
     }
 
     /// Variance of new rows, given their kernel with the learned rows `[learned, new]` and with themselves.
@@ -150,7 +156,8 @@ impl Process {
     }
 }
 
-/// Fits with the errors of the one before: expectation and maximisation of t distributed errors (Lange et al. 1989).
+/// Fits with the errors of the one before: expectation and maximisation of t distributed errors (Lange et al. 1989), with the
+/// error of a row left out in place of its residual.
 const ROBUST_ROUNDS: usize = 3;
 
 fn covariance(kernels: &[DMatrix<f64>], settings: &Amplitudes, deviations: &[f64]) -> DMatrix<f64> {
@@ -238,14 +245,17 @@ impl Rows<'_> {
 mod tests {
     use super::*;
 
+    fn fit(kernel: &DMatrix<f64>, y: &DVector<f64>) -> Process {
+        let expected = Amplitudes { kernels: vec![0.1], noise: 0.1 };
+        Process::fit(std::slice::from_ref(kernel), y, &vec![1.0; y.len()], &expected, &expected).unwrap()
+    }
+
     /// A process of 30 rows, its covariance, and what it learned.
     fn process() -> (Process, DMatrix<f64>, DVector<f64>) {
         let n = 30;
         let kernel = DMatrix::from_fn(n, n, |i, j| (-(i.abs_diff(j) as f64) / 4.0).exp());
         let y = DVector::from_fn(n, |i, _| ((i * 7 % 11) as f64 - 5.0) / 10.0);
-        let expected = Amplitudes { kernels: vec![0.1], noise: 0.1 };
-        let scale = vec![1.0; n];
-        let process = Process::fit(std::slice::from_ref(&kernel), &y, &scale, &expected, &expected).unwrap();
+        let process = fit(&kernel, &y);
         let whole = &process.lower * process.lower.transpose();
         (process, whole, y)
     }
@@ -259,6 +269,12 @@ mod tests {
         (weights.dot(&seen), whole[(row, row)] - weights.dot(&cross))
     }
 
+    /// Deviation of a new row where one of this variance was seen.
+    fn usual(process: &Process, row: usize, variance: f64) -> f64 {
+        let noise = process.settings.noise.powi(2);
+        (variance - noise * process.inflation[row] + noise).sqrt()
+    }
+
     #[test]
     fn a_row_left_out_is_predicted_by_all_others() {
         let (process, whole, y) = process();
@@ -267,8 +283,47 @@ mod tests {
             let others: Vec<usize> = (0..y.len()).filter(|&other| other != row).collect();
             let (mean, variance) = given(&whole, &y, row, &others);
             assert!((y[row] - mean - held_out.error).abs() < 1e-9, "{row}");
-            assert!((variance.sqrt() - held_out.deviation).abs() < 1e-9, "{row}");
+            assert!((usual(&process, row, variance) - held_out.deviation).abs() < 1e-9, "{row}");
         }
+    }
+
+    /// 30 measurements of one number, of deviation .1, the first of them so far off.
+    fn with_an_outlier(off: f64) -> (DMatrix<f64>, DVector<f64>) {
+        let n = 30;
+        let y = DVector::from_fn(n, |i, _| if i == 0 { off } else { ((i * 7 % 29) as f64 - 14.0) / 84.0 });
+        (DMatrix::from_element(n, n, 1.0), y)
+    }
+
+    #[test]
+    fn an_outlier_stays_one_from_round_to_round() {
+        let (kernel, y) = with_an_outlier(1.0);
+        let settings = Amplitudes { kernels: vec![0.1], noise: 0.1 };
+        let mut inflation = vec![1.0; y.len()];
+        let mut found = Vec::new();
+        for _ in 0..6 {
+            let process =
+                Process::condition(std::slice::from_ref(&kernel), &y, &vec![1.0; y.len()], &settings, &inflation)
+                    .unwrap();
+            inflation = process.expected_inflation();
+            found.push(inflation[0]);
+        }
+        let law = (FREEDOM + 10.0_f64.powi(2)) / (FREEDOM + 1.0);
+        // What the others weigh moves the error a little.
+        assert!(found.windows(2).all(|pair| pair[1] > 0.97 * pair[0]), "{found:?}");
+        assert!(found.iter().all(|found| (found / law - 1.0).abs() < 0.1), "{found:?} {law}");
+    }
+
+    #[test]
+    fn an_outlier_hardly_moves_what_the_others_say() {
+        let mean = |off: f64| {
+            let (kernel, y) = with_an_outlier(off);
+            let process = fit(&kernel, &y);
+            (process.settings.kernels[0] * process.alpha.sum(), process.inflation[0])
+        };
+        let ((without, usual), (with, inflated)) = (mean(0.0), mean(1.0));
+        // A mean of all 30 would move by 1/30.
+        assert!((with - without).abs() < 0.2 / 30.0, "{without} {with}");
+        assert!(usual < 1.0 && inflated > 5.0, "{usual} {inflated}");
     }
 
     #[test]
@@ -322,10 +377,8 @@ mod tests {
             assert_eq!(ahead.iter().map(|row| row.row).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
             for HeldOutError { row, error, deviation, .. } in ahead {
                 let (mean, variance) = given(&whole, &y, row, &earlier);
-                assert!(
-                    (y[row] - mean - error).abs() < 1e-9 && (variance.sqrt() - deviation).abs() < 1e-9,
-                    "{row}"
-                );
+                assert!((y[row] - mean - error).abs() < 1e-9, "{row}");
+                assert!((usual(&process, row, variance) - deviation).abs() < 1e-9, "{row}");
             }
         }
     }

@@ -55,8 +55,8 @@ pub enum Direction {
     Maximise,
 }
 
-/// Every objective that a study can name. To add one, add it here and define how it is computed where the search scores its
-/// candidates: settings, limits, stores, fronts, hypervolumes, winner rules and reports go by this list.
+/// Every objective that a study can name. To add one, add it here, and its computation to `COMPUTATIONS` in
+/// `search/stages/src/objectives.rs`.
 pub const OBJECTIVES: &[Objective] = &[
     Objective::minimised("loss", "held-out loss", "", Source::Scored),
     Objective::minimised("latency_ms", "latency", "ms", Source::Predicted),

@@ -21,7 +21,8 @@ pub struct Section {
     draw: fn(&RunRecord, &[Plot]) -> Markup,
 }
 
-/// The sections in the order of the page. One whose stages have not run draws nothing. Whatever has no section is in the last one.
+/// The sections in the order of the page. One whose stages have not run draws nothing. The last one shows the figures of every
+/// stage.
 pub const SECTIONS: &[Section] = &[
     Section { stages: &["search"], draw: |record, plots| paretos(record, &named(plots, PARETO)) },
     Section { stages: &["front"], draw: |record, _| front_table(record) },
@@ -57,7 +58,8 @@ pub const SECTIONS: &[Section] = &[
         draw: curves,
     },
     Section { stages: &["supernet", "finetune", "distill"], draw: |record, _| previews(record) },
-    Section { stages: &["export", "report"], draw: |record, _| all_figures(record) },
+    // Of every stage, one that has no section of its own too.
+    Section { stages: &[], draw: |record, _| all_figures(record) },
 ];
 
 /// The whole report as one HTML file: plots, pictures and tables inside, nothing fetched.
